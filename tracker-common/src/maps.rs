@@ -1,0 +1,205 @@
+//! The layouts of the maps that the XDP program and the loader share, and their names.
+
+use crate::address::{Address, Family};
+use bytemuck::{Pod, Zeroable};
+
+/// Array of one [`Settings`].
+pub const SETTINGS: &str = "SETTINGS";
+/// Array of two 16-byte SipHash keys, indexed by [`crate::connection_id::key_index`].
+pub const KEYS: &str = "KEYS";
+/// Hash from [`Destination`] to one byte: the tracker's own addresses and ports.
+pub const DESTINATIONS: &str = "DESTINATIONS";
+/// XSKMAP from receive queue to AF_XDP socket.
+pub const SOCKETS: &str = "SOCKETS";
+/// Per-CPU array of [`Tally`], indexed by [`Counter::index`].
+pub const COUNTERS: &str = "COUNTERS";
+/// The load-time constant that switches the program's log on.
+pub const LOG: &str = "LOG";
+/// The program's name in the object.
+pub const PROGRAM: &str = "riptide";
+
+/// How many [`Destination`]s fit.
+pub const MAX_DESTINATIONS: u32 = 16_384;
+
+/// What the program does, written by user space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Settings {
+    /// Added to the coarse monotonic clock to give protocol time; nanoseconds.
+    pub clock_base_ns: u64,
+    /// Zero: every frame passes.
+    pub enabled: u32,
+    /// How many slots a connection ID lives, see [`crate::connection_id`].
+    pub lifetime_slots: u32,
+    /// The interface's own MAC address; frames for others pass.
+    pub mac: [u8; 6],
+    /// Non-zero on a loopback interface, where loopback sources are real.
+    pub allow_loopback: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+const _: () = assert!(size_of::<Settings>() == 24);
+
+/// The VLAN tags of a frame: the identifiers, with [`Vlan::PRESENT`] set where there is a tag at all, since a tag
+/// with identifier 0 (a priority tag) is not the same as none. Host byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[repr(C)]
+pub struct Vlan {
+    /// The first tag.
+    pub outer: u16,
+    /// The second tag.
+    pub inner: u16,
+}
+
+impl Vlan {
+    /// No tag.
+    pub const NONE: Self = Self { outer: 0, inner: 0 };
+    /// Marks a tag that is there.
+    pub const PRESENT: u16 = 0x8000;
+
+    /// Bytes that the tags take in the frame.
+    #[must_use]
+    pub const fn len(self) -> usize {
+        (self.outer >> 15) as usize * 4 + (self.inner >> 15) as usize * 4
+    }
+
+    /// Whether there is no tag.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.outer == 0
+    }
+}
+
+/// An address and port of the tracker's, as frames with these VLAN tags may name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[repr(C)]
+pub struct Destination {
+    /// The address.
+    pub address: Address,
+    /// The tags.
+    pub vlan: Vlan,
+    /// The UDP port, host byte order.
+    pub port: u16,
+    /// Zero.
+    pub reserved: u16,
+}
+const _: () = assert!(size_of::<Destination>() == 24);
+
+impl Destination {
+    /// An address and port behind these tags.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(address: Address, port: u16, vlan: Vlan) -> Self {
+        Self { address, vlan, port, reserved: 0 }
+    }
+}
+
+/// One per-CPU counter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Tally {
+    /// Frames.
+    pub frames: u64,
+    /// Bytes of UDP payload, where the frame was parsed that far.
+    pub payload_bytes: u64,
+}
+const _: () = assert!(size_of::<Tally>() == 16);
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $verdict:ident, $label:literal;)*) => {
+        /// What became of a frame: the index of its counter, and its names in metrics.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum Counter { $($(#[$doc])* $name = $number,)* }
+
+        impl Counter {
+            /// Every counter, in the order of their numbers.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// What was done with the frame.
+            #[must_use]
+            pub const fn kind(self) -> Kind {
+                match self { $(Self::$name => Kind::$verdict,)* }
+            }
+
+            /// The reason or action, as metrics name it.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$name => $label,)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// A connect answered in place.
+    ConnectAnswered = 0, Answer, "connect";
+    /// An announce with a valid connection ID, given to AF_XDP.
+    AnnounceRedirected = 1, Redirect, "announce";
+    /// A scrape with a valid connection ID, given to AF_XDP.
+    ScrapeRedirected = 2, Redirect, "scrape";
+    /// A connection ID that is forged, expired or from the future.
+    BadConnectionId = 3, Drop, "bad_connection_id";
+    /// Too short, an unknown action, or a connect without the protocol ID.
+    Malformed = 4, Drop, "malformed";
+    /// A source that cannot be answered.
+    BadSource = 5, Drop, "bad_source";
+    /// The reply could not be written; never seen on a working kernel.
+    ReplyFailed = 6, Drop, "reply_failed";
+    /// The program is switched off.
+    Disabled = 7, Pass, "disabled";
+    /// Another station's MAC address, multicast or broadcast.
+    ForeignMac = 8, Pass, "foreign_mac";
+    /// The frame ends before its headers or its IP length do.
+    Truncated = 9, Pass, "truncated";
+    /// Neither IPv4 nor IPv6 behind at most two VLAN tags.
+    NotIp = 10, Pass, "not_ip";
+    /// An IPv4 header with options.
+    IpOptions = 11, Pass, "ip_options";
+    /// A fragment.
+    Fragment = 12, Pass, "fragment";
+    /// Another transport, or IPv6 extension headers.
+    NotUdp = 13, Pass, "not_udp";
+    /// A UDP datagram that is not for the tracker.
+    ForeignDestination = 14, Pass, "foreign_destination";
+    /// No AF_XDP socket serves the queue: the ordinary sockets answer.
+    NoSocket = 15, Pass, "no_socket";
+}
+
+/// What is done with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Answered in the kernel.
+    Answer,
+    /// Given to an AF_XDP socket.
+    Redirect,
+    /// Discarded.
+    Drop,
+    /// Left to the network stack, untouched.
+    Pass,
+}
+
+impl Kind {
+    /// The value of the `verdict` label in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Redirect => "redirect",
+            Self::Drop => "drop",
+            Self::Pass => "pass",
+        }
+    }
+}
+
+impl Counter {
+    /// How many entries the counter map has.
+    pub const ENTRIES: u32 = Self::ALL.len() as u32 * 2;
+
+    /// The index of the counter for a family; frames that are not IP count as IPv4.
+    #[inline(always)]
+    #[must_use]
+    pub const fn index(self, family: Family) -> u32 {
+        self as u32 * 2 + family as u32
+    }
+}

@@ -1,0 +1,138 @@
+//! From a frame to what is to be done with it.
+
+use crate::{
+    address::{Address, Family},
+    bep15,
+    connection_id::{self, claimed_slot, key_index, slot_at},
+    maps::{Counter, Destination, Settings},
+    packet::{self, Bytes, Datagram, Unread},
+    siphash::Key,
+};
+
+/// What the verdict depends on besides the frame: in the kernel, maps and the clock.
+pub trait Environment {
+    /// The settings as user space last wrote them, or `None` before that.
+    fn settings(&self) -> Option<Settings>;
+    /// The key in place 0 or 1.
+    fn key(&self, index: u32) -> Option<Key>;
+    /// The coarse monotonic clock, nanoseconds.
+    fn monotonic_ns(&self) -> u64;
+    /// Whether this is one of the tracker's addresses and ports.
+    fn is_ours(&self, destination: &Destination) -> bool;
+}
+
+/// What to do with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send this connect reply to where the request came from.
+    Answer(ConnectReply),
+    /// Give the frame to the queue's AF_XDP socket and count it so, or pass it if there is none.
+    Redirect(Counter, Family, usize),
+    /// Discard it.
+    Drop(Counter, Family, usize),
+    /// Leave it to the network stack, every byte untouched.
+    Pass(Counter, Family),
+}
+
+/// A connect request and the ID it is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectReply {
+    /// The request.
+    pub datagram: Datagram,
+    /// Bytes of payload the request had.
+    pub request_len: usize,
+    /// Echoed.
+    pub transaction_id: [u8; 4],
+    /// The ID, big-endian.
+    pub connection_id: [u8; 8],
+}
+
+/// Judges a frame.
+#[inline(always)]
+pub fn judge<B: Bytes + ?Sized, E: Environment>(frame: &B, environment: &E) -> Verdict {
+    let settings = match environment.settings() {
+        Some(settings) if settings.enabled != 0 => settings,
+        _ => return Verdict::Pass(Counter::Disabled, Family::Ipv4),
+    };
+    match packet::destination_mac(frame) {
+        Some(mac) if mac == settings.mac => {}
+        Some(_) => return Verdict::Pass(Counter::ForeignMac, Family::Ipv4),
+        None => return Verdict::Pass(Counter::Truncated, Family::Ipv4),
+    }
+    match packet::parse(frame) {
+        Ok(datagram) => judge_datagram(frame, environment, &settings, datagram),
+        Err(unread) => Verdict::Pass(unread_counter(unread), Family::Ipv4),
+    }
+}
+
+#[inline(always)]
+const fn unread_counter(unread: Unread) -> Counter {
+    match unread {
+        Unread::Truncated => Counter::Truncated,
+        Unread::NotIp => Counter::NotIp,
+        Unread::IpOptions => Counter::IpOptions,
+        Unread::Fragment => Counter::Fragment,
+        Unread::NotUdp => Counter::NotUdp,
+    }
+}
+
+#[inline(always)]
+fn judge_datagram<B: Bytes + ?Sized, E: Environment>(
+    frame: &B,
+    environment: &E,
+    settings: &Settings,
+    datagram: Datagram,
+) -> Verdict {
+    let family = datagram.family;
+    let destination = Destination::new(datagram.destination, datagram.destination_port, datagram.vlan);
+    if !environment.is_ours(&destination) {
+        return Verdict::Pass(Counter::ForeignDestination, family);
+    }
+    let Some(payload_len) = datagram.payload_len else {
+        return Verdict::Drop(Counter::Malformed, family, 0);
+    };
+    // On the wire an IPv4-mapped address is nobody's: it would be answered over the wrong protocol.
+    let mapped = matches!(family, Family::Ipv6) && matches!(datagram.source.family(), Family::Ipv4);
+    let loopback = datagram.source.is_loopback() && settings.allow_loopback == 0;
+    if datagram.source_port == 0 || mapped || loopback || !datagram.source.is_unicast() {
+        return Verdict::Drop(Counter::BadSource, family, payload_len);
+    }
+    // The shortest request of all is also the head of every other.
+    if payload_len < bep15::REQUEST_HEAD_LEN {
+        return Verdict::Drop(Counter::Malformed, family, payload_len);
+    }
+    let Some(head) = frame.get::<{ bep15::REQUEST_HEAD_LEN }>(datagram.payload_offset()) else {
+        return Verdict::Drop(Counter::Malformed, family, payload_len);
+    };
+    let [i0, i1, i2, i3, i4, i5, i6, i7, a0, a1, a2, a3, t0, t1, t2, t3] = head;
+    let id = [i0, i1, i2, i3, i4, i5, i6, i7];
+    let slot = slot_at(environment.monotonic_ns().wrapping_add(settings.clock_base_ns));
+    let redirect = match u32::from_be_bytes([a0, a1, a2, a3]) {
+        0 if id == bep15::PROTOCOL_ID => {
+            let Some(key) = environment.key(key_index(slot)) else {
+                return Verdict::Pass(Counter::Disabled, family);
+            };
+            return Verdict::Answer(ConnectReply {
+                datagram,
+                request_len: payload_len,
+                transaction_id: [t0, t1, t2, t3],
+                connection_id: connection_id::compute(key, slot, &datagram.source).to_be_bytes(),
+            });
+        }
+        1 if payload_len >= bep15::ANNOUNCE_REQUEST_LEN => Counter::AnnounceRedirected,
+        2 if payload_len >= bep15::REQUEST_HEAD_LEN + bep15::SCRAPE_HASH_LEN => Counter::ScrapeRedirected,
+        _ => return Verdict::Drop(Counter::Malformed, family, payload_len),
+    };
+    if is_valid(environment, u64::from_be_bytes(id), slot, settings.lifetime_slots, &datagram.source) {
+        Verdict::Redirect(redirect, family, payload_len)
+    } else {
+        Verdict::Drop(Counter::BadConnectionId, family, payload_len)
+    }
+}
+
+#[inline(always)]
+fn is_valid<E: Environment>(environment: &E, id: u64, slot: u64, lifetime: u32, source: &Address) -> bool {
+    let Some(claimed) = claimed_slot(id, slot, lifetime) else { return false };
+    let Some(key) = environment.key(key_index(claimed)) else { return false };
+    connection_id::compute(key, claimed, source) ^ id == 0
+}
