@@ -1,1 +1,15 @@
-//! Placeholder
+//! Riptide's domain: who is in which swarm, what a peer is told, and how that looks on the wire.
+//!
+//! Nothing here does I/O, reads a clock, logs or waits: time and randomness are parameters, results are values. An
+//! adapter receives bytes, calls one function and sends what it wrote.
+//!
+//! - [`engine`] holds every swarm. [`engine::Engine`] is shared by all threads and takes `&self`.
+//! - [`policy`] and [`access`] are what the operator decides, swapped whole while the engine runs.
+//! - [`udp`] turns a batch of datagrams into replies ([BEP 15](https://www.bittorrent.org/beps/bep_0015.html)).
+
+pub mod access;
+pub mod engine;
+pub mod model;
+pub mod policy;
+pub mod rng;
+pub mod udp;

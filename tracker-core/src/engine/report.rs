@@ -1,0 +1,139 @@
+//! What goes into the engine and what comes out of it.
+
+use crate::model::{Counts, Event, InfoHash, Role};
+use tracker_common::address::{Address, Family};
+
+/// A peer tells of itself and asks for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announce {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// Where the peer is. Together with the port this is who it is.
+    pub address: Address,
+    /// Where it listens, host byte order; not zero.
+    pub port: u16,
+    /// Why it announces.
+    pub event: Event,
+    /// Bytes it still has to get; zero makes a seeder.
+    pub left: u64,
+    /// How many IPv4 peers it may be given; the buffer may cap it further.
+    pub want_ipv4: usize,
+    /// How many IPv6 peers it may be given; the buffer may cap it further.
+    pub want_ipv6: usize,
+}
+
+/// Where the peers go, in the compact form of BEP 23 and BEP 7: address, then port, in network order.
+#[derive(Debug, Default)]
+pub struct Lists<'a> {
+    /// Room for entries of 6 bytes.
+    pub ipv4: &'a mut [u8],
+    /// Room for entries of 18 bytes.
+    pub ipv6: &'a mut [u8],
+}
+
+/// The answer to an announce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// The whole swarm, the announcer included where it is stored.
+    pub counts: Counts,
+    /// Entries written to [`Lists::ipv4`].
+    pub ipv4_peers: usize,
+    /// Entries written to [`Lists::ipv6`].
+    pub ipv6_peers: usize,
+    /// What became of the announcer.
+    pub membership: Membership,
+}
+
+/// What an announce made of the announcer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// It was not known in this torrent and now is.
+    Added,
+    /// It was known, and may have changed its role.
+    Refreshed,
+    /// It was known and has stopped.
+    Removed,
+    /// It stopped without having been known.
+    Absent,
+    /// It was answered but not stored: [`crate::policy::Policy::max_peers_per_torrent`] is reached.
+    TorrentFull,
+    /// It was answered but not stored: [`crate::policy::Policy::peers_per_address`] is reached.
+    AddressFull,
+}
+
+/// Why an announce was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// The access list does not permit the torrent.
+    #[error("the access list does not permit this torrent")]
+    NotPermitted,
+    /// The torrent is new, and [`crate::policy::Policy::max_torrents`] are stored.
+    #[error("the limit of torrents is reached")]
+    TooManyTorrents,
+}
+
+impl Rejected {
+    /// What the client is told: plain ASCII.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::NotPermitted => "info hash not allowed on this tracker",
+            Self::TooManyTorrents => "tracker full, try again later",
+        }
+    }
+}
+
+/// How much the engine holds, exact at some moment for each shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Torrents with at least one peer.
+    pub torrents: usize,
+    /// By family, then by role, both in the order of their numbers.
+    pub peers: [[usize; 2]; 2],
+    /// `downloaded` counts kept of torrents without peers.
+    pub retained: usize,
+}
+
+impl Totals {
+    /// Peers of one family and role.
+    #[must_use]
+    pub const fn peers_of(&self, family: Family, role: Role) -> usize {
+        self.peers[family as usize][role as usize]
+    }
+}
+
+/// How many torrents have how many peers, as of the last full cycle of sweeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SwarmSizes {
+    /// Torrents with at most [`SwarmSizes::BOUNDS`] peers and more than the bound before; the last one has no bound.
+    pub torrents: [u64; Self::BOUNDS.len() + 1],
+    /// Peers in all of them.
+    pub peers: u64,
+}
+
+impl SwarmSizes {
+    /// The upper bounds of the buckets, inclusive.
+    pub const BOUNDS: [u32; 18] = [
+        1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000,
+        500_000,
+    ];
+
+    pub(super) fn record(&mut self, peers: usize) {
+        let bucket =
+            Self::BOUNDS.iter().position(|&bound| peers <= bound as usize).unwrap_or(Self::BOUNDS.len());
+        self.torrents[bucket] += 1;
+        self.peers += peers as u64;
+    }
+}
+
+/// What a slice of sweeping did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Torrents, peers and retained counts looked at.
+    pub visited: usize,
+    /// Peers that had not been heard of for the timeout and are gone.
+    pub expired: usize,
+    /// The slice reached the end of a cycle and stopped there: every torrent has been looked at, and
+    /// [`super::Engine::swarm_sizes`] is fresh.
+    pub cycle_ended: bool,
+}

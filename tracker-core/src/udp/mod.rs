@@ -1,0 +1,6 @@
+//! The UDP tracker protocol: a batch of datagrams in, replies and outcomes out.
+
+pub mod codec;
+pub mod responder;
+
+pub use responder::{Batch, DropReason, MAX_BATCH, Network, Outcome, Received, Responder, ResponderConfig};

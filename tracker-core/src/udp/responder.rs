@@ -1,0 +1,374 @@
+//! From a batch of received datagrams to replies: the same code for the socket and the AF_XDP back end.
+
+use crate::{
+    engine::{Announce, Engine, Lists, Located},
+    model::{InfoHash, Seconds},
+    policy::Policy,
+    rng::Rng,
+    udp::codec::{self, AnnounceBody, Request},
+};
+use tracker_common::{
+    address::{Address, Family},
+    bep15::{ANNOUNCE_RESPONSE_HEAD_LEN, Action, RESPONSE_HEAD_LEN, SCRAPE_ROW_LEN},
+    connection_id::ConnectionIds,
+};
+
+/// So many requests are worked on together; a longer batch is taken in several goes.
+pub const MAX_BATCH: usize = 256;
+
+/// A batch of received datagrams with room for their replies, as a back end holds them.
+pub trait Batch {
+    /// How many datagrams there are.
+    fn len(&self) -> usize;
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The datagram `i`. May be asked for several times, until `reply_buffer(i)` is.
+    fn request(&self, i: usize) -> Received<'_>;
+    /// Where the reply to datagram `i` goes: room for [`ResponderConfig::max_datagram`] bytes. It may overlay the
+    /// request's payload, which is not read again. Asked for at most once per datagram.
+    fn reply_buffer(&mut self, i: usize) -> &mut [u8];
+    /// Tells what became of datagram `i`: exactly once for each, in no particular order.
+    fn finish(&mut self, i: usize, outcome: Outcome);
+}
+
+/// A received datagram.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// Who sent it.
+    pub source: Address,
+    /// From which port, host byte order.
+    pub source_port: u16,
+    /// The UDP payload.
+    pub payload: &'a [u8],
+    /// The connection ID has been checked already, by the XDP program.
+    pub verified: bool,
+    /// It came in on a loopback interface, where loopback addresses are real.
+    pub on_loopback: bool,
+}
+
+/// What became of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The first `len` bytes of the reply buffer are to be sent back.
+    Reply {
+        /// What was asked.
+        request: Action,
+        /// What is answered: the same, or an error.
+        reply: Action,
+        /// Bytes of reply, at most [`ResponderConfig::max_datagram`].
+        len: usize,
+    },
+    /// Nothing is to be sent.
+    Drop(DropReason),
+}
+
+/// Why a datagram gets no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// It is no request.
+    Malformed,
+    /// Its connection ID is forged, expired or from the future.
+    BadConnectionId,
+    /// Its source cannot be answered: port 0, no unicast address, or loopback from elsewhere.
+    BadSource,
+    /// It announces port 0.
+    BadPort,
+    /// The back end gave a reply buffer too small for any reply.
+    NoBuffer,
+}
+
+impl DropReason {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 5] =
+        [Self::Malformed, Self::BadConnectionId, Self::BadSource, Self::BadPort, Self::NoBuffer];
+
+    /// The value of the `reason` label in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::BadConnectionId => "bad_connection_id",
+            Self::BadSource => "bad_source",
+            Self::BadPort => "bad_port",
+            Self::NoBuffer => "no_buffer",
+        }
+    }
+}
+
+/// A range of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// An address inside.
+    pub address: Address,
+    /// Leading bits that count: up to 32 for IPv4, up to 128 for IPv6; more counts as that.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Whether `address` is in this network.
+    #[must_use]
+    pub fn contains(&self, address: &Address) -> bool {
+        let (family_bits, skipped) = match self.address.family() {
+            Family::Ipv4 => (32, 96),
+            Family::Ipv6 => (128, 0),
+        };
+        let bits = skipped + u32::from(self.prefix).min(family_bits);
+        let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+        self.address.family() == address.family()
+            && (u128::from_be_bytes(self.address.octets()) ^ u128::from_be_bytes(address.octets())) & mask
+                == 0
+    }
+}
+
+/// What a [`Responder`] is told once.
+#[derive(Clone, Debug)]
+pub struct ResponderConfig {
+    /// Bytes of UDP payload that no reply exceeds.
+    pub max_datagram: usize,
+    /// Rows that a scrape reply has at most; the datagram budget may cap it further.
+    pub max_scrape_hashes: usize,
+    /// The senders whose `ip` field is believed, where it is an IPv4 unicast address and so is theirs.
+    pub trust_ip_field: Vec<Network>,
+}
+
+impl Default for ResponderConfig {
+    /// A budget that fits the least MTU of IPv6 (1280), 74 rows, and nobody trusted.
+    fn default() -> Self {
+        Self { max_datagram: 1232, max_scrape_hashes: 74, trust_ip_field: Vec::new() }
+    }
+}
+
+/// Answers batches. Each worker has its own; after [`Responder::new`] it allocates nothing.
+pub struct Responder {
+    config: ResponderConfig,
+    ids: ConnectionIds,
+    rng: Rng,
+    pending: Vec<Pending>,
+    scrape: Vec<(InfoHash, Located)>,
+}
+
+/// A request that waits for the memory it will touch.
+struct Pending {
+    index: usize,
+    transaction_id: [u8; 4],
+    located: Located,
+    ask: Ask,
+}
+
+enum Ask {
+    Announce { announce: Announce, family: Family },
+    Scrape,
+}
+
+impl Responder {
+    /// `ids` issues and checks connection IDs, `seed` decides which peers are handed out.
+    #[must_use]
+    pub fn new(config: ResponderConfig, ids: ConnectionIds, seed: [u64; 2]) -> Self {
+        let rows = config.max_datagram.saturating_sub(RESPONSE_HEAD_LEN) / SCRAPE_ROW_LEN;
+        let scrape = Vec::with_capacity(config.max_scrape_hashes.min(rows));
+        Self { config, ids, rng: Rng::new(seed), pending: Vec::with_capacity(MAX_BATCH), scrape }
+    }
+
+    /// Answers every datagram of a batch. `now_ns` is the protocol time in nanoseconds.
+    pub fn handle_batch<B: Batch>(&mut self, engine: &Engine, now_ns: u64, batch: &mut B) {
+        self.ids.advance(now_ns);
+        let now = (now_ns / 1_000_000_000) as Seconds;
+        let policy = engine.policy();
+        let length = batch.len();
+        for start in (0..length).step_by(MAX_BATCH) {
+            self.pending.clear();
+            for index in start..length.min(start + MAX_BATCH) {
+                self.receive(engine, &policy, batch, index);
+            }
+            self.fetch(engine);
+            self.answer(engine, &policy, now, batch);
+        }
+    }
+
+    /// Answers a datagram that needs no engine, and notes the others.
+    fn receive<B: Batch>(&mut self, engine: &Engine, policy: &Policy, batch: &mut B, index: usize) {
+        let received = batch.request(index);
+        let (transaction_id, located, ask) = match self.judge(policy, &received) {
+            Err(reason) => return batch.finish(index, Outcome::Drop(reason)),
+            Ok(Judged::Connect { transaction_id, connection_id }) => {
+                let buffer = budget(batch.reply_buffer(index), self.config.max_datagram);
+                let len = codec::encode_connect(buffer, transaction_id, connection_id);
+                return batch.finish(index, reply(Action::Connect, Action::Connect, len));
+            }
+            Ok(Judged::Announce { transaction_id, announce, family }) => {
+                (transaction_id, engine.locate(&announce.info_hash), Ask::Announce { announce, family })
+            }
+            Ok(Judged::Scrape { transaction_id, first }) => {
+                (transaction_id, engine.locate(&first), Ask::Scrape)
+            }
+        };
+        self.pending.push(Pending { index, transaction_id, located, ask });
+    }
+
+    fn judge(&self, policy: &Policy, received: &Received<'_>) -> Result<Judged, DropReason> {
+        let source = received.source;
+        let stray_loopback = source.is_loopback() && !received.on_loopback;
+        if received.source_port == 0 || stray_loopback || !source.is_unicast() {
+            return Err(DropReason::BadSource);
+        }
+        let check = |id| match received.verified || self.ids.is_valid(id, &source) {
+            true => Ok(()),
+            false => Err(DropReason::BadConnectionId),
+        };
+        match codec::decode(received.payload).map_err(|codec::Malformed| DropReason::Malformed)? {
+            Request::Connect { transaction_id } => {
+                Ok(Judged::Connect { transaction_id, connection_id: self.ids.issue(&source) })
+            }
+            Request::Announce { connection_id, transaction_id, body } => {
+                check(connection_id)?;
+                if body.port == 0 {
+                    return Err(DropReason::BadPort);
+                }
+                let announce = self.announce(policy, &source, &body);
+                Ok(Judged::Announce { transaction_id, announce, family: source.family() })
+            }
+            Request::Scrape { connection_id, transaction_id, hashes } => {
+                check(connection_id)?;
+                let first = *hashes.first().ok_or(DropReason::Malformed)?;
+                Ok(Judged::Scrape { transaction_id, first })
+            }
+        }
+    }
+
+    fn announce(&self, policy: &Policy, source: &Address, body: &AnnounceBody) -> Announce {
+        let want = policy.num_want(Some(i64::from(body.num_want)));
+        let (want_ipv4, want_ipv6) = match source.family() {
+            Family::Ipv4 => (want, 0),
+            Family::Ipv6 => (0, want),
+        };
+        Announce {
+            info_hash: body.info_hash,
+            address: self.announced_address(source, body.ip),
+            port: body.port,
+            event: body.event,
+            left: body.left,
+            want_ipv4,
+            want_ipv6,
+        }
+    }
+
+    fn announced_address(&self, source: &Address, ip: [u8; 4]) -> Address {
+        let claimed = Address::from_ipv4(ip);
+        let trusted = ip != [0; 4]
+            && source.family() == Family::Ipv4
+            && claimed.is_unicast()
+            && self.config.trust_ip_field.iter().any(|network| network.contains(source));
+        if trusted { claimed } else { *source }
+    }
+
+    /// One stage for all, then the next: the waits for memory overlap.
+    fn fetch(&self, engine: &Engine) {
+        if self.pending.len() > 1 {
+            self.pending.iter().for_each(|pending| engine.prefetch_shard(&pending.located));
+            self.pending.iter().for_each(|pending| engine.prefetch_slot(&pending.located));
+            self.pending.iter().for_each(|pending| engine.prefetch_torrent(&pending.located));
+            self.pending.iter().for_each(|pending| engine.prefetch_peers(&pending.located));
+        }
+    }
+
+    fn answer<B: Batch>(&mut self, engine: &Engine, policy: &Policy, now: Seconds, batch: &mut B) {
+        for pending in &self.pending {
+            let Pending { index, transaction_id, located, .. } = *pending;
+            let outcome = match &pending.ask {
+                Ask::Announce { announce, family } => {
+                    let buffer = budget(batch.reply_buffer(index), self.config.max_datagram);
+                    let rng = &mut self.rng;
+                    answer_announce(
+                        engine,
+                        &located,
+                        announce,
+                        *family,
+                        now,
+                        rng,
+                        policy,
+                        transaction_id,
+                        buffer,
+                    )
+                }
+                Ask::Scrape => {
+                    self.scrape.clear();
+                    if let Ok(Request::Scrape { hashes, .. }) = codec::decode(batch.request(index).payload) {
+                        let rows =
+                            hashes.iter().take(self.config.max_scrape_hashes.min(self.scrape.capacity()));
+                        self.scrape.extend(rows.map(|hash| (*hash, engine.locate(hash))));
+                    }
+                    let buffer = budget(batch.reply_buffer(index), self.config.max_datagram);
+                    answer_scrape(engine, &self.scrape, transaction_id, buffer)
+                }
+            };
+            batch.finish(index, outcome);
+        }
+    }
+}
+
+enum Judged {
+    Connect { transaction_id: [u8; 4], connection_id: [u8; 8] },
+    Announce { transaction_id: [u8; 4], announce: Announce, family: Family },
+    Scrape { transaction_id: [u8; 4], first: InfoHash },
+}
+
+fn budget(buffer: &mut [u8], max_datagram: usize) -> &mut [u8] {
+    let length = buffer.len().min(max_datagram);
+    &mut buffer[..length]
+}
+
+fn reply(request: Action, reply: Action, len: Option<usize>) -> Outcome {
+    len.map_or(Outcome::Drop(DropReason::NoBuffer), |len| Outcome::Reply { request, reply, len })
+}
+
+#[expect(clippy::too_many_arguments, reason = "the tail of one method, apart so that the borrows are")]
+fn answer_announce(
+    engine: &Engine,
+    located: &Located,
+    announce: &Announce,
+    family: Family,
+    now: Seconds,
+    rng: &mut Rng,
+    policy: &Policy,
+    transaction_id: [u8; 4],
+    buffer: &mut [u8],
+) -> Outcome {
+    let Some((head, peers)) = buffer.split_at_mut_checked(ANNOUNCE_RESPONSE_HEAD_LEN) else {
+        return Outcome::Drop(DropReason::NoBuffer);
+    };
+    let mut lists = match family {
+        Family::Ipv4 => Lists { ipv4: peers, ipv6: &mut [] },
+        Family::Ipv6 => Lists { ipv4: &mut [], ipv6: peers },
+    };
+    match engine.announce_at(located, announce, now, rng, &mut lists) {
+        Ok(announced) => {
+            let peers = announced.ipv4_peers * 6 + announced.ipv6_peers * 18;
+            let head = codec::encode_announce_head(head, transaction_id, policy.interval, announced.counts);
+            reply(Action::Announce, Action::Announce, head.map(|head| head + peers))
+        }
+        Err(rejected) => {
+            let len = codec::encode_error(buffer, transaction_id, rejected.message());
+            reply(Action::Announce, Action::Error, len)
+        }
+    }
+}
+
+fn answer_scrape(
+    engine: &Engine,
+    asked: &[(InfoHash, Located)],
+    transaction_id: [u8; 4],
+    buffer: &mut [u8],
+) -> Outcome {
+    let Some(head) = codec::encode_scrape_head(buffer, transaction_id) else {
+        return Outcome::Drop(DropReason::NoBuffer);
+    };
+    let (rows, _) = buffer[head..].as_chunks_mut::<SCRAPE_ROW_LEN>();
+    let mut len = head;
+    for (row, (hash, located)) in rows.iter_mut().zip(asked) {
+        *row = codec::scrape_row(engine.scrape_at(located, hash));
+        len += row.len();
+    }
+    reply(Action::Scrape, Action::Scrape, Some(len))
+}
