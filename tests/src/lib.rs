@@ -1,1 +1,42 @@
-//! Placeholder
+//! Black-box tests of the `riptide` binary: the harness that they share.
+//!
+//! Nothing here uses the product's own crates, so that a mistake in them cannot hide itself: requests are written by
+//! hand, frames are built by another crate, and whatever is learned about the tracker comes from its replies, its
+//! metrics and its standard error.
+//!
+//! A harness for tests has one way to fail: a panic that says what was awaited and what came instead.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation of a test is a panic that names it"
+)]
+
+use std::time::{Duration, Instant};
+
+pub mod conformance;
+pub mod frames;
+pub mod metrics;
+pub mod net;
+pub mod rig;
+pub mod riptide;
+pub mod transfer;
+pub mod udp;
+
+/// How long anything that must happen may take. A passing test never waits this long.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Asks again until `probe` yields something.
+///
+/// # Panics
+/// After [`PATIENCE`], naming what was awaited.
+pub fn eventually<T>(awaited: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain: {awaited}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

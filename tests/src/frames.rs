@@ -1,0 +1,100 @@
+//! Frames as they are on the wire, for what no UDP socket will send.
+
+use etherparse::PacketBuilder;
+use nix::sys::socket::{AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, bind, send, socket};
+use std::{
+    net::{IpAddr, SocketAddr},
+    os::fd::{AsRawFd, OwnedFd},
+    path::Path,
+};
+
+use crate::net::Namespace;
+
+/// The MAC address of an interface of a namespace.
+///
+/// # Panics
+/// If there is no such interface.
+#[must_use]
+pub fn mac(namespace: &Namespace, interface: &str) -> [u8; 6] {
+    namespace.run(|| link(interface).addr()).expect("an Ethernet interface")
+}
+
+fn link(interface: &str) -> LinkAddr {
+    let mut all = nix::ifaddrs::getifaddrs().expect("the interfaces");
+    let found = all.find_map(|entry| {
+        let named = entry.interface_name == interface;
+        entry.address.filter(|_| named)?.as_link_addr().copied()
+    });
+    found.unwrap_or_else(|| panic!("no interface {interface}"))
+}
+
+/// Sends raw frames out of one interface.
+pub struct Sender {
+    socket: OwnedFd,
+}
+
+impl Sender {
+    /// Opens a packet socket on an interface of a namespace.
+    ///
+    /// # Panics
+    /// Without the privilege, or if there is no such interface.
+    #[must_use]
+    pub fn new(namespace: &Namespace, interface: &str) -> Self {
+        namespace.run(|| {
+            let socket =
+                socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::EthAll)
+                    .expect("a packet socket");
+            bind(socket.as_raw_fd(), &link(interface)).expect("to bind to the interface");
+            Self { socket }
+        })
+    }
+
+    /// Sends a frame as it is.
+    ///
+    /// # Panics
+    /// If the kernel refuses it.
+    pub fn send(&self, frame: &[u8]) {
+        let sent = send(self.socket.as_raw_fd(), frame, nix::sys::socket::MsgFlags::empty());
+        assert_eq!(sent, Ok(frame.len()), "to send a frame");
+    }
+}
+
+/// The Ethernet side of a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// The sender's MAC address.
+    pub source: [u8; 6],
+    /// The receiver's.
+    pub destination: [u8; 6],
+}
+
+/// A UDP datagram in a frame, with right lengths and checksums.
+///
+/// # Panics
+/// If the addresses are of different families.
+#[must_use]
+pub fn udp(link: Link, source: SocketAddr, destination: SocketAddr, payload: &[u8]) -> Vec<u8> {
+    let builder = PacketBuilder::ethernet2(link.source, link.destination);
+    let builder = match (source.ip(), destination.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => builder.ipv4(from.octets(), to.octets(), 64),
+        (IpAddr::V6(from), IpAddr::V6(to)) => builder.ipv6(from.octets(), to.octets(), 64),
+        _ => panic!("{source} and {destination} are of different families"),
+    };
+    let builder = builder.udp(source.port(), destination.port());
+    let mut frame = Vec::with_capacity(builder.size(payload.len()));
+    builder.write(&mut frame, payload).expect("a frame in memory");
+    frame
+}
+
+/// The packets that an interface of a namespace has received so far.
+///
+/// # Panics
+/// If there is no such interface.
+#[must_use]
+pub fn received_packets(namespace: &Namespace, interface: &str) -> u64 {
+    let path = Path::new("/proc/thread-self/net/dev");
+    let text = namespace.run(|| std::fs::read_to_string(path)).expect("the interfaces' counters");
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(interface)?.strip_prefix(':'));
+    let count = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    count.unwrap_or_else(|| panic!("no interface {interface}"))
+}

@@ -1,0 +1,119 @@
+//! What `GET /metrics` says.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+};
+
+use crate::PATIENCE;
+
+/// One line of the Prometheus text format.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The metric's name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its value.
+    pub value: f64,
+}
+
+/// One scrape.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    /// Every sample, in order.
+    pub samples: Vec<Sample>,
+    /// The text as it came.
+    pub text: String,
+}
+
+impl Metrics {
+    /// Scrapes a listener that is reachable from this thread.
+    ///
+    /// # Panics
+    /// If it does not answer with status 200 in time.
+    #[must_use]
+    pub fn get(address: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)
+            .unwrap_or_else(|e| panic!("the metrics listener at {address}: {e}"));
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: riptide\r\nConnection: close\r\n\r\n").expect("to ask");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer to its end");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+        assert!(head.starts_with("HTTP/1.1 200"), "GET /metrics: {head}");
+        let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+            join_chunks(body)
+        } else {
+            body.to_owned()
+        };
+        Self::parse(body)
+    }
+
+    /// Reads the Prometheus text format.
+    ///
+    /// # Panics
+    /// On a line that is none of it.
+    #[must_use]
+    pub fn parse(text: String) -> Self {
+        let samples = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(sample).collect();
+        Self { samples, text }
+    }
+
+    /// The sum of all samples of this name that carry these labels.
+    #[must_use]
+    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.samples
+            .iter()
+            .filter(|s| s.name == name && labels.iter().all(|(k, v)| s.labels.get(*k).is_some_and(|l| l == v)))
+            .map(|s| s.value)
+            .sum()
+    }
+}
+
+fn sample(line: &str) -> Sample {
+    let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no metric: {line}"));
+    let value = value.parse().unwrap_or_else(|e| panic!("no value: {line}: {e}"));
+    let (name, rest) = series.split_once('{').unwrap_or((series, ""));
+    let mut labels = BTreeMap::new();
+    for part in rest.trim_end_matches('}').split("\",").filter(|part| !part.is_empty()) {
+        let (key, value) = part.split_once("=\"").unwrap_or_else(|| panic!("no label: {line}"));
+        labels.insert(key.trim().to_owned(), value.trim_end_matches('"').to_owned());
+    }
+    Sample { name: name.to_owned(), labels, value }
+}
+
+fn join_chunks(mut body: &str) -> String {
+    let mut whole = String::new();
+    while let Some((length, rest)) = body.split_once("\r\n") {
+        let length = usize::from_str_radix(length.trim(), 16).expect("a chunk's length");
+        if length == 0 {
+            break;
+        }
+        whole += &rest[..length];
+        body = &rest[length + 2..];
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_and_sums() {
+        let metrics = Metrics::parse(
+            "# HELP a b\n# TYPE a counter\na{x=\"1\",y=\"2\"} 3\na{x=\"1\",y=\"4\"} 5\nb 7\n".to_owned(),
+        );
+        assert_eq!(metrics.sum("a", &[("x", "1")]), 8.0);
+        assert_eq!(metrics.sum("a", &[("y", "4")]), 5.0);
+        assert_eq!(metrics.sum("a", &[("y", "5")]), 0.0);
+        assert_eq!(metrics.sum("b", &[]), 7.0);
+    }
+
+    #[test]
+    fn chunks_are_joined() {
+        assert_eq!(join_chunks("4\r\nabcd\r\n2\r\nef\r\n0\r\n\r\n"), "abcdef");
+    }
+}

@@ -1,0 +1,445 @@
+//! A BEP 15 client written by hand, which takes nothing on trust: every reply must come from the address that was
+//! asked, carry the transaction ID of the request in hand, and have exactly the length that its content needs.
+
+use crate::PATIENCE;
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+};
+
+/// An info hash or a peer ID.
+pub type Id20 = [u8; 20];
+
+/// The magic number that opens a connect request.
+pub const PROTOCOL_ID: [u8; 8] = [0, 0, 0x04, 0x17, 0x27, 0x10, 0x19, 0x80];
+
+/// A 20-byte value that differs for every label and number.
+#[must_use]
+pub fn id20(label: &str, number: u32) -> Id20 {
+    // FNV-1a, run on for each output byte: no need for more than difference.
+    let mut state = 0xcbf2_9ce4_8422_2325_u64;
+    let mut step = |byte: u8| {
+        state = (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        state.to_be_bytes()[0]
+    };
+    label.bytes().chain(number.to_be_bytes()).for_each(|byte| {
+        step(byte);
+    });
+    std::array::from_fn(|n| step(u8::try_from(n).expect("under 20")))
+}
+
+/// The events of BEP 15, and the one of BEP 21.
+pub mod event {
+    /// None.
+    pub const NONE: u32 = 0;
+    /// The download is complete.
+    pub const COMPLETED: u32 = 1;
+    /// The client has started.
+    pub const STARTED: u32 = 2;
+    /// The client leaves.
+    pub const STOPPED: u32 = 3;
+    /// BEP 21's partial seed.
+    pub const PAUSED: u32 = 4;
+}
+
+/// An announce request without its connection and transaction IDs.
+#[derive(Clone, Debug)]
+pub struct Announce {
+    /// The torrent.
+    pub info_hash: Id20,
+    /// The client.
+    pub peer_id: Id20,
+    /// Bytes still wanted.
+    pub left: u64,
+    /// See [`event`].
+    pub event: u32,
+    /// An address that the client claims.
+    pub ip: [u8; 4],
+    /// Peers wanted.
+    pub num_want: i32,
+    /// The port that other peers should use.
+    pub port: u16,
+    /// What follows the 98 bytes.
+    pub tail: Vec<u8>,
+}
+
+impl Announce {
+    /// One that still downloads.
+    #[must_use]
+    pub fn leecher(info_hash: Id20, port: u16) -> Self {
+        Self {
+            info_hash,
+            peer_id: id20("peer", u32::from(port)),
+            left: 1000,
+            event: event::STARTED,
+            ip: [0; 4],
+            num_want: -1,
+            port,
+            tail: Vec::new(),
+        }
+    }
+
+    /// One that has everything.
+    #[must_use]
+    pub fn seeder(info_hash: Id20, port: u16) -> Self {
+        Self { left: 0, ..Self::leecher(info_hash, port) }
+    }
+
+    /// The same with another event.
+    #[must_use]
+    pub fn event(self, event: u32) -> Self {
+        Self { event, ..self }
+    }
+
+    /// The same with another number of peers wanted.
+    #[must_use]
+    pub fn num_want(self, num_want: i32) -> Self {
+        Self { num_want, ..self }
+    }
+
+    /// The request's bytes.
+    #[must_use]
+    pub fn bytes(&self, connection: [u8; 8], transaction: u32) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(98 + self.tail.len());
+        bytes.extend(connection);
+        bytes.extend(1_u32.to_be_bytes());
+        bytes.extend(transaction.to_be_bytes());
+        bytes.extend(self.info_hash);
+        bytes.extend(self.peer_id);
+        bytes.extend(12_345_u64.to_be_bytes());
+        bytes.extend(self.left.to_be_bytes());
+        bytes.extend(678_u64.to_be_bytes());
+        bytes.extend(self.event.to_be_bytes());
+        bytes.extend(self.ip);
+        bytes.extend(0xdead_beef_u32.to_be_bytes());
+        bytes.extend(self.num_want.to_be_bytes());
+        bytes.extend(self.port.to_be_bytes());
+        assert_eq!(bytes.len(), 98);
+        bytes.extend(&self.tail);
+        bytes
+    }
+}
+
+/// A connect request.
+#[must_use]
+pub fn connect_bytes(transaction: u32) -> Vec<u8> {
+    [&PROTOCOL_ID[..], &[0; 4], &transaction.to_be_bytes()].concat()
+}
+
+/// A scrape request.
+#[must_use]
+pub fn scrape_bytes(connection: [u8; 8], transaction: u32, hashes: &[Id20]) -> Vec<u8> {
+    let mut bytes = [&connection[..], &2_u32.to_be_bytes(), &transaction.to_be_bytes()].concat();
+    bytes.extend(hashes.iter().flatten());
+    bytes
+}
+
+/// What an announce is answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// Seconds until the next announce.
+    pub interval: u32,
+    /// Leechers in the whole swarm.
+    pub leechers: u32,
+    /// Seeders in the whole swarm.
+    pub seeders: u32,
+    /// Peers of the client's family.
+    pub peers: Vec<SocketAddr>,
+    /// The reply's payload, bytes.
+    pub len: usize,
+}
+
+impl Announced {
+    /// The ports of the peers, in ascending order: enough to tell them apart in most tests.
+    #[must_use]
+    pub fn ports(&self) -> Vec<u16> {
+        let mut ports: Vec<u16> = self.peers.iter().map(SocketAddr::port).collect();
+        ports.sort_unstable();
+        ports
+    }
+}
+
+/// One torrent's row in a scrape reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    /// Seeders.
+    pub seeders: u32,
+    /// Downloads completed.
+    pub completed: u32,
+    /// Leechers.
+    pub leechers: u32,
+}
+
+/// What a request was answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// A connection ID.
+    Connected([u8; 8]),
+    /// A list of peers.
+    Announced(Announced),
+    /// Rows in the order of the request.
+    Scraped(Vec<Row>),
+    /// The text of an error.
+    Error(String),
+}
+
+/// A client with a socket of its own.
+pub struct Client {
+    socket: UdpSocket,
+    tracker: SocketAddr,
+    connection: Cell<Option<[u8; 8]>>,
+    transaction: Cell<u32>,
+    received: Cell<BTreeMap<&'static str, u64>>,
+}
+
+impl Client {
+    /// A client on the host of this thread, with this address, that asks this tracker.
+    ///
+    /// # Panics
+    /// If the address is not this host's.
+    #[must_use]
+    pub fn new(address: IpAddr, tracker: SocketAddr) -> Self {
+        let socket = UdpSocket::bind((address, 0)).unwrap_or_else(|e| panic!("{address}: {e}"));
+        Self::with_socket(socket, tracker)
+    }
+
+    /// A client that uses this socket.
+    ///
+    /// # Panics
+    /// If the socket cannot be set up.
+    #[must_use]
+    pub fn with_socket(socket: UdpSocket, tracker: SocketAddr) -> Self {
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let transaction = Cell::new(u32::from(socket.local_addr().expect("an address").port()) << 16);
+        Self { socket, tracker, connection: Cell::new(None), transaction, received: Cell::default() }
+    }
+
+    /// Its own address.
+    ///
+    /// # Panics
+    /// Never on a bound socket.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.socket.local_addr().expect("an address")
+    }
+
+    /// The tracker it asks.
+    #[must_use]
+    pub fn tracker(&self) -> SocketAddr {
+        self.tracker
+    }
+
+    /// Asks another from now on, with the connection ID that it has.
+    #[must_use]
+    pub fn at(self, tracker: SocketAddr) -> Self {
+        Self { tracker, ..self }
+    }
+
+    /// Uses this connection ID from now on.
+    #[must_use]
+    pub fn with_connection(self, connection: [u8; 8]) -> Self {
+        self.connection.set(Some(connection));
+        self
+    }
+
+    /// A transaction ID that it has not used yet.
+    #[must_use]
+    pub fn transaction(&self) -> u32 {
+        self.transaction.set(self.transaction.get().wrapping_add(1));
+        self.transaction.get()
+    }
+
+    /// How many replies of each kind (`connect`, `announce`, `scrape`, `error`) it has had.
+    #[must_use]
+    pub fn received(&self) -> BTreeMap<&'static str, u64> {
+        let received = self.received.take();
+        self.received.set(received.clone());
+        received
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Panics
+    /// If the host refuses.
+    pub fn send(&self, bytes: &[u8]) {
+        let sent = self.socket.send_to(bytes, self.tracker).unwrap_or_else(|e| panic!("{}: {e}", self.tracker));
+        assert_eq!(sent, bytes.len());
+    }
+
+    /// Waits for the next datagram, which must be from the tracker.
+    ///
+    /// # Panics
+    /// If none comes, or from elsewhere.
+    #[must_use]
+    pub fn receive(&self) -> Vec<u8> {
+        let mut buffer = [0; 65_536];
+        let (length, source) = self
+            .socket
+            .recv_from(&mut buffer)
+            .unwrap_or_else(|e| panic!("{} had no reply from {}: {e}", self.address(), self.tracker));
+        assert_eq!(source, self.tracker, "the reply's source");
+        buffer[..length].to_vec()
+    }
+
+    /// Takes whatever has arrived already, without waiting.
+    ///
+    /// # Panics
+    /// If the socket fails.
+    #[must_use]
+    pub fn take_arrived(&self) -> Vec<Vec<u8>> {
+        self.socket.set_nonblocking(true).expect("a non-blocking socket");
+        let mut arrived = Vec::new();
+        let mut buffer = [0; 65_536];
+        loop {
+            match self.socket.recv_from(&mut buffer) {
+                Ok((length, _)) => arrived.push(buffer[..length].to_vec()),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) => panic!("{}: {e}", self.address()),
+            }
+        }
+        self.socket.set_nonblocking(false).expect("a blocking socket");
+        arrived
+    }
+
+    /// Sends a request and reads its reply.
+    ///
+    /// # Panics
+    /// If the next datagram is anything but the well-formed reply to this request.
+    #[must_use]
+    pub fn ask(&self, request: &[u8]) -> Reply {
+        let transaction = u32::from_be_bytes(request[12..16].try_into().expect("four bytes"));
+        self.send(request);
+        self.read(&self.receive(), transaction)
+    }
+
+    /// Reads a reply that must be to this transaction.
+    ///
+    /// # Panics
+    /// If it is not, or not well-formed.
+    #[must_use]
+    pub fn read(&self, bytes: &[u8], transaction: u32) -> Reply {
+        assert!(bytes.len() >= 8, "a reply of {} bytes", bytes.len());
+        assert_eq!(be32(bytes, 4), transaction, "the transaction ID of {bytes:02x?}");
+        let (kind, reply) = match be32(bytes, 0) {
+            0 => ("connect", read_connect(bytes)),
+            1 => ("announce", Reply::Announced(read_announce(bytes, self.address().is_ipv6()))),
+            2 => ("scrape", read_scrape(bytes)),
+            3 => ("error", read_error(bytes)),
+            other => panic!("a reply with action {other}: {bytes:02x?}"),
+        };
+        let mut received = self.received.take();
+        *received.entry(kind).or_default() += 1;
+        self.received.set(received);
+        reply
+    }
+
+    /// Asks for a connection ID and keeps it.
+    ///
+    /// # Panics
+    /// If it gets none.
+    pub fn connect(&self) -> [u8; 8] {
+        match self.ask(&connect_bytes(self.transaction())) {
+            Reply::Connected(id) => {
+                self.connection.set(Some(id));
+                id
+            }
+            other => panic!("a connect was answered with {other:?}"),
+        }
+    }
+
+    /// The connection ID that it has, or a new one.
+    pub fn connection(&self) -> [u8; 8] {
+        self.connection.get().unwrap_or_else(|| self.connect())
+    }
+
+    /// Announces, connecting first if it has not yet.
+    ///
+    /// # Panics
+    /// If the answer is no list of peers.
+    pub fn announce(&self, announce: &Announce) -> Announced {
+        match self.try_announce(announce) {
+            Reply::Announced(reply) => reply,
+            other => panic!("an announce was answered with {other:?}"),
+        }
+    }
+
+    /// Announces, whatever the answer may be.
+    #[must_use]
+    pub fn try_announce(&self, announce: &Announce) -> Reply {
+        self.ask(&announce.bytes(self.connection(), self.transaction()))
+    }
+
+    /// Scrapes, connecting first if it has not yet.
+    ///
+    /// # Panics
+    /// If the answer has no rows.
+    #[must_use]
+    pub fn scrape(&self, hashes: &[Id20]) -> Vec<Row> {
+        match self.ask(&scrape_bytes(self.connection(), self.transaction(), hashes)) {
+            Reply::Scraped(rows) => rows,
+            other => panic!("a scrape was answered with {other:?}"),
+        }
+    }
+
+    /// One torrent's row.
+    #[must_use]
+    pub fn row(&self, hash: Id20) -> Row {
+        self.scrape(&[hash])[0]
+    }
+
+    /// Proves that nothing sent before will be answered any more: what is asked now, on every path, is answered next.
+    pub fn fence(&self) {
+        self.connect();
+        let _ = self.scrape(&[id20("fence", 0)]);
+    }
+}
+
+fn be32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn read_connect(bytes: &[u8]) -> Reply {
+    assert_eq!(bytes.len(), 16, "a connect reply's length");
+    Reply::Connected(bytes[8..].try_into().expect("eight bytes"))
+}
+
+fn read_announce(bytes: &[u8], ipv6: bool) -> Announced {
+    assert!(bytes.len() >= 20, "an announce reply of {} bytes", bytes.len());
+    let entry = if ipv6 { 18 } else { 6 };
+    let list = &bytes[20..];
+    assert_eq!(list.len() % entry, 0, "whole entries of {entry} bytes in {}", list.len());
+    let peers = list.chunks_exact(entry).map(|peer| {
+        let (address, port) = peer.split_at(entry - 2);
+        let address: IpAddr = if ipv6 {
+            Ipv6Addr::from(<[u8; 16]>::try_from(address).expect("sixteen bytes")).into()
+        } else {
+            Ipv4Addr::from(<[u8; 4]>::try_from(address).expect("four bytes")).into()
+        };
+        SocketAddr::new(address, u16::from_be_bytes([port[0], port[1]]))
+    });
+    Announced {
+        interval: be32(bytes, 8),
+        leechers: be32(bytes, 12),
+        seeders: be32(bytes, 16),
+        peers: peers.collect(),
+        len: bytes.len(),
+    }
+}
+
+fn read_scrape(bytes: &[u8]) -> Reply {
+    assert_eq!(bytes.len() % 12, 8, "a scrape reply's length, {}", bytes.len());
+    let rows = (8..bytes.len()).step_by(12).map(|at| Row {
+        seeders: be32(bytes, at),
+        completed: be32(bytes, at + 4),
+        leechers: be32(bytes, at + 8),
+    });
+    Reply::Scraped(rows.collect())
+}
+
+fn read_error(bytes: &[u8]) -> Reply {
+    let text = &bytes[8..];
+    assert!(text.iter().all(|b| (0x20..0x7f).contains(b)), "an error's text: {text:02x?}");
+    Reply::Error(String::from_utf8_lossy(text).into_owned())
+}
