@@ -1,0 +1,86 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// The command line of `riptide`.
+#[derive(Debug, Parser)]
+#[command(name = "riptide", version, about = "A BitTorrent tracker", long_about = None, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true, propagate_version = false)]
+#[command(
+    after_help = "Exit status: 0 after a clean stop, 1 if starting or running failed, 2 for wrong usage or \
+configuration."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `riptide` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the tracker
+    Run(RunArgs),
+    /// Show or check configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Say what this machine can do for the tracker, and what to change
+    Doctor(DoctorArgs),
+}
+
+/// The flags of `riptide run`. Values are text here: [`crate::config::Config::load`] gives them types, with the same
+/// checks as for the file and the environment.
+#[derive(Args, Clone, Debug, Default)]
+#[command(
+    after_help = "A flag goes before the environment (RIPTIDE_<TABLE>__<KEY>), that before the file, the file \
+before the defaults. `riptide config default` prints all keys.
+
+Signals: SIGTERM and SIGINT stop it cleanly, a second one at once; SIGHUP reloads [swarm], [access] and [limits].
+
+Example: sudo riptide run --interface eth0"
+)]
+pub struct RunArgs {
+    /// Read this configuration file; without it, the built-in defaults hold
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Attach the XDP fast path to this network interface (needs root); may be repeated. Without any, plain sockets
+    /// serve everything
+    #[arg(long, value_name = "IF")]
+    pub interface: Vec<String>,
+    /// How to attach it: auto tries native, then generic, then sockets
+    #[arg(long, value_name = "MODE", value_parser = ["auto", "native", "generic", "off"])]
+    pub xdp: Option<String>,
+    /// Serve UDP here, such as 0.0.0.0:6969 or [::]:6969; may be repeated. Port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub udp: Vec<String>,
+    /// Serve metrics here, such as 127.0.0.1:9000; "off" turns them off
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<String>,
+    /// UDP worker threads; "auto" is one per CPU this process may use
+    #[arg(long, value_name = "N")]
+    pub workers: Option<String>,
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
+    pub log_format: Option<String>,
+}
+
+/// What can be done with configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print a complete, commented configuration file with every key at its default
+    Default,
+    /// Check a configuration file and print every error with its key and reason
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// The flags of `riptide doctor`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DoctorArgs {
+    /// Look at this network interface; may be repeated. Without any, all that are up
+    #[arg(long, value_name = "IF")]
+    pub interface: Vec<String>,
+}

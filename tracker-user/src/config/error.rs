@@ -1,0 +1,82 @@
+//! What is wrong with a configuration, all of it at once.
+
+use super::values::Place;
+use std::{fmt, path::PathBuf};
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why, in the system's words.
+        reason: String,
+    },
+    /// The file is no TOML.
+    #[error("{}:{line}: not valid TOML: {reason}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong, in the parser's words.
+        reason: String,
+    },
+    /// A table or key that does not exist.
+    #[error("{place}: {what} `{name}` does not exist{}", hint(suggestion.as_deref()))]
+    Unknown {
+        /// Where it was given.
+        place: Place,
+        /// `table` or `key`.
+        what: &'static str,
+        /// The name as given.
+        name: String,
+        /// An existing name that looks like it.
+        suggestion: Option<String>,
+    },
+    /// A value that its key does not take.
+    #[error("{place}: {key}: {reason}")]
+    Value {
+        /// Where it was given.
+        place: Place,
+        /// The table and key, as `udp.batch`.
+        key: String,
+        /// What is wrong and what is needed.
+        reason: String,
+    },
+}
+
+fn hint(suggestion: Option<&str>) -> String {
+    suggestion.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
+/// Everything that is wrong, never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, error) in self.0.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Something that is odd but stops nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    /// An environment variable with the product's prefix that names no key.
+    #[error("environment variable {name} names no key and has no effect{}", hint(suggestion.as_deref()))]
+    UnknownVariable {
+        /// The variable.
+        name: String,
+        /// The variable that may have been meant.
+        suggestion: Option<String>,
+    },
+}

@@ -1,0 +1,341 @@
+//! The kinds of value that keys have: what each accepts, in which range, and how it says so.
+
+use super::{
+    raw::Raw,
+    units,
+    values::{Listen, Place},
+};
+use ipnet::IpNet;
+use std::{marker::PhantomData, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+
+/// How a key's value is read. One key, one kind, one Rust type.
+pub(super) trait Kind {
+    /// The type of the value in [`super::Config`].
+    type Value;
+    /// Whether the value is a list: then text from the environment is split at commas, and flags add up.
+    fn is_list(&self) -> bool {
+        false
+    }
+    /// The typed value, or what is wrong with `raw`.
+    fn parse(&self, raw: &Raw, place: &Place) -> Result<Self::Value, String>;
+    /// What is accepted, for people: `a duration from 2m to 1h`.
+    fn accepts(&self) -> String;
+}
+
+/// `true` or `false`.
+pub(super) struct Switch;
+
+impl Kind for Switch {
+    type Value = bool;
+    fn parse(&self, raw: &Raw, _: &Place) -> Result<bool, String> {
+        match raw {
+            Raw::Boolean(value) => Ok(*value),
+            other => Err(wrong(other, self)),
+        }
+    }
+    fn accepts(&self) -> String {
+        "true or false".to_owned()
+    }
+}
+
+/// A whole number in a range.
+pub(super) struct Count<T> {
+    least: u64,
+    most: u64,
+    power_of_two: bool,
+    number: PhantomData<T>,
+}
+
+impl<T> Count<T> {
+    pub(super) const fn new(least: u64, most: u64) -> Self {
+        Self { least, most, power_of_two: false, number: PhantomData }
+    }
+    pub(super) const fn powers_of_two(least: u64, most: u64) -> Self {
+        Self { least, most, power_of_two: true, number: PhantomData }
+    }
+}
+
+impl<T: TryFrom<u64>> Kind for Count<T> {
+    type Value = T;
+    fn parse(&self, raw: &Raw, _: &Place) -> Result<T, String> {
+        let Raw::Integer(number) = raw else { return Err(wrong(raw, self)) };
+        u64::try_from(*number)
+            .ok()
+            .filter(|n| (self.least..=self.most).contains(n) && (!self.power_of_two || n.is_power_of_two()))
+            .and_then(|n| T::try_from(n).ok())
+            .ok_or_else(|| wrong(raw, self))
+    }
+    fn accepts(&self) -> String {
+        let what = if self.power_of_two { "a power of two" } else { "a whole number" };
+        format!("{what} from {} to {}", self.least, self.most)
+    }
+}
+
+/// A duration in a range.
+pub(super) struct Span {
+    /// Seconds.
+    pub(super) least: u64,
+    /// Seconds.
+    pub(super) most: u64,
+}
+
+impl Kind for Span {
+    type Value = Duration;
+    fn parse(&self, raw: &Raw, _: &Place) -> Result<Duration, String> {
+        let Raw::Text(text) = raw else { return Err(wrong(raw, self)) };
+        let value = units::parse_duration(text)?;
+        let range = Duration::from_secs(self.least)..=Duration::from_secs(self.most);
+        if value.subsec_nanos() != 0 {
+            return Err(format!(
+                "{} has a fraction of a second; {} is needed",
+                raw.describe(),
+                self.accepts()
+            ));
+        }
+        if range.contains(&value) { Ok(value) } else { Err(wrong(raw, self)) }
+    }
+    fn accepts(&self) -> String {
+        let [least, most] = [self.least, self.most].map(|s| units::duration(Duration::from_secs(s)));
+        format!("a duration from \"{least}\" to \"{most}\"")
+    }
+}
+
+/// A size in bytes in a range.
+pub(super) struct Size {
+    pub(super) least: usize,
+    pub(super) most: usize,
+}
+
+impl Kind for Size {
+    type Value = usize;
+    fn parse(&self, raw: &Raw, _: &Place) -> Result<usize, String> {
+        let Raw::Text(text) = raw else { return Err(wrong(raw, self)) };
+        let value = usize::try_from(units::parse_size(text)?).unwrap_or(usize::MAX);
+        if (self.least..=self.most).contains(&value) { Ok(value) } else { Err(wrong(raw, self)) }
+    }
+    fn accepts(&self) -> String {
+        format!("a size from \"{}\" to \"{}\"", units::size(self.least as u64), units::size(self.most as u64))
+    }
+}
+
+/// A number of threads, or `"auto"` (or 0).
+pub(super) struct Threads {
+    pub(super) most: usize,
+}
+
+impl Kind for Threads {
+    type Value = Option<NonZeroUsize>;
+    fn parse(&self, raw: &Raw, _: &Place) -> Result<Self::Value, String> {
+        match raw {
+            Raw::Text(text) if text == "auto" => Ok(None),
+            Raw::Integer(number) => usize::try_from(*number)
+                .ok()
+                .filter(|n| *n <= self.most)
+                .map(NonZeroUsize::new)
+                .ok_or_else(|| wrong(raw, self)),
+            other => Err(wrong(other, self)),
+        }
+    }
+    fn accepts(&self) -> String {
+        format!("\"auto\" or a whole number from 0 to {} (0 is \"auto\")", self.most)
+    }
+}
+
+/// A limit that 0 turns off.
+pub(super) struct Limit {
+    pub(super) most: u32,
+}
+
+impl Kind for Limit {
+    type Value = Option<u32>;
+    fn parse(&self, raw: &Raw, place: &Place) -> Result<Option<u32>, String> {
+        let limit: u32 =
+            Count::new(0, u64::from(self.most)).parse(raw, place).map_err(|_| wrong(raw, self))?;
+        Ok(if limit == 0 { None } else { Some(limit) })
+    }
+    fn accepts(&self) -> String {
+        format!("a whole number from 0 to {} (0 is no limit)", self.most)
+    }
+}
+
+/// One of a few words.
+pub(super) struct Word<T: 'static>(pub(super) &'static [(&'static str, T)]);
+
+impl<T: Copy> Kind for Word<T> {
+    type Value = T;
+    fn parse(&self, raw: &Raw, _: &Place) -> Result<T, String> {
+        let Raw::Text(text) = raw else { return Err(wrong(raw, self)) };
+        self.0.iter().find(|(word, _)| word == text).map(|(_, value)| *value).ok_or_else(|| wrong(raw, self))
+    }
+    fn accepts(&self) -> String {
+        let words: Vec<_> = self.0.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        words.join(", ")
+    }
+}
+
+/// A string that passes a check; with an empty string meaning none.
+pub(super) struct Optional<T> {
+    pub(super) what: &'static str,
+    pub(super) read: fn(&str) -> Result<T, String>,
+}
+
+impl<T> Kind for Optional<T> {
+    type Value = Option<T>;
+    fn parse(&self, raw: &Raw, _: &Place) -> Result<Self::Value, String> {
+        match raw {
+            Raw::Text(text) if text.is_empty() => Ok(None),
+            Raw::Text(text) => (self.read)(text).map(Some),
+            other => Err(wrong(other, self)),
+        }
+    }
+    fn accepts(&self) -> String {
+        format!("{}, or \"\" for none", self.what)
+    }
+}
+
+/// A string that passes a check.
+pub(super) struct Required<T> {
+    pub(super) what: &'static str,
+    pub(super) read: fn(&str) -> Result<T, String>,
+}
+
+impl<T> Kind for Required<T> {
+    type Value = T;
+    fn parse(&self, raw: &Raw, _: &Place) -> Result<T, String> {
+        let Raw::Text(text) = raw else { return Err(wrong(raw, self)) };
+        (self.read)(text)
+    }
+    fn accepts(&self) -> String {
+        self.what.to_owned()
+    }
+}
+
+/// A list of strings that each pass a check, none twice.
+pub(super) struct Many<T> {
+    pub(super) what: &'static str,
+    pub(super) most: usize,
+    pub(super) read: fn(&str) -> Result<T, String>,
+}
+
+impl<T: PartialEq> Kind for Many<T> {
+    type Value = Vec<T>;
+    fn is_list(&self) -> bool {
+        true
+    }
+    fn parse(&self, raw: &Raw, _: &Place) -> Result<Vec<T>, String> {
+        let Raw::List(items) = raw else { return Err(wrong(raw, self)) };
+        if items.len() > self.most {
+            return Err(format!("the list has {} entries; {} is needed", items.len(), self.accepts()));
+        }
+        let mut values = Vec::with_capacity(items.len());
+        for item in items {
+            let Raw::Text(text) = item else {
+                return Err(format!("{} in the list: {}", item.describe(), self.accepts()));
+            };
+            let value = (self.read)(text)?;
+            if values.contains(&value) {
+                return Err(format!("`{text}` is in the list twice"));
+            }
+            values.push(value);
+        }
+        Ok(values)
+    }
+    fn accepts(&self) -> String {
+        format!("a list of up to {} {}", self.most, self.what)
+    }
+}
+
+/// Addresses to listen on.
+pub(super) struct Listeners {
+    pub(super) most: usize,
+    pub(super) default: fn() -> [SocketAddr; 2],
+}
+
+impl Kind for Listeners {
+    type Value = Listen;
+    fn is_list(&self) -> bool {
+        true
+    }
+    fn parse(&self, raw: &Raw, place: &Place) -> Result<Listen, String> {
+        let Raw::List(items) = raw else { return Err(wrong(raw, self)) };
+        if items.is_empty() || items.len() > self.most {
+            return Err(format!("the list has {} entries; {} is needed", items.len(), self.accepts()));
+        }
+        let mut addresses = Vec::with_capacity(items.len());
+        for item in items {
+            let Raw::Text(text) = item else { return Err(wrong(item, self)) };
+            let address = socket_address(text)?;
+            // Port 0 asks for a port of its own each time, so it may repeat.
+            if address.port() != 0 && addresses.contains(&address) {
+                return Err(format!("`{text}` is in the list twice"));
+            }
+            addresses.push(address);
+        }
+        let may_skip = matches!(place, Place::Default | Place::File { .. });
+        let is_default = may_skip && addresses == (self.default)();
+        Ok(Listen { addresses, is_default })
+    }
+    fn accepts(&self) -> String {
+        format!("a list of 1 to {} addresses with ports", self.most)
+    }
+}
+
+/// Reads `192.0.2.1:6969` or `[2001:db8::1]:6969`.
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("`{text}` is not an address with a port: write 192.0.2.1:6969 or [2001:db8::1]:6969")
+    })
+}
+
+/// Reads `192.0.2.0/24`, or an address alone.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let alone = || text.parse::<std::net::IpAddr>().map(IpNet::from);
+    text.parse::<IpNet>()
+        .or_else(|_| alone())
+        .map(|network| network.trunc())
+        .map_err(|_| format!("`{text}` is not a network: write 192.0.2.0/24 or 2001:db8::/32"))
+}
+
+/// Reads the name of a network interface, as Linux limits it.
+pub(super) fn interface_name(text: &str) -> Result<String, String> {
+    let valid = (1..16).contains(&text.len())
+        && text != "."
+        && text != ".."
+        && !text.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` cannot be the name of a network interface"))
+    }
+}
+
+/// Reads a path.
+#[expect(clippy::unnecessary_wraps, reason = "the signature of all readers")]
+pub(super) fn any_path(text: &str) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(text))
+}
+
+/// Reads a path that does not depend on the directory the process happens to be in.
+pub(super) fn absolute_path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() { Ok(path) } else { Err(format!("`{text}` is not an absolute path")) }
+}
+
+/// Reads the name or number of a user or group.
+pub(super) fn account(text: &str) -> Result<String, String> {
+    let valid = text.len() <= 256 && !text.chars().any(|c| c == ':' || c.is_whitespace() || c.is_control());
+    if valid { Ok(text.to_owned()) } else { Err(format!("`{text}` cannot be the name of a user or group")) }
+}
+
+/// Reads a log filter: a level, or directives such as `info,tracker_user::xdp=debug`.
+pub(super) fn log_filter(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("an empty log level: write error, warn, info, debug, trace or off".to_owned());
+    }
+    let read = tracing_subscriber::EnvFilter::builder().parse(text);
+    read.map(|_| text.to_owned()).map_err(|e| format!("`{text}` is not a log level or filter: {e}"))
+}
+
+fn wrong<K: Kind + ?Sized>(raw: &Raw, kind: &K) -> String {
+    format!("found {}; {} is needed", raw.describe(), kind.accepts())
+}

@@ -1,0 +1,108 @@
+//! The configuration: flag over environment over file over default, into one typed and checked [`Config`].
+//!
+//! Raw text never leaves this module. Everything that is wrong is reported at once, each with key, place and reason.
+
+mod checks;
+mod declare;
+mod document;
+mod error;
+mod keys;
+mod kinds;
+mod layers;
+mod raw;
+mod units;
+mod values;
+
+pub use declare::Change;
+pub use document::{default_file, reference};
+pub use error::{ConfigError, ConfigErrors, Warning};
+pub use keys::{Access, Config, Limits, Log, Metrics, Privileges, State, Swarm, Udp, Xdp};
+pub use layers::VARIABLE_PREFIX;
+pub use values::{AccessMode, Apply, Listen, LogFormat, Place, XdpMode, ZeroCopy};
+
+use crate::cli::RunArgs;
+use layers::Values;
+use std::{ffi::OsString, fs::File, io::Read, path::Path};
+
+/// The longest configuration file that is read, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+
+impl Config {
+    /// Reads the configuration of `riptide run`: the flags, `environment` (see [`process_environment`]), the file that
+    /// the flags name, the defaults.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in any source.
+    pub fn load(
+        args: &RunArgs,
+        environment: &[(OsString, OsString)],
+    ) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+        let tables = keys::tables();
+        let mut values = Values::new();
+        if let Some(path) = &args.config {
+            read_file(&mut values, &tables, path);
+        }
+        values.add_environment(&tables, environment);
+        values.add_list_flag("--udp", "udp", "listen", &args.udp);
+        values.add_list_flag("--interface", "xdp", "interfaces", &args.interface);
+        let flags = [
+            ("--workers", "udp", "workers", &args.workers),
+            ("--xdp", "xdp", "mode", &args.xdp),
+            ("--metrics", "metrics", "listen", &args.metrics),
+            ("--log-format", "log", "format", &args.log_format),
+        ];
+        for (flag, table, key, text) in flags {
+            if let Some(text) = text {
+                values.add_flag(flag, table, key, text);
+            }
+        }
+        finish(values)
+    }
+
+    /// Reads a configuration file alone, over the defaults.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn check_file(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+        let mut values = Values::new();
+        read_file(&mut values, &keys::tables(), path);
+        finish(values)
+    }
+}
+
+/// The environment of this process, as [`Config::load`] takes it.
+#[must_use]
+pub fn process_environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().collect()
+}
+
+fn finish(mut values: Values) -> Result<(Config, Vec<Warning>), ConfigErrors> {
+    let config = Config::read(&mut values);
+    if let Some(config) = &config {
+        checks::cross_check(config, &mut values);
+    }
+    match config {
+        Some(config) if values.errors.is_empty() => Ok((config, values.warnings)),
+        _ => Err(ConfigErrors(values.errors)),
+    }
+}
+
+fn read_file(values: &mut Values, tables: &[declare::Table], path: &Path) {
+    match bounded_text(path) {
+        Ok(text) => values.add_file(tables, path, &text),
+        Err(reason) => values.errors.push(ConfigError::Unreadable { path: path.to_owned(), reason }),
+    }
+}
+
+fn bounded_text(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(format!("it is longer than {}", units::size(MAX_FILE)));
+    }
+    String::from_utf8(bytes).map_err(|e| format!("it is not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! The types that configured values have beyond the standard library's, and where a value came from.
+
+use std::{fmt, net::SocketAddr, path::PathBuf};
+
+/// Addresses to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The addresses, each once; port 0 lets the kernel choose.
+    pub addresses: Vec<SocketAddr>,
+    /// Whether these are the built-in ones: then one whose family the host lacks is skipped with a line, while an
+    /// explicit one is an error. A file that repeats the built-in list, as `riptide config default` prints it, counts
+    /// as built-in.
+    pub is_default: bool,
+}
+
+/// How the XDP program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    /// Native, else generic, else sockets only; a line says which and why.
+    Auto,
+    /// In the driver, or the start fails.
+    Native,
+    /// In the kernel's generic hook, or the start fails.
+    Generic,
+    /// Not at all.
+    Off,
+}
+
+/// Whether AF_XDP sockets ask for zero-copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZeroCopy {
+    /// Where the driver grants it.
+    Auto,
+    /// Never.
+    Off,
+}
+
+/// What the list of info hashes means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessMode {
+    /// Nothing: every torrent is served.
+    Off,
+    /// Only listed torrents are served.
+    Allow,
+    /// Listed torrents are refused.
+    Deny,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line of text each.
+    Text,
+    /// One JSON object each.
+    Json,
+}
+
+/// When a change of a key takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apply {
+    /// At the next SIGHUP.
+    Reload,
+    /// At the next start.
+    Restart,
+}
+
+/// Where a value was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Built in.
+    Default,
+    /// In the configuration file, at a line counted from 1.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+    },
+    /// In this environment variable.
+    Environment(String),
+    /// By this flag.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => write!(f, "built-in default"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
