@@ -38,7 +38,8 @@ impl Metrics {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE)
             .unwrap_or_else(|e| panic!("the metrics listener at {address}: {e}"));
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: riptide\r\nConnection: close\r\n\r\n").expect("to ask");
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: riptide\r\nConnection: close\r\n\r\n")
+            .expect("to ask");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer to its end");
         let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
@@ -57,7 +58,8 @@ impl Metrics {
     /// On a line that is none of it.
     #[must_use]
     pub fn parse(text: String) -> Self {
-        let samples = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(sample).collect();
+        let samples =
+            text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(sample).collect();
         Self { samples, text }
     }
 
@@ -66,7 +68,9 @@ impl Metrics {
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.samples
             .iter()
-            .filter(|s| s.name == name && labels.iter().all(|(k, v)| s.labels.get(*k).is_some_and(|l| l == v)))
+            .filter(|s| {
+                s.name == name && labels.iter().all(|(k, v)| s.labels.get(*k).is_some_and(|l| l == v))
+            })
             .map(|s| s.value)
             .sum()
     }

@@ -2,13 +2,16 @@
 
 use crate::{
     metrics::Metrics,
-    net::{Wire, CLIENT_ADDRESSES},
+    net::{CLIENT_ADDRESSES, Wire},
     riptide::{Riptide, Start},
     udp::Client,
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tempfile::TempDir;
 
@@ -60,6 +63,7 @@ pub struct Rig {
     wire: Option<Wire>,
     path: Path,
     config: String,
+    replies: Arc<AtomicU64>,
 }
 
 impl Rig {
@@ -73,7 +77,7 @@ impl Rig {
     #[must_use]
     pub fn with_config(path: Path, config: &str) -> Self {
         let wire = (path != Path::Loopback).then(Wire::new);
-        let mut rig = Self { riptide: None, wire, path, config: config.to_owned() };
+        let mut rig = Self { riptide: None, wire, path, config: config.to_owned(), replies: Arc::default() };
         rig.riptide = Some(rig.start(None));
         if matches!(path, Path::Native | Path::Generic) {
             let mode = if path == Path::Native { "native" } else { "generic" };
@@ -92,7 +96,9 @@ impl Rig {
         let listeners = if self.path == Path::Loopback {
             "--udp 0.0.0.0:0 --udp [::]:0".to_owned()
         } else {
-            format!("--udp 0.0.0.0:{PORT} --udp [::]:{PORT} --udp 0.0.0.0:{SECOND_PORT} --udp [::]:{SECOND_PORT}")
+            format!(
+                "--udp 0.0.0.0:{PORT} --udp [::]:{PORT} --udp 0.0.0.0:{SECOND_PORT} --udp [::]:{SECOND_PORT}"
+            )
         };
         let xdp = match self.path {
             Path::Loopback | Path::Sockets => "",
@@ -107,6 +113,7 @@ impl Rig {
     /// # Panics
     /// If either fails.
     pub fn restart(&mut self) {
+        self.replies = Arc::default();
         let directory = self.riptide.take().expect("a running tracker").stop();
         self.riptide = Some(self.start(Some(directory)));
     }
@@ -188,7 +195,7 @@ impl Rig {
     pub fn client(&self, family: Family, number: u8) -> Client {
         assert!((1..=self.client_addresses(family)).contains(&number), "client address {number}");
         let tracker = self.tracker(family);
-        match &self.wire {
+        let client = match &self.wire {
             Some(wire) => {
                 let last = match family {
                     Family::V4 => 100 + u16::from(number),
@@ -200,7 +207,17 @@ impl Rig {
                 Family::V4 => Client::new(Ipv4Addr::new(127, 0, 1, number).into(), tracker),
                 Family::V6 => Client::new(Ipv6Addr::LOCALHOST.into(), tracker),
             },
-        }
+        };
+        client.counted_in(Arc::clone(&self.replies))
+    }
+
+    /// The metrics, once they tell of exactly as many replies as the rig's clients have had.
+    #[must_use]
+    pub fn settled(&self) -> Metrics {
+        let replies = self.replies.load(Ordering::Relaxed);
+        self.riptide().metrics_until(&format!("{replies} replies"), |metrics| {
+            metrics.sum("riptide_udp_responses_total", &[]).to_string() == replies.to_string()
+        })
     }
 
     /// Scrapes the tracker's metrics.

@@ -212,7 +212,7 @@ impl Riptide {
     /// # Panics
     /// If it does not come.
     pub fn wait_ready(&mut self) {
-        self.wait_for_line("the word ready", |line| is_ready(line));
+        self.wait_for_line("the word ready", is_ready);
         for line in self.lines() {
             for address in addresses(&line) {
                 if line.to_lowercase().contains("metrics") {
@@ -395,7 +395,8 @@ mod tests {
 
     #[test]
     fn addresses_are_found_in_a_line() {
-        let found = addresses("INFO udp listener: address=0.0.0.0:6969, [::1]:70 (http://1.2.3.4:5/metrics).");
+        let found =
+            addresses("INFO udp listener: address=0.0.0.0:6969, [::1]:70 (http://1.2.3.4:5/metrics).");
         let expected: Vec<SocketAddr> =
             ["0.0.0.0:6969", "[::1]:70", "1.2.3.4:5"].iter().map(|a| a.parse().unwrap()).collect();
         assert_eq!(found, expected);

@@ -1,1 +1,221 @@
-//! Transfers
+//! Real clients that find each other through the tracker alone, and move a file.
+
+use crate::{
+    net::{Namespace, join, run, workspace},
+    riptide::{Riptide, Start},
+};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// Bytes moved in a transfer: enough for many pieces, little enough for a loaded machine.
+const SIZE: usize = 1_500_000;
+const NAME: &str = "payload.bin";
+
+/// Which client moves the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// libtorrent, by its Python binding.
+    Libtorrent,
+    /// aria2.
+    Aria2,
+    /// Transmission.
+    Transmission,
+}
+
+/// Three hosts: a seeder's and a leecher's, each on a wire to the tracker's, which forwards between them.
+///
+/// The seeder is 10.78.1.2 and fd78:1::2 behind the tracker's `s0`, the leecher 10.78.2.2 and fd78:2::2 behind `l0`;
+/// the tracker is .1 and ::1 on each.
+pub struct Hosts {
+    /// The seeder's host, on its `e0`.
+    pub seeder: Namespace,
+    /// The leecher's host, on its `e0`.
+    pub leecher: Namespace,
+    /// The tracker's host.
+    pub tracker: Namespace,
+}
+
+impl Hosts {
+    /// Lays the wires.
+    #[must_use]
+    pub fn new() -> Self {
+        let tracker = Namespace::new("tracker");
+        tracker.sysctl("ipv4/ip_forward", "1");
+        tracker.sysctl("ipv6/conf/all/forwarding", "1");
+        let mut hosts =
+            Self { seeder: Namespace::new("seeder"), leecher: Namespace::new("leecher"), tracker };
+        for (n, host, near) in [(1, &mut hosts.seeder, "s0"), (2, &mut hosts.leecher, "l0")] {
+            join(&hosts.tracker, near, host, "e0");
+            hosts.tracker.ip(&format!(
+                "addr add 10.78.{n}.1/24 dev {near}\naddr add fd78:{n}::1/64 dev {near} nodad\n"
+            ));
+            host.ip(&format!(
+                "addr add 10.78.{n}.2/24 dev e0\naddr add fd78:{n}::2/64 dev e0 nodad\n\
+                 route add default via 10.78.{n}.1\nroute add default via fd78:{n}::1\n"
+            ));
+            host.attach_pass("e0");
+        }
+        hosts
+    }
+
+    /// Starts a tracker on every address of the host, with the fast path on both wires.
+    #[must_use]
+    pub fn start(&self) -> Riptide {
+        let arguments = "--interface s0 --interface l0 --xdp native --udp 0.0.0.0:6969 --udp [::]:6969";
+        Start::new(Some(&self.tracker)).arguments(arguments).ready()
+    }
+}
+
+impl Default for Hosts {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A client that runs until this is dropped.
+struct Peer {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Peer {
+    fn start(mut command: Command, log: PathBuf) -> Self {
+        let output = File::create(&log).expect("a log file");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a log file"))
+            .stderr(output)
+            .spawn()
+            .expect("to start a client");
+        Self { child, log }
+    }
+
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Moves a file from the seeder's host to the leecher's, and checks that every byte arrived and that connects were
+/// answered in the kernel and announces through AF_XDP.
+///
+/// # Panics
+/// If that does not happen in time, with what clients and tracker said.
+pub fn transfer(program: Program, ipv6: bool) {
+    let hosts = Hosts::new();
+    let riptide = hosts.start();
+    let directory = TempDir::with_prefix("riptide-transfer-").expect("a directory");
+    let [seeding, leeching] = ["seeder", "leecher"].map(|name| {
+        let path = directory.path().join(name);
+        std::fs::create_dir(&path).expect("a directory");
+        path
+    });
+    let tracker = if ipv6 { "[fd78:1::1]" } else { "10.78.1.1" };
+    make_torrent(&seeding, &format!("udp://{tracker}:6969/announce"));
+    let torrent = seeding.join(format!("{NAME}.torrent"));
+    let family = if ipv6 { "ipv6" } else { "ipv4" };
+
+    let seeder =
+        Peer::start(client(program, &hosts.seeder, &torrent, &seeding, ipv6, 1), directory.path().join("1"));
+    wait(&riptide, &[&seeder], "the seeder to announce", || {
+        riptide.metrics().sum("riptide_peers", &[("family", family), ("role", "seeder")]) > 0.0
+    });
+    let leecher = Peer::start(
+        client(program, &hosts.leecher, &torrent, &leeching, ipv6, 2),
+        directory.path().join("2"),
+    );
+    let original = std::fs::read(seeding.join(NAME)).expect("the original");
+    wait(&riptide, &[&seeder, &leecher], "the file to arrive", || {
+        std::fs::read(leeching.join(NAME)).is_ok_and(|copy| copy == original)
+    });
+    wait(&riptide, &[&seeder, &leecher], "both paths to have been used", || {
+        let metrics = riptide.metrics();
+        let count = |path, action| {
+            let labels = [("path", path), ("action", action), ("family", family)];
+            metrics.sum("riptide_udp_responses_total", &labels)
+        };
+        count("kernel", "connect") >= 2.0
+            && count("xsk", "announce") >= 2.0
+            && metrics.sum("riptide_udp_responses_total", &[("path", "socket")]) == 0.0
+    });
+}
+
+fn make_torrent(directory: &Path, url: &str) {
+    let script = script("make_torrent.py");
+    let seed = std::process::id().to_string();
+    let path = directory.display().to_string();
+    run("/usr/bin/python3", &[&script, &path, NAME, &SIZE.to_string(), &seed, url]);
+}
+
+fn script(name: &str) -> String {
+    workspace().join("tests/clients").join(name).display().to_string()
+}
+
+fn client(program: Program, host: &Namespace, torrent: &Path, files: &Path, ipv6: bool, n: u8) -> Command {
+    match program {
+        Program::Libtorrent => {
+            let listen = if ipv6 { format!("[fd78:{n}::2]:6881") } else { format!("10.78.{n}.2:6881") };
+            let mut command = host.command("/usr/bin/python3");
+            command.arg(script("libtorrent_peer.py")).arg(torrent).arg(files).arg(listen);
+            command
+        }
+        Program::Aria2 => {
+            let mut command = host.command("aria2c");
+            command.args([
+                // Its UDP tracker client is part of its DHT; there is no node to start from.
+                "--enable-dht=true",
+                "--enable-dht6=false",
+                "--disable-ipv6=true",
+                "--enable-peer-exchange=false",
+                "--bt-enable-lpd=false",
+                "--bt-tracker-connect-timeout=5",
+                "--listen-port=6881",
+                "--dht-listen-port=6882",
+                "--seed-ratio=0.0",
+                "--check-integrity=true",
+                "--file-allocation=none",
+                "--summary-interval=0",
+                "--no-conf=true",
+            ]);
+            command.arg(format!("--dht-file-path={}", files.join("dht.dat").display()));
+            command.arg(format!("--dir={}", files.display())).arg(torrent);
+            command
+        }
+        Program::Transmission => {
+            let home = files.with_extension("config");
+            std::fs::create_dir_all(&home).expect("a directory");
+            let settings = r#"{"dht-enabled": false, "lpd-enabled": false, "pex-enabled": false,
+                "port-forwarding-enabled": false, "peer-port": 6881, "utp-enabled": false}"#;
+            std::fs::write(home.join("settings.json"), settings).expect("its settings");
+            let mut command = host.command("transmission-cli");
+            command.arg("--config-dir").arg(&home).arg("--download-dir").arg(files);
+            command.args(["--no-portmap", "--port", "6881"]).arg(torrent).env("HOME", &home);
+            command
+        }
+    }
+}
+
+/// Clients take their time: they wait between attempts by their own rules.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(90);
+
+fn wait(riptide: &Riptide, peers: &[&Peer], awaited: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + CLIENT_PATIENCE;
+    while !done() {
+        if Instant::now() >= deadline {
+            let said: Vec<String> = peers.iter().map(|peer| peer.said()).collect();
+            panic!("waited in vain for {awaited}\n{}\n{}", said.join("\n----\n"), riptide.metrics().text);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

@@ -7,6 +7,10 @@ use std::{
     collections::BTreeMap,
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// An info hash or a peer ID.
@@ -192,6 +196,7 @@ pub struct Client {
     connection: Cell<Option<[u8; 8]>>,
     transaction: Cell<u32>,
     received: Cell<BTreeMap<&'static str, u64>>,
+    total: Arc<AtomicU64>,
 }
 
 impl Client {
@@ -213,7 +218,14 @@ impl Client {
     pub fn with_socket(socket: UdpSocket, tracker: SocketAddr) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let transaction = Cell::new(u32::from(socket.local_addr().expect("an address").port()) << 16);
-        Self { socket, tracker, connection: Cell::new(None), transaction, received: Cell::default() }
+        Self {
+            socket,
+            tracker,
+            connection: Cell::new(None),
+            transaction,
+            received: Cell::default(),
+            total: Arc::default(),
+        }
     }
 
     /// Its own address.
@@ -244,6 +256,12 @@ impl Client {
         self
     }
 
+    /// Counts its replies here too.
+    #[must_use]
+    pub fn counted_in(self, total: Arc<AtomicU64>) -> Self {
+        Self { total, ..self }
+    }
+
     /// A transaction ID that it has not used yet.
     #[must_use]
     pub fn transaction(&self) -> u32 {
@@ -264,7 +282,8 @@ impl Client {
     /// # Panics
     /// If the host refuses.
     pub fn send(&self, bytes: &[u8]) {
-        let sent = self.socket.send_to(bytes, self.tracker).unwrap_or_else(|e| panic!("{}: {e}", self.tracker));
+        let sent =
+            self.socket.send_to(bytes, self.tracker).unwrap_or_else(|e| panic!("{}: {e}", self.tracker));
         assert_eq!(sent, bytes.len());
     }
 
@@ -332,6 +351,7 @@ impl Client {
         let mut received = self.received.take();
         *received.entry(kind).or_default() += 1;
         self.received.set(received);
+        self.total.fetch_add(1, Ordering::Relaxed);
         reply
     }
 
