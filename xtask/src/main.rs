@@ -1,2 +1,49 @@
-//! Placeholder
-fn main() {}
+//! Riptide's build and test commands: `cargo xtask COMMAND`.
+//!
+//! Each command brings the tools it needs, says what it installs and why, and does nothing twice. Cargo never
+//! runs through sudo: only package installs and the finished binary do, and only if the caller is not root.
+
+mod apt;
+mod build_ebpf;
+mod cargo_tool;
+mod ci;
+mod machine;
+mod pins;
+mod process;
+mod run;
+mod say;
+mod test;
+mod toolchain;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Riptide's build and test commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+enum Command {
+    /// Build everything that is missing, then run `riptide run ARGS`
+    Run(run::Arguments),
+    /// Install the test tools that are missing, build, and run every test
+    Test,
+    /// Build the eBPF object from source and put it at target/bpf/riptide.bpf.o
+    BuildEbpf(build_ebpf::Arguments),
+    /// What CI runs: format, lints, docs, dependency policy, eBPF, tests, fuzz smoke
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let done = match Command::parse() {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Test => test::run(),
+        Command::BuildEbpf(arguments) => build_ebpf::run(&arguments),
+        Command::Ci => ci::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Programs that come from crates.io: their pinned versions, and installing them.
+
+use crate::{machine, process, say};
+use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
+
+/// Major, minor, patch.
+pub(crate) type Version = (u32, u32, u32);
+
+/// A program that `cargo install` brings.
+pub(crate) struct CargoTool {
+    /// The crate, and the program's name.
+    pub(crate) package: &'static str,
+    /// The version that is installed where none fits.
+    pub(crate) version: Version,
+    /// Which versions fit.
+    pub(crate) accept: Match,
+    /// Prints the version: the program, then its arguments.
+    pub(crate) probe: &'static [&'static str],
+    pub(crate) why: &'static str,
+    /// How long the install takes on two cores.
+    pub(crate) takes: &'static str,
+}
+
+/// Which installed versions fit.
+#[derive(Clone, Copy)]
+pub(crate) enum Match {
+    /// Only the pinned one.
+    Exact,
+    /// The pinned one and newer ones: nobody's own tools get replaced by older ones.
+    AtLeast,
+}
+
+impl Match {
+    fn fits(self, found: Version, pinned: Version) -> bool {
+        match self {
+            Self::Exact => found == pinned,
+            Self::AtLeast => found >= pinned,
+        }
+    }
+}
+
+impl CargoTool {
+    /// Installs the program unless a version that fits is there, and returns where it is.
+    ///
+    /// # Errors
+    /// The install failed: the text holds the command to repeat.
+    pub(crate) fn ensure(&self) -> Result<PathBuf> {
+        if let Some(path) = self.find() {
+            return Ok(path);
+        }
+        let version = display(self.version);
+        say::step(&format!("installing {} {version}: {} ({})", self.package, self.why, self.takes));
+        let mut install = process::cargo();
+        install.args(["install", self.package, "--version", &version, "--locked", "--force"]);
+        // A wrapper or flags meant for this workspace have no say in how a tool is built.
+        install.env_remove("RUSTC").env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+        process::run(&mut install).with_context(|| {
+            let again = format!("cargo install {} --version {version} --locked", self.package);
+            format!("cannot install {}: run `{again}` and see what stands in its way", self.package)
+        })?;
+        let Some(path) = self.find() else {
+            bail!(
+                "{} {version} was installed, but another one comes first on PATH: remove that one",
+                self.package
+            );
+        };
+        Ok(path)
+    }
+
+    fn find(&self) -> Option<PathBuf> {
+        let (name, arguments) = self.probe.split_first()?;
+        let path = machine::find_program(name)?;
+        let printed = process::probe(process::program(&path).args(arguments))?;
+        let found = parse_version(&printed)?;
+        self.accept.fits(found, self.version).then_some(path)
+    }
+}
+
+/// `1.2.3`.
+pub(crate) fn display((major, minor, patch): Version) -> String {
+    format!("{major}.{minor}.{patch}")
+}
+
+/// The first word that is a version in what a program prints when asked for it. A suffix as in `1.97.0-nightly` is
+/// left out.
+pub(crate) fn parse_version(printed: &str) -> Option<Version> {
+    printed.split_whitespace().find_map(parse_word)
+}
+
+fn parse_word(word: &str) -> Option<Version> {
+    let release = word.split(['-', '+']).next()?;
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().ok());
+    let version = (numbers.next()??, numbers.next()??, numbers.next()??);
+    numbers.next().is_none().then_some(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_what_tools_print() {
+        assert_eq!(parse_version("bpf-linker 0.10.4\n"), Some((0, 10, 4)));
+        assert_eq!(
+            parse_version("cargo-nextest 0.9.151 (7f6bb02 2026-05-01)\nrelease: 0.9.151"),
+            Some((0, 9, 151))
+        );
+        assert_eq!(parse_version("rustc 1.97.0-nightly (e50aa6fba 2026-05-19)"), Some((1, 97, 0)));
+        assert_eq!(parse_version("LLVM version: 22.1.8"), Some((22, 1, 8)));
+    }
+
+    #[test]
+    fn what_is_no_version_is_not_taken_for_one() {
+        for printed in ["", "tool", "tool 1.2", "tool 1.2.3.4", "tool v1", "a.b.c", "2026-05-19", "1..2"] {
+            assert_eq!(parse_version(printed), None, "{printed}");
+        }
+    }
+
+    #[test]
+    fn exact_wants_the_pin_and_at_least_takes_newer_ones() {
+        assert!(Match::Exact.fits((0, 10, 4), (0, 10, 4)));
+        assert!(!Match::Exact.fits((0, 11, 0), (0, 10, 4)));
+        assert!(!Match::Exact.fits((0, 10, 3), (0, 10, 4)));
+        assert!(Match::AtLeast.fits((0, 10, 0), (0, 9, 151)));
+        assert!(!Match::AtLeast.fits((0, 9, 99), (0, 9, 151)));
+    }
+
+    #[test]
+    fn a_displayed_version_is_read_back() {
+        assert_eq!(parse_version(&display((1, 20, 300))), Some((1, 20, 300)));
+    }
+}

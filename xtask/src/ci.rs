@@ -1,0 +1,155 @@
+//! `cargo xtask ci`: the checks that a change must pass, in order, each with its time and the command to repeat it.
+
+use crate::{apt, build_ebpf, cargo_tool, machine, pins, process, say, test};
+use anyhow::{Context, Result, bail};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// One check.
+struct Step {
+    name: &'static str,
+    /// What a person types to repeat it; this is also what runs, unless `run` is something else.
+    line: &'static str,
+    run: fn(&str) -> Result<()>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "format", line: "cargo fmt --all --check", run: run_line },
+    Step { name: "lints", line: "cargo clippy --locked --all-targets -- -D warnings", run: run_line },
+    Step { name: "docs", line: "RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps", run: run_line },
+    Step {
+        name: "dependency policy",
+        line: "cargo deny --locked check bans licenses sources",
+        run: dependency_policy,
+    },
+    Step {
+        name: "eBPF from source",
+        line: "cargo xtask build-ebpf",
+        run: |_| build_ebpf::run(&build_ebpf::Arguments::default()),
+    },
+    Step { name: "tests", line: "cargo xtask test", run: |_| test::run() },
+    Step {
+        name: "fuzz smoke",
+        line: "cargo +nightly fuzz run TARGET -- -max_total_time=20 -rss_limit_mb=2048",
+        run: fuzz_smoke,
+    },
+];
+
+/// Runs every step and stops at the first that fails.
+pub(crate) fn run() -> Result<()> {
+    let start = Instant::now();
+    let mut times = Vec::new();
+    for (number, step) in STEPS.iter().enumerate() {
+        say::heading(&format!("{}/{} {}: {}", number + 1, STEPS.len(), step.name, step.line));
+        let begin = Instant::now();
+        let done = (step.run)(step.line);
+        times.push((step.name, begin.elapsed()));
+        if let Err(error) = done {
+            table(&times, start.elapsed());
+            return Err(error.context(format!("step `{}` failed; to repeat it: {}", step.name, step.line)));
+        }
+        say::step(&format!("{} took {}", step.name, say::duration(begin.elapsed())));
+    }
+    table(&times, start.elapsed());
+    Ok(())
+}
+
+fn table(times: &[(&str, Duration)], total: Duration) {
+    say::heading("time taken");
+    for (name, time) in times.iter().chain(&[("total", total)]) {
+        say::detail(&format!("{name:<20}{:>10}", say::duration(*time)));
+    }
+}
+
+fn run_line(line: &str) -> Result<()> {
+    process::run(&mut command(line)?)
+}
+
+/// The command of a line without quotes: variables, `cargo`, arguments.
+fn command(line: &str) -> Result<Command> {
+    let (variables, words) = split(line);
+    let Some((&"cargo", arguments)) = words.split_first() else {
+        bail!("`{line}` is not a cargo command");
+    };
+    let toolchain = arguments.first().is_some_and(|first| first.starts_with('+'));
+    let mut command = if toolchain { process::cargo_of_rustup() } else { process::cargo() };
+    command.args(arguments).envs(variables);
+    Ok(command)
+}
+
+type Words<'a> = Vec<&'a str>;
+
+/// Splits a line into the variables at its beginning and the words after them.
+fn split(line: &str) -> (Vec<(&str, &str)>, Words<'_>) {
+    let mut variables = Vec::new();
+    let mut words = Vec::new();
+    for word in line.split_whitespace() {
+        match word.split_once('=') {
+            Some(variable) if words.is_empty() => variables.push(variable),
+            _ => words.push(word),
+        }
+    }
+    (variables, words)
+}
+
+fn dependency_policy(line: &str) -> Result<()> {
+    pins::CARGO_DENY.ensure()?;
+    run_line(line)?;
+    say::step(
+        "advisories are not checked here, as their database is not on crates.io: `cargo deny check advisories`",
+    );
+    Ok(())
+}
+
+fn fuzz_smoke(line: &str) -> Result<()> {
+    if machine::find_program("rustup").is_none()
+        || process::probe(process::cargo_of_rustup().args(["+nightly", "--version"])).is_none()
+    {
+        bail!(
+            "fuzzing needs the nightly toolchain: run `rustup toolchain install nightly --profile minimal`"
+        );
+    }
+    apt::ensure(pins::FUZZ_PACKAGES, "the C++ compiler for libFuzzer")?;
+    pins::CARGO_FUZZ.ensure()?;
+    let targets = process::output(&mut command("cargo +nightly fuzz list")?)?;
+    let targets: Words<'_> = targets.split_whitespace().collect();
+    if targets.is_empty() {
+        bail!("fuzz/ lists no targets");
+    }
+    for target in targets {
+        say::step(&format!("fuzzing {target}"));
+        run_line(&line.replace("TARGET", target)).with_context(|| {
+            let version = cargo_tool::display(pins::CARGO_FUZZ.version);
+            format!("fuzz target {target}: the input is in fuzz/artifacts/{target}/ (cargo-fuzz {version})")
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_split_into_variables_and_words() {
+        let (variables, words) = split("A=b C=-Dx cargo doc --config=x=y");
+        assert_eq!(variables, [("A", "b"), ("C", "-Dx")]);
+        assert_eq!(words, ["cargo", "doc", "--config=x=y"]);
+    }
+
+    #[test]
+    fn every_line_is_a_command() {
+        for step in STEPS {
+            let command = command(step.line).unwrap();
+            assert!(command.get_args().count() > 0, "{}", step.name);
+        }
+        assert!(command("make all").is_err());
+    }
+
+    #[test]
+    fn a_toolchain_goes_through_rustup() {
+        assert_eq!(command("cargo +nightly fuzz list").unwrap().get_program(), "cargo");
+    }
+}

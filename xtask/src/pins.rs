@@ -1,0 +1,82 @@
+//! Every version and package name that xtask installs or relies on.
+//!
+//! The LLVM version, the linker and the Debian compiler belong together: bpf-linker loads the LLVM of the Rust
+//! toolchain, so their major versions must agree. Move them in one commit.
+
+use crate::{
+    apt::{Package, Proof},
+    cargo_tool::{CargoTool, Match},
+};
+
+/// Target of the XDP program.
+pub(crate) const EBPF_TARGET: &str = "bpfel-unknown-none";
+
+/// Major version of LLVM that [`BPF_LINKER`] can load.
+pub(crate) const LLVM_MAJOR: u32 = 22;
+
+/// Links the XDP program and writes its BTF. 0.11 and later want a system LLVM.
+pub(crate) const BPF_LINKER: CargoTool = CargoTool {
+    package: "bpf-linker",
+    version: (0, 10, 4),
+    accept: Match::Exact,
+    probe: &["bpf-linker", "--version"],
+    why: "it links the XDP program",
+    takes: "about two minutes",
+};
+
+/// Runs the tests, each in a process of its own, with time limits and groups.
+pub(crate) const NEXTEST: CargoTool = CargoTool {
+    package: "cargo-nextest",
+    version: (0, 9, 151),
+    accept: Match::AtLeast,
+    probe: &["cargo-nextest", "nextest", "--version"],
+    why: "it runs the tests",
+    takes: "about six minutes",
+};
+
+/// Checks licences, sources and duplicates of the dependencies.
+pub(crate) const CARGO_DENY: CargoTool = CargoTool {
+    package: "cargo-deny",
+    version: (0, 20, 2),
+    accept: Match::AtLeast,
+    probe: &["cargo-deny", "--version"],
+    why: "it checks the dependency policy",
+    takes: "about six minutes",
+};
+
+/// Builds and runs the fuzz targets.
+pub(crate) const CARGO_FUZZ: CargoTool = CargoTool {
+    package: "cargo-fuzz",
+    version: (0, 13, 2),
+    accept: Match::AtLeast,
+    probe: &["cargo-fuzz", "--version"],
+    why: "it runs the fuzz targets",
+    takes: "about one minute",
+};
+
+/// The compiler of the Debian way to build the XDP program.
+pub(crate) const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+
+/// A file that proves that Debian's `core` for [`EBPF_TARGET`] is installed.
+pub(crate) const DEBIAN_BPF_CORE: &str = "/usr/lib/rustlib/bpfel-unknown-none/lib";
+
+/// Debian's Rust compiler and its prebuilt `core` for the BPF targets.
+pub(crate) const DEBIAN_BPF_PACKAGES: &[Package] = &[
+    Package { name: "rustc-web", proof: Proof::File(DEBIAN_RUSTC) },
+    Package { name: "libstd-rust-web-dev-bpf", proof: Proof::File(DEBIAN_BPF_CORE) },
+];
+
+/// What the tests call: network set-up, and the BitTorrent clients that announce to Riptide.
+pub(crate) const TEST_PACKAGES: &[Package] = &[
+    Package { name: "iproute2", proof: Proof::Program("ip") },
+    Package { name: "ethtool", proof: Proof::Program("ethtool") },
+    Package { name: "nftables", proof: Proof::Program("nft") },
+    Package { name: "curl", proof: Proof::Program("curl") },
+    Package { name: "aria2", proof: Proof::Program("aria2c") },
+    Package { name: "transmission-cli", proof: Proof::Program("transmission-create") },
+    Package { name: "transmission-daemon", proof: Proof::Program("transmission-daemon") },
+    Package { name: "python3-libtorrent", proof: Proof::PythonModule("libtorrent") },
+];
+
+/// The C++ compiler that libFuzzer is built with.
+pub(crate) const FUZZ_PACKAGES: &[Package] = &[Package { name: "g++", proof: Proof::Program("c++") }];
