@@ -27,82 +27,133 @@ impl Family {
 }
 
 /// An IP address as sixteen bytes in network order; IPv4 is `::ffff:a.b.c.d` (RFC 4291, section 2.5.5.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, bytemuck::Pod, bytemuck::Zeroable)]
+///
+/// The bytes are held as two words in memory order: the XDP program has few registers and a small stack, and sixteen
+/// single bytes fill both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(transparent)]
-pub struct Address(pub [u8; 16]);
+pub struct Address([u64; 2]);
+
+/// The third 32-bit word of an IPv4-mapped address, in memory order.
+const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
+/// The last word of `::1`, in memory order.
+const LAST_BYTE_ONE: u64 = u64::from_ne_bytes([0, 0, 0, 0, 0, 0, 0, 1]);
 
 impl Address {
+    /// From two words in memory order: the bytes as they lie in an IPv6 header.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_words(words: [u64; 2]) -> Self {
+        Self(words)
+    }
+
+    /// The canonical form of an IPv4 address, given as a word in memory order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_ipv4_word(word: u32) -> Self {
+        Self([0, join(MAPPED, word)])
+    }
+
     /// The canonical form of an IPv4 address, given in network order.
     #[inline(always)]
     #[must_use]
-    pub const fn from_ipv4(a: [u8; 4]) -> Self {
-        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a[0], a[1], a[2], a[3]])
+    pub const fn from_ipv4(octets: [u8; 4]) -> Self {
+        Self::from_ipv4_word(u32::from_ne_bytes(octets))
     }
 
-    /// The last four bytes: the IPv4 address, where [`Address::family`] says so.
+    /// From sixteen bytes in network order.
     #[inline(always)]
     #[must_use]
-    pub const fn ipv4_bytes(&self) -> [u8; 4] {
-        [self.0[12], self.0[13], self.0[14], self.0[15]]
+    pub fn from_octets(octets: [u8; 16]) -> Self {
+        bytemuck::cast(octets)
     }
 
-    /// The two halves as little-endian words, the form that is hashed.
+    /// The sixteen bytes in network order.
     #[inline(always)]
     #[must_use]
-    pub const fn words(&self) -> [u64; 2] {
-        let b = &self.0;
-        [
-            u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]),
-            u64::from_le_bytes([b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]]),
-        ]
+    pub fn octets(self) -> [u8; 16] {
+        bytemuck::cast(self)
+    }
+
+    /// The two halves in memory order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn words(self) -> [u64; 2] {
+        self.0
+    }
+
+    /// The IPv4 address as a word in memory order, where [`Address::family`] says that it is one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ipv4_word(self) -> u32 {
+        split(self.0[1])[1]
+    }
+
+    /// The IPv4 address in network order, where [`Address::family`] says that it is one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ipv4_bytes(self) -> [u8; 4] {
+        self.ipv4_word().to_ne_bytes()
     }
 
     /// Which family the address belongs to.
     #[inline(always)]
     #[must_use]
-    pub const fn family(&self) -> Family {
-        let [high, low] = self.words();
-        if high == 0 && low as u32 == u32::from_le_bytes([0, 0, 0xff, 0xff]) {
-            Family::Ipv4
-        } else {
-            Family::Ipv6
-        }
+    pub const fn family(self) -> Family {
+        if self.0[0] == 0 && split(self.0[1])[0] == MAPPED { Family::Ipv4 } else { Family::Ipv6 }
     }
 
     /// Whether a datagram from here could be answered at all: neither unspecified, multicast nor broadcast.
     #[inline(always)]
     #[must_use]
-    pub const fn is_unicast(&self) -> bool {
+    pub const fn is_unicast(self) -> bool {
         match self.family() {
             // 0.0.0.0/8 is "this network" (RFC 1122), 224.0.0.0/3 holds multicast, reserved and broadcast.
-            Family::Ipv4 => self.0[12] != 0 && self.0[12] < 224,
-            Family::Ipv6 => {
-                let [high, low] = self.words();
-                self.0[0] != 0xff && (high != 0 || low != 0)
+            Family::Ipv4 => {
+                let first = u32::from_be(self.ipv4_word()) >> 24;
+                first != 0 && first < 224
             }
+            Family::Ipv6 => u64::from_be(self.0[0]) >> 56 != 0xff && (self.0[0] != 0 || self.0[1] != 0),
         }
     }
 
     /// Whether this is a loopback address, 127.0.0.0/8 or `::1`.
     #[inline(always)]
     #[must_use]
-    pub const fn is_loopback(&self) -> bool {
+    pub const fn is_loopback(self) -> bool {
         match self.family() {
-            Family::Ipv4 => self.0[12] == 127,
-            Family::Ipv6 => {
-                let [high, low] = self.words();
-                high == 0 && low == 1 << 56
-            }
+            Family::Ipv4 => u32::from_be(self.ipv4_word()) >> 24 == 127,
+            Family::Ipv6 => self.0[0] == 0 && self.0[1] == LAST_BYTE_ONE,
         }
     }
 
     /// The standard library's type, IPv4 where it is IPv4.
     #[must_use]
-    pub const fn to_ip(self) -> IpAddr {
+    pub fn to_ip(self) -> IpAddr {
         match self.family() {
-            Family::Ipv4 => IpAddr::V4(Ipv4Addr::new(self.0[12], self.0[13], self.0[14], self.0[15])),
-            Family::Ipv6 => IpAddr::V6(Ipv6Addr::from_octets(self.0)),
+            Family::Ipv4 => IpAddr::V4(Ipv4Addr::from_octets(self.ipv4_bytes())),
+            Family::Ipv6 => IpAddr::V6(Ipv6Addr::from_octets(self.octets())),
         }
+    }
+}
+
+/// Two 32-bit words in memory order as one of 64 bits.
+#[inline(always)]
+const fn join(first: u32, second: u32) -> u64 {
+    if cfg!(target_endian = "little") {
+        first as u64 | (second as u64) << 32
+    } else {
+        (first as u64) << 32 | second as u64
+    }
+}
+
+/// What [`join`] joined.
+#[inline(always)]
+const fn split(word: u64) -> [u32; 2] {
+    if cfg!(target_endian = "little") {
+        [word as u32, (word >> 32) as u32]
+    } else {
+        [(word >> 32) as u32, word as u32]
     }
 }
 
@@ -110,7 +161,7 @@ impl From<IpAddr> for Address {
     fn from(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(a) => Self::from_ipv4(a.octets()),
-            IpAddr::V6(a) => Self(a.octets()),
+            IpAddr::V6(a) => Self::from_octets(a.octets()),
         }
     }
 }
@@ -128,7 +179,9 @@ mod tests {
         assert_eq!(address("::ffff:1.2.3.4"), address("1.2.3.4"));
         assert_eq!(address("::ffff:1.2.3.4").to_ip(), "1.2.3.4".parse::<IpAddr>().unwrap());
         assert_eq!(address("1.2.3.4").family(), Family::Ipv4);
-        for v6 in ["::1", "::", "::1.2.3.4", "2001:db8::1", "::fffe:1.2.3.4", "1::ffff:1.2.3.4", "::1:ffff:1.2.3.4"] {
+        for v6 in
+            ["::1", "::", "::1.2.3.4", "2001:db8::1", "::fffe:1.2.3.4", "1::ffff:1.2.3.4", "::1:ffff:1.2.3.4"]
+        {
             assert_eq!(address(v6).family(), Family::Ipv6, "{v6}");
         }
     }
@@ -138,16 +191,23 @@ mod tests {
         for no in ["0.0.0.0", "0.1.2.3", "224.0.0.1", "239.255.255.250", "255.255.255.255", "::", "ff02::1"] {
             assert!(!address(no).is_unicast(), "{no}");
         }
-        for yes in ["1.0.0.1", "10.0.0.1", "192.168.255.255", "223.255.255.255", "2001:db8::1", "fe80::1", "::1"] {
+        for yes in
+            ["1.0.0.1", "10.0.0.1", "192.168.255.255", "223.255.255.255", "2001:db8::1", "fe80::1", "::1"]
+        {
             assert!(address(yes).is_unicast(), "{yes}");
         }
     }
 
     #[test]
     fn loopback_is_known() {
-        for (text, expected) in
-            [("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("128.0.0.1", false), ("::2", false), ("100::1", false)]
-        {
+        for (text, expected) in [
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("::1", true),
+            ("128.0.0.1", false),
+            ("::2", false),
+            ("100::1", false),
+        ] {
             assert_eq!(address(text).is_loopback(), expected, "{text}");
         }
     }

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 /// `protocol_id` of a connect request: the fixed connection ID with which a conversation begins.
-pub const PROTOCOL_ID: [u8; 8] = 0x0417_2710_1980_u64.to_be_bytes();
+pub const PROTOCOL_ID: u64 = 0x0417_2710_1980;
 /// The shortest connect request.
 pub const CONNECT_REQUEST_LEN: usize = 16;
 /// A connect reply, exactly.
@@ -126,10 +126,10 @@ const _: () = assert!(size_of::<AnnounceRequest>() == ANNOUNCE_REQUEST_LEN);
 const _: () = assert!(size_of::<AnnounceResponseHead>() == ANNOUNCE_RESPONSE_HEAD_LEN);
 const _: () = assert!(size_of::<ScrapeRow>() == SCRAPE_ROW_LEN);
 
-/// A connect reply.
+/// A connect reply, as words in memory order like its arguments.
 #[inline(always)]
 #[must_use]
-pub const fn connect_response(t: [u8; 4], c: [u8; 8]) -> [u8; CONNECT_RESPONSE_LEN] {
-    let a = Action::Connect.to_wire();
-    [a[0], a[1], a[2], a[3], t[0], t[1], t[2], t[3], c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]]
+pub const fn connect_response(transaction_id: u32, connection_id: u64) -> [u32; CONNECT_RESPONSE_LEN / 4] {
+    let id = u64::from_be(connection_id);
+    [(Action::Connect as u32).to_be(), transaction_id, ((id >> 32) as u32).to_be(), (id as u32).to_be()]
 }

@@ -1,6 +1,7 @@
 //! The Internet checksum (RFC 1071), always computed from scratch: local senders leave a partial sum in the frame.
 
-/// An unfolded ones' complement sum of 16-bit big-endian words.
+/// An unfolded ones' complement sum of words in memory order. The order does not matter as long as the result is
+/// stored in memory order too (RFC 1071, section 2B); neither does the width of the words.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sum(u64);
 
@@ -8,45 +9,40 @@ impl Sum {
     /// Nothing summed yet.
     pub const ZERO: Self = Self(0);
 
-    /// Adds a 16-bit word.
+    /// Adds a 16-bit word in memory order.
     #[inline(always)]
     #[must_use]
-    pub const fn word(self, word: u16) -> Self {
+    pub const fn u16(self, word: u16) -> Self {
         Self(self.0 + word as u64)
     }
 
-    /// Adds an array with an even number of bytes, unrolled.
+    /// Adds a 32-bit word in memory order.
     #[inline(always)]
     #[must_use]
-    pub fn array<const N: usize>(mut self, bytes: &[u8; N]) -> Self {
-        const { assert!(N.is_multiple_of(2)) }
-        let mut i = 0;
-        while i < N {
-            self = self.word(u16::from_be_bytes([bytes[i], bytes[i + 1]]));
-            i += 2;
-        }
-        self
+    pub const fn u32(self, word: u32) -> Self {
+        Self(self.0 + word as u64)
     }
 
-    /// Adds a slice of any length; an odd last byte counts as if a zero followed.
+    /// Adds a 64-bit word in memory order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn u64(self, word: u64) -> Self {
+        Self(self.0 + (word >> 32) + (word & 0xffff_ffff))
+    }
+
+    /// Adds a slice of any length below 16 GiB; an odd last byte counts as if a zero followed.
     #[inline]
     #[must_use]
     pub fn slice(self, bytes: &[u8]) -> Self {
-        // Ones' complement addition does not care how wide the words are that are summed: 32-bit ones into a
-        // 64-bit sum leave room for 2^32 carries.
         let (quads, rest) = bytes.as_chunks::<4>();
-        let mut sum: u64 = quads.iter().map(|quad| u64::from(u32::from_be_bytes(*quad))).sum();
-        let (pairs, last) = rest.as_chunks::<2>();
-        for pair in pairs {
-            sum += u64::from(u16::from_be_bytes(*pair));
-        }
-        if let [byte] = last {
-            sum += u64::from(*byte) << 8;
-        }
+        let mut sum: u64 = quads.iter().map(|quad| u64::from(u32::from_ne_bytes(*quad))).sum();
+        let mut last = [0; 4];
+        last[..rest.len()].copy_from_slice(rest);
+        sum += u64::from(u32::from_ne_bytes(last));
         Self(self.0 + sum)
     }
 
-    /// Folds the carries in and complements: the value for an IPv4 header.
+    /// Folds the carries in and complements: the field of an IPv4 header, in memory order.
     #[inline(always)]
     #[must_use]
     pub const fn finish(self) -> u16 {
@@ -72,20 +68,25 @@ impl Sum {
 mod tests {
     use super::*;
 
+    const EXAMPLE: [u8; 8] = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+
     #[test]
     fn matches_the_example_of_rfc_1071() {
-        let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
-        assert_eq!(Sum::ZERO.array(&bytes).finish(), !0xddf2);
-        assert_eq!(Sum::ZERO.slice(&bytes).finish(), !0xddf2);
+        let expected = (!0xddf2_u16).to_be();
+        assert_eq!(Sum::ZERO.slice(&EXAMPLE).finish(), expected);
+        assert_eq!(Sum::ZERO.u64(u64::from_ne_bytes(EXAMPLE)).finish(), expected);
+        let [a, b, c, d, ref tail @ ..] = EXAMPLE;
+        let halves = Sum::ZERO.u32(u32::from_ne_bytes([a, b, c, d])).slice(tail);
+        assert_eq!(halves.finish(), expected);
     }
 
     #[test]
-    fn slices_of_every_length_agree_with_words() {
+    fn slices_of_every_length_agree_with_16_bit_words() {
         let bytes: [u8; 67] = core::array::from_fn(|i| 255 - i as u8);
         for length in 0..bytes.len() {
             let mut expected = Sum::ZERO;
             for pair in bytes[..length].chunks(2) {
-                expected = expected.word(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]));
+                expected = expected.u16(u16::from_ne_bytes([pair[0], *pair.get(1).unwrap_or(&0)]));
             }
             assert_eq!(Sum::ZERO.slice(&bytes[..length]).finish(), expected.finish(), "length {length}");
         }
@@ -93,7 +94,13 @@ mod tests {
 
     #[test]
     fn a_udp_sum_is_never_zero() {
-        assert_eq!(Sum::ZERO.word(0xffff).finish(), 0);
-        assert_eq!(Sum::ZERO.word(0xffff).finish_udp(), 0xffff);
+        assert_eq!(Sum::ZERO.u16(0xffff).finish(), 0);
+        assert_eq!(Sum::ZERO.u16(0xffff).finish_udp(), 0xffff);
+    }
+
+    #[test]
+    fn carries_survive_the_widest_words() {
+        let ones = Sum::ZERO.u64(u64::MAX).u64(u64::MAX).u32(u32::MAX);
+        assert_eq!(ones.finish(), 0);
     }
 }

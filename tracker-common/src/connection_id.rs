@@ -46,7 +46,7 @@ pub const fn lifetime_slots(seconds: u64) -> u32 {
 #[must_use]
 pub const fn compute(key: Key, slot: u64, address: &Address) -> u64 {
     let [high, low] = address.words();
-    let mac = siphash::hash_words(key, [slot, high, low]);
+    let mac = siphash::hash_words(key, [slot, high.to_le(), low.to_le()]);
     (slot & 0xffff) << 48 | mac & MAC_MASK
 }
 
@@ -125,7 +125,8 @@ pub fn epoch_key(master: Key, epoch: u64) -> Key {
 pub fn keys_at(master: Key, slot: u64, lifetime_slots: u32) -> [Key; 2] {
     let epoch = slot >> EPOCH_SHIFT;
     let into_epoch = slot & ((1 << EPOCH_SHIFT) - 1);
-    let other = if into_epoch <= u64::from(lifetime_slots) { epoch.wrapping_sub(1) } else { epoch.wrapping_add(1) };
+    let other =
+        if into_epoch <= u64::from(lifetime_slots) { epoch.wrapping_sub(1) } else { epoch.wrapping_add(1) };
     two_keys(master, epoch, other)
 }
 
@@ -190,7 +191,11 @@ mod tests {
                 let id = ConnectionIds::new(MASTER, lifetime, issued << SLOT_SHIFT).issue(&A);
                 let id = u64::from_be_bytes(id);
                 assert_eq!(claimed_slot(id, slot, lifetime), Some(issued));
-                assert_eq!(compute(keys[key_index(issued) as usize], issued, &A), id, "slot {slot} age {age}");
+                assert_eq!(
+                    compute(keys[key_index(issued) as usize], issued, &A),
+                    id,
+                    "slot {slot} age {age}"
+                );
             }
             // The kernel may read keys that user space wrote up to a minute ago.
             let next = slot + 2;

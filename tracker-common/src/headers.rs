@@ -17,46 +17,37 @@ pub const HOP_LIMIT: u8 = 64;
 /// The IP protocol number of UDP.
 pub const PROTOCOL_UDP: u8 = 17;
 
-/// An IPv4 header for a UDP payload of `payload_len` bytes, unfragmentable, with its checksum.
+/// An IPv4 header for a UDP payload of `payload_len` bytes, unfragmentable, with its checksum. The addresses and the
+/// result are words in memory order.
 #[inline(always)]
 #[must_use]
-pub fn ipv4(source: [u8; 4], destination: [u8; 4], payload_len: u16) -> [u8; IPV4_LEN] {
-    let l = (IPV4_LEN as u16 + UDP_LEN as u16 + payload_len).to_be_bytes();
-    let (s, d) = (source, destination);
-    #[rustfmt::skip]
-    let mut header = [
-        0x45, 0, l[0], l[1],
-        0, 0, 0x40, 0,
-        HOP_LIMIT, PROTOCOL_UDP, 0, 0,
-        s[0], s[1], s[2], s[3],
-        d[0], d[1], d[2], d[3],
-    ];
-    let checksum = Sum::ZERO.array(&header).finish().to_be_bytes();
-    header[10] = checksum[0];
-    header[11] = checksum[1];
-    header
+pub const fn ipv4(source: u32, destination: u32, payload_len: u16) -> [u32; IPV4_LEN / 4] {
+    let total = IPV4_LEN as u32 + UDP_LEN as u32 + payload_len as u32;
+    let length = (0x4500_0000 | total).to_be();
+    let dont_fragment = 0x4000_u32.to_be();
+    let hops = (HOP_LIMIT as u32) << 24 | (PROTOCOL_UDP as u32) << 16;
+    let sum = Sum::ZERO.u32(length).u32(dont_fragment).u32(hops.to_be()).u32(source).u32(destination);
+    let checksum = u16::from_be(sum.finish()) as u32;
+    [length, dont_fragment, (hops | checksum).to_be(), source, destination]
 }
 
-/// The first eight bytes of an IPv6 header for a UDP payload of `payload_len` bytes; the addresses follow.
+/// The first eight bytes of an IPv6 header for a UDP payload of `payload_len` bytes, in memory order; the addresses
+/// follow.
 #[inline(always)]
 #[must_use]
-pub const fn ipv6_head(payload_len: u16) -> [u8; 8] {
-    let l = (UDP_LEN as u16 + payload_len).to_be_bytes();
-    [0x60, 0, 0, 0, l[0], l[1], PROTOCOL_UDP, HOP_LIMIT]
+pub const fn ipv6_head(payload_len: u16) -> u64 {
+    let length = UDP_LEN as u64 + payload_len as u64;
+    (0x6000_0000_0000_0000 | length << 16 | (PROTOCOL_UDP as u64) << 8 | HOP_LIMIT as u64).to_be()
 }
 
-/// A UDP header; `sum` covers both addresses and the payload.
+/// A UDP header, in memory order; `sum` covers both addresses and the payload.
 #[inline(always)]
 #[must_use]
-pub const fn udp(source_port: u16, destination_port: u16, payload_len: u16, sum: Sum) -> [u8; UDP_LEN] {
-    let length = UDP_LEN as u16 + payload_len;
-    // The pseudo-header's length and protocol, then the header itself (RFC 768; RFC 8200, section 8.1).
-    let sum = sum.word(length).word(PROTOCOL_UDP as u16).word(source_port).word(destination_port).word(length);
-    let (s, d, l, c) = (
-        source_port.to_be_bytes(),
-        destination_port.to_be_bytes(),
-        length.to_be_bytes(),
-        sum.finish_udp().to_be_bytes(),
-    );
-    [s[0], s[1], d[0], d[1], l[0], l[1], c[0], c[1]]
+pub const fn udp(source_port: u16, destination_port: u16, payload_len: u16, sum: Sum) -> u64 {
+    let length = UDP_LEN as u64 + payload_len as u64;
+    let header = (source_port as u64) << 48 | (destination_port as u64) << 32 | length << 16;
+    // The pseudo-header's protocol and length (RFC 768; RFC 8200, section 8.1).
+    let pseudo = ((PROTOCOL_UDP as u32) << 16 | length as u32).to_be();
+    let checksum = u16::from_be(sum.u64(header.to_be()).u32(pseudo).finish_udp()) as u64;
+    (header | checksum).to_be()
 }

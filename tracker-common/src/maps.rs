@@ -31,14 +31,14 @@ pub struct Settings {
     pub enabled: u32,
     /// How many slots a connection ID lives, see [`crate::connection_id`].
     pub lifetime_slots: u32,
-    /// The interface's own MAC address; frames for others pass.
-    pub mac: [u8; 6],
+    /// The interface's own MAC address as a number, its six bytes big-endian; frames for others pass.
+    pub mac: u64,
     /// Non-zero on a loopback interface, where loopback sources are real.
-    pub allow_loopback: u8,
+    pub allow_loopback: u32,
     /// Zero.
-    pub reserved: u8,
+    pub reserved: u32,
 }
-const _: () = assert!(size_of::<Settings>() == 24);
+const _: () = assert!(size_of::<Settings>() == 32);
 
 /// The VLAN tags of a frame: the identifiers, with [`Vlan::PRESENT`] set where there is a tag at all, since a tag
 /// with identifier 0 (a priority tag) is not the same as none. Host byte order.

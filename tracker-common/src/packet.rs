@@ -6,12 +6,16 @@ use crate::{
     maps::Vlan,
 };
 
-/// Bounds-checked access to the bytes of a frame.
+/// Bounds-checked access to the bytes of a frame, in words: `None` where the frame is shorter.
 pub trait Bytes {
     /// How many bytes the frame has, padding included.
     fn len(&self) -> usize;
-    /// The `N` bytes at `offset`, or `None` if the frame is shorter.
-    fn get<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+    /// Two bytes, in memory order.
+    fn u16(&self, offset: usize) -> Option<u16>;
+    /// Four bytes, in memory order.
+    fn u32(&self, offset: usize) -> Option<u32>;
+    /// Eight bytes, in memory order.
+    fn u64(&self, offset: usize) -> Option<u64>;
     /// Whether there is no byte at all.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -25,8 +29,18 @@ impl Bytes for [u8] {
     }
 
     #[inline(always)]
-    fn get<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        self.get(offset..)?.first_chunk().copied()
+    fn u16(&self, offset: usize) -> Option<u16> {
+        self.get(offset..)?.first_chunk().copied().map(u16::from_ne_bytes)
+    }
+
+    #[inline(always)]
+    fn u32(&self, offset: usize) -> Option<u32> {
+        self.get(offset..)?.first_chunk().copied().map(u32::from_ne_bytes)
+    }
+
+    #[inline(always)]
+    fn u64(&self, offset: usize) -> Option<u64> {
+        self.get(offset..)?.first_chunk().copied().map(u64::from_ne_bytes)
     }
 }
 
@@ -39,6 +53,15 @@ const ETHERTYPE_8021Q: u16 = 0x8100;
 const ETHERTYPE_8021AD: u16 = 0x88a8;
 const VLAN_ID_MASK: u16 = 0x0fff;
 const IPV4_MORE_FRAGMENTS_AND_OFFSET: u16 = 0x3fff;
+
+/// The ports of a datagram, as numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// The sender's.
+    pub source: u16,
+    /// Ours.
+    pub destination: u16,
+}
 
 /// Where a UDP datagram lies in its frame, and whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +76,8 @@ pub struct Datagram {
     pub source: Address,
     /// Whom it is for.
     pub destination: Address,
-    /// The sender's UDP port.
-    pub source_port: u16,
-    /// Our UDP port.
-    pub destination_port: u16,
+    /// The UDP ports.
+    pub ports: Ports,
     /// Bytes of payload by the UDP header, or `None` where that contradicts the IP header.
     pub payload_len: Option<usize>,
 }
@@ -90,10 +111,11 @@ pub enum Unread {
     NotUdp,
 }
 
-/// The destination MAC address of a frame.
+/// The destination MAC address of a frame, as a number: its six bytes big-endian.
 #[inline(always)]
-pub fn destination_mac<B: Bytes + ?Sized>(frame: &B) -> Option<[u8; 6]> {
-    frame.get(0)
+pub fn destination_mac<B: Bytes + ?Sized>(frame: &B) -> Option<u64> {
+    let (high, low) = (frame.u32(0)?, frame.u16(4)?);
+    Some(u64::from(u32::from_be(high)) << 16 | u64::from(u16::from_be(low)))
 }
 
 /// Finds the datagram. The lengths that count are those of the IP and UDP headers: a frame may be padded.
@@ -121,75 +143,72 @@ pub fn parse<B: Bytes + ?Sized>(frame: &B) -> Result<Datagram, Unread> {
 
 #[inline(always)]
 fn parse_ipv4<B: Bytes + ?Sized>(frame: &B, offset: usize, vlan: Vlan) -> Result<Datagram, Unread> {
-    let header: [u8; IPV4_LEN] = frame.get(offset).ok_or(Unread::Truncated)?;
-    if header[0] >> 4 != 4 {
+    let [version_length, _] = read_u16(frame, offset)?.to_be_bytes();
+    if version_length >> 4 != 4 {
         return Err(Unread::NotIp);
     }
-    if header[0] & 0x0f != 5 {
+    if version_length & 0x0f != 5 {
         return Err(Unread::IpOptions);
     }
-    if u16::from_be_bytes([header[6], header[7]]) & IPV4_MORE_FRAGMENTS_AND_OFFSET != 0 {
+    if read_u16(frame, offset + 6)? & IPV4_MORE_FRAGMENTS_AND_OFFSET != 0 {
         return Err(Unread::Fragment);
     }
-    if header[9] != PROTOCOL_UDP {
+    let [_, protocol] = read_u16(frame, offset + 8)?.to_be_bytes();
+    if protocol != PROTOCOL_UDP {
         return Err(Unread::NotUdp);
     }
-    let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    let total = usize::from(read_u16(frame, offset + 2)?);
     if total < IPV4_LEN + UDP_LEN {
         return Err(Unread::Truncated);
     }
-    let source = Address::from_ipv4([header[12], header[13], header[14], header[15]]);
-    let destination = Address::from_ipv4([header[16], header[17], header[18], header[19]]);
-    parse_udp(frame, Family::Ipv4, vlan, offset, IPV4_LEN, total - IPV4_LEN, source, destination)
+    let source = frame.u32(offset + 12).ok_or(Unread::Truncated)?;
+    let destination = frame.u32(offset + 16).ok_or(Unread::Truncated)?;
+    let (ports, payload_len) = parse_udp(frame, offset + IPV4_LEN, total - IPV4_LEN)?;
+    Ok(Datagram {
+        family: Family::Ipv4,
+        vlan,
+        ip_offset: offset,
+        source: Address::from_ipv4_word(source),
+        destination: Address::from_ipv4_word(destination),
+        ports,
+        payload_len,
+    })
 }
 
 #[inline(always)]
 fn parse_ipv6<B: Bytes + ?Sized>(frame: &B, offset: usize, vlan: Vlan) -> Result<Datagram, Unread> {
-    let head: [u8; 8] = frame.get(offset).ok_or(Unread::Truncated)?;
-    if head[0] >> 4 != 6 {
+    let [version, _] = read_u16(frame, offset)?.to_be_bytes();
+    if version >> 4 != 6 {
         return Err(Unread::NotIp);
     }
-    if head[6] != PROTOCOL_UDP {
+    let [next_header, _] = read_u16(frame, offset + 6)?.to_be_bytes();
+    if next_header != PROTOCOL_UDP {
         return Err(Unread::NotUdp);
     }
-    let length = usize::from(u16::from_be_bytes([head[4], head[5]]));
+    let length = usize::from(read_u16(frame, offset + 4)?);
     if length < UDP_LEN {
         return Err(Unread::Truncated);
     }
-    let source = Address(frame.get(offset + 8).ok_or(Unread::Truncated)?);
-    let destination = Address(frame.get(offset + 24).ok_or(Unread::Truncated)?);
-    parse_udp(frame, Family::Ipv6, vlan, offset, IPV6_LEN, length, source, destination)
+    let source = read_address(frame, offset + 8)?;
+    let destination = read_address(frame, offset + 24)?;
+    let (ports, payload_len) = parse_udp(frame, offset + IPV6_LEN, length)?;
+    Ok(Datagram { family: Family::Ipv6, vlan, ip_offset: offset, source, destination, ports, payload_len })
 }
 
+/// The ports, and the length of the payload where the UDP header agrees with the IP header.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "one inlined tail for both families; a struct would only rename these")]
 fn parse_udp<B: Bytes + ?Sized>(
     frame: &B,
-    family: Family,
-    vlan: Vlan,
-    ip_offset: usize,
-    header_len: usize,
+    offset: usize,
     ip_payload_len: usize,
-    source: Address,
-    destination: Address,
-) -> Result<Datagram, Unread> {
-    let offset = ip_offset + header_len;
+) -> Result<(Ports, Option<usize>), Unread> {
     if offset + ip_payload_len > frame.len() {
         return Err(Unread::Truncated);
     }
-    let [s0, s1, d0, d1, l0, l1, _, _]: [u8; UDP_LEN] = frame.get(offset).ok_or(Unread::Truncated)?;
-    let length = usize::from(u16::from_be_bytes([l0, l1]));
+    let ports = Ports { source: read_u16(frame, offset)?, destination: read_u16(frame, offset + 2)? };
+    let length = usize::from(read_u16(frame, offset + 4)?);
     let fits = length >= UDP_LEN && length <= ip_payload_len;
-    Ok(Datagram {
-        family,
-        vlan,
-        ip_offset,
-        source,
-        destination,
-        source_port: u16::from_be_bytes([s0, s1]),
-        destination_port: u16::from_be_bytes([d0, d1]),
-        payload_len: if fits { Some(length - UDP_LEN) } else { None },
-    })
+    Ok((ports, if fits { Some(length - UDP_LEN) } else { None }))
 }
 
 #[inline(always)]
@@ -199,8 +218,16 @@ const fn is_vlan(ethertype: u16) -> bool {
 
 #[inline(always)]
 fn read_u16<B: Bytes + ?Sized>(frame: &B, offset: usize) -> Result<u16, Unread> {
-    match frame.get(offset) {
-        Some(bytes) => Ok(u16::from_be_bytes(bytes)),
+    match frame.u16(offset) {
+        Some(word) => Ok(u16::from_be(word)),
         None => Err(Unread::Truncated),
+    }
+}
+
+#[inline(always)]
+fn read_address<B: Bytes + ?Sized>(frame: &B, offset: usize) -> Result<Address, Unread> {
+    match (frame.u64(offset), frame.u64(offset + 8)) {
+        (Some(high), Some(low)) => Ok(Address::from_words([high, low])),
+        _ => Err(Unread::Truncated),
     }
 }

@@ -41,10 +41,10 @@ pub struct ConnectReply {
     pub datagram: Datagram,
     /// Bytes of payload the request had.
     pub request_len: usize,
-    /// Echoed.
-    pub transaction_id: [u8; 4],
-    /// The ID, big-endian.
-    pub connection_id: [u8; 8],
+    /// Echoed, in memory order.
+    pub transaction_id: u32,
+    /// The ID as it is sent, in memory order.
+    pub connection_id: u64,
 }
 
 /// Judges a frame.
@@ -84,7 +84,7 @@ fn judge_datagram<B: Bytes + ?Sized, E: Environment>(
     datagram: Datagram,
 ) -> Verdict {
     let family = datagram.family;
-    let destination = Destination::new(datagram.destination, datagram.destination_port, datagram.vlan);
+    let destination = Destination::new(datagram.destination, datagram.ports.destination, datagram.vlan);
     if !environment.is_ours(&destination) {
         return Verdict::Pass(Counter::ForeignDestination, family);
     }
@@ -94,20 +94,22 @@ fn judge_datagram<B: Bytes + ?Sized, E: Environment>(
     // On the wire an IPv4-mapped address is nobody's: it would be answered over the wrong protocol.
     let mapped = matches!(family, Family::Ipv6) && matches!(datagram.source.family(), Family::Ipv4);
     let loopback = datagram.source.is_loopback() && settings.allow_loopback == 0;
-    if datagram.source_port == 0 || mapped || loopback || !datagram.source.is_unicast() {
+    if datagram.ports.source == 0 || mapped || loopback || !datagram.source.is_unicast() {
         return Verdict::Drop(Counter::BadSource, family, payload_len);
     }
     // The shortest request of all is also the head of every other.
     if payload_len < bep15::REQUEST_HEAD_LEN {
         return Verdict::Drop(Counter::Malformed, family, payload_len);
     }
-    let Some(head) = frame.get::<{ bep15::REQUEST_HEAD_LEN }>(datagram.payload_offset()) else {
+    let offset = datagram.payload_offset();
+    let (Some(id), Some(action), Some(transaction_id)) =
+        (frame.u64(offset), frame.u32(offset + 8), frame.u32(offset + 12))
+    else {
         return Verdict::Drop(Counter::Malformed, family, payload_len);
     };
-    let [i0, i1, i2, i3, i4, i5, i6, i7, a0, a1, a2, a3, t0, t1, t2, t3] = head;
-    let id = [i0, i1, i2, i3, i4, i5, i6, i7];
+    let id = u64::from_be(id);
     let slot = slot_at(environment.monotonic_ns().wrapping_add(settings.clock_base_ns));
-    let redirect = match u32::from_be_bytes([a0, a1, a2, a3]) {
+    let redirect = match u32::from_be(action) {
         0 if id == bep15::PROTOCOL_ID => {
             let Some(key) = environment.key(key_index(slot)) else {
                 return Verdict::Pass(Counter::Disabled, family);
@@ -115,15 +117,15 @@ fn judge_datagram<B: Bytes + ?Sized, E: Environment>(
             return Verdict::Answer(ConnectReply {
                 datagram,
                 request_len: payload_len,
-                transaction_id: [t0, t1, t2, t3],
-                connection_id: connection_id::compute(key, slot, &datagram.source).to_be_bytes(),
+                transaction_id,
+                connection_id: connection_id::compute(key, slot, &datagram.source).to_be(),
             });
         }
         1 if payload_len >= bep15::ANNOUNCE_REQUEST_LEN => Counter::AnnounceRedirected,
         2 if payload_len >= bep15::REQUEST_HEAD_LEN + bep15::SCRAPE_HASH_LEN => Counter::ScrapeRedirected,
         _ => return Verdict::Drop(Counter::Malformed, family, payload_len),
     };
-    if is_valid(environment, u64::from_be_bytes(id), slot, settings.lifetime_slots, &datagram.source) {
+    if is_valid(environment, id, slot, settings.lifetime_slots, &datagram.source) {
         Verdict::Redirect(redirect, family, payload_len)
     } else {
         Verdict::Drop(Counter::BadConnectionId, family, payload_len)

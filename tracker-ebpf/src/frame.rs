@@ -1,0 +1,100 @@
+//! Bounds-checked access to the frame behind an XDP context. One of the two rooms with `unsafe`.
+//!
+//! Words are loaded and stored by single instructions, written out: a frame's fields have no alignment that the
+//! language could rely on, so the compiler would take every word apart into bytes, and the verifier count them.
+//! The hardware that eBPF runs on, and the verifier for it, allow unaligned access to packet data.
+#![allow(unsafe_code, reason = "the frame is reached through the raw pointers of the XDP context")]
+
+use aya_ebpf::{helpers::bpf_xdp_adjust_tail, programs::XdpContext};
+use core::arch::asm;
+use tracker_common::packet::{Bytes, MAX_PAYLOAD_OFFSET};
+
+/// No access begins beyond this offset: the verifier needs a bound on variable offsets to prove that the pointer
+/// arithmetic cannot wrap.
+const MAX_OFFSET: usize = MAX_PAYLOAD_OFFSET + 64;
+
+/// The frame being judged.
+pub(crate) struct Frame<'a>(pub(crate) &'a XdpContext);
+
+impl Frame<'_> {
+    /// The address of `LEN` bytes at `offset`, if they lie in the frame.
+    #[inline(always)]
+    fn place<const LEN: usize>(&self, offset: usize) -> Option<usize> {
+        if offset > MAX_OFFSET {
+            return None;
+        }
+        let start = self.0.data() + offset;
+        if start + LEN > self.0.data_end() { None } else { Some(start) }
+    }
+
+    /// Overwrites two bytes, given in memory order.
+    #[inline(always)]
+    pub(crate) fn set_u16(&self, offset: usize, word: u16) -> Option<()> {
+        let place = self.place::<2>(offset)?;
+        // SAFETY: `place` has checked that the bytes lie between data and data_end, and the frame is this program's
+        // alone while it runs.
+        unsafe { asm!("*(u16 *)({0} + 0) = {1}", in(reg) place, in(reg) u64::from(word)) };
+        Some(())
+    }
+
+    /// Overwrites four bytes, given in memory order.
+    #[inline(always)]
+    pub(crate) fn set_u32(&self, offset: usize, word: u32) -> Option<()> {
+        let place = self.place::<4>(offset)?;
+        // SAFETY: as in `set_u16`.
+        unsafe { asm!("*(u32 *)({0} + 0) = {1}", in(reg) place, in(reg) u64::from(word)) };
+        Some(())
+    }
+
+    /// Overwrites eight bytes, given in memory order.
+    #[inline(always)]
+    pub(crate) fn set_u64(&self, offset: usize, word: u64) -> Option<()> {
+        let place = self.place::<8>(offset)?;
+        // SAFETY: as in `set_u16`.
+        unsafe { asm!("*(u64 *)({0} + 0) = {1}", in(reg) place, in(reg) word) };
+        Some(())
+    }
+
+    /// Shortens the frame to `len` bytes. All places must be looked up anew afterwards.
+    #[inline(always)]
+    pub(crate) fn truncate(&self, len: usize) -> Option<()> {
+        let delta = len as i32 - self.len() as i32;
+        // SAFETY: the context is the one this program was called with.
+        let result = unsafe { bpf_xdp_adjust_tail(self.0.ctx, delta) };
+        if result == 0 { Some(()) } else { None }
+    }
+}
+
+impl Bytes for Frame<'_> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.0.data_end() - self.0.data()
+    }
+
+    #[inline(always)]
+    fn u16(&self, offset: usize) -> Option<u16> {
+        let place = self.place::<2>(offset)?;
+        let word: u64;
+        // SAFETY: `place` has checked that the bytes lie between data and data_end.
+        unsafe { asm!("{0} = *(u16 *)({1} + 0)", out(reg) word, in(reg) place, options(readonly, nostack)) };
+        Some(word as u16)
+    }
+
+    #[inline(always)]
+    fn u32(&self, offset: usize) -> Option<u32> {
+        let place = self.place::<4>(offset)?;
+        let word: u64;
+        // SAFETY: as in `u16`.
+        unsafe { asm!("{0} = *(u32 *)({1} + 0)", out(reg) word, in(reg) place, options(readonly, nostack)) };
+        Some(word as u32)
+    }
+
+    #[inline(always)]
+    fn u64(&self, offset: usize) -> Option<u64> {
+        let place = self.place::<8>(offset)?;
+        let word: u64;
+        // SAFETY: as in `u16`.
+        unsafe { asm!("{0} = *(u64 *)({1} + 0)", out(reg) word, in(reg) place, options(readonly, nostack)) };
+        Some(word)
+    }
+}

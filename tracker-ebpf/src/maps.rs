@@ -1,0 +1,87 @@
+//! The maps and the load-time constant, behind safe functions. One of the two rooms with `unsafe`.
+#![allow(unsafe_code, reason = "map values and load-time constants are reached through raw pointers")]
+
+use aya_ebpf::{
+    bindings::xdp_action,
+    helpers::bpf_ktime_get_coarse_ns,
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray, XskMap},
+};
+use tracker_common::{
+    address::Family,
+    maps::{Counter, Destination, MAX_DESTINATIONS, Settings, Tally},
+    siphash::Key,
+    verdict::Environment,
+};
+
+#[map(name = "SETTINGS")]
+static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
+#[map(name = "KEYS")]
+static KEYS: Array<[u8; 16]> = Array::with_max_entries(2, 0);
+#[map(name = "DESTINATIONS")]
+static DESTINATIONS: HashMap<Destination, u8> = HashMap::with_max_entries(MAX_DESTINATIONS, 0);
+// The loader sets the real number of receive queues before loading.
+#[map(name = "SOCKETS")]
+static SOCKETS: XskMap = XskMap::with_max_entries(64, 0);
+#[map(name = "COUNTERS")]
+static COUNTERS: PerCpuArray<Tally> = PerCpuArray::with_max_entries(Counter::ENTRIES, 0);
+
+/// Non-zero: rare events are logged. In read-only data, so that the verifier removes the calls where it is zero.
+#[unsafe(no_mangle)]
+static LOG: u8 = 0;
+
+/// Whether rare events are logged.
+#[inline(always)]
+pub(crate) fn log_enabled() -> bool {
+    // SAFETY: a reference to a static is valid for reads; volatile, because the loader replaces the value after the
+    // compiler has seen it.
+    unsafe { core::ptr::read_volatile(&LOG) != 0 }
+}
+
+/// The maps and the clock, as the verdict wants them.
+pub(crate) struct Kernel;
+
+impl Environment for Kernel {
+    #[inline(always)]
+    fn settings(&self) -> Option<Settings> {
+        SETTINGS.get(0).copied()
+    }
+
+    #[inline(always)]
+    fn key(&self, index: u32) -> Option<Key> {
+        KEYS.get(index).map(|bytes| Key::from_bytes(*bytes))
+    }
+
+    #[inline(always)]
+    fn monotonic_ns(&self) -> u64 {
+        // SAFETY: the helper takes nothing and returns a number.
+        unsafe { bpf_ktime_get_coarse_ns() }
+    }
+
+    #[inline(always)]
+    fn is_ours(&self, destination: &Destination) -> bool {
+        // SAFETY: the value is only tested for presence, never read, so a concurrent update cannot be seen torn.
+        unsafe { DESTINATIONS.get(destination) }.is_some()
+    }
+}
+
+/// Counts a frame.
+#[inline(always)]
+pub(crate) fn count(counter: Counter, family: Family, payload_bytes: usize) {
+    if let Some(tally) = COUNTERS.get_ptr_mut(counter.index(family)) {
+        // SAFETY: the pointer is to this CPU's own entry, and XDP programs on one CPU do not preempt each other.
+        unsafe {
+            (*tally).frames += 1;
+            (*tally).payload_bytes += payload_bytes as u64;
+        }
+    }
+}
+
+/// Gives the frame to the AF_XDP socket of its queue; `None` if there is none.
+#[inline(always)]
+pub(crate) fn redirect(queue: u32) -> Option<u32> {
+    match SOCKETS.redirect(queue, u64::from(xdp_action::XDP_PASS)) {
+        Ok(action) if action == xdp_action::XDP_REDIRECT => Some(action),
+        _ => None,
+    }
+}
