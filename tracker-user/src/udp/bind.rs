@@ -1,0 +1,141 @@
+//! Opens the ordinary UDP sockets: for each address one per worker, sharing the port.
+
+use crate::config::Udp;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+};
+
+/// A socket could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("udp {address}: {source}{hint}", hint = hint(.source))]
+pub struct Error {
+    /// Where.
+    pub address: SocketAddr,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program has this port (`ss -lunp` names it): stop it, or choose another with --udp"
+        }
+        io::ErrorKind::AddrNotAvailable => "; no interface has this address (`ip address` lists them)",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
+        _ => "",
+    }
+}
+
+/// The sockets of one listening address.
+#[derive(Debug)]
+pub struct Listener {
+    /// Where it listens, the port filled in.
+    pub address: SocketAddr,
+    /// One socket per worker.
+    pub sockets: Vec<UdpSocket>,
+}
+
+/// Opens all sockets of all addresses. A default address whose family the host lacks is left out and named.
+///
+/// # Errors
+/// At the first address that cannot be had.
+pub fn bind_all(config: &Udp, workers: usize) -> Result<Vec<Listener>, Error> {
+    let mut listeners = Vec::new();
+    for address in &config.listen.addresses {
+        match bind_address(config, *address, workers) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if config.listen.is_default && lacks_family(&error.source) => {
+                tracing::info!("udp {address} is left out: this host has no {}", family_name(*address));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(listeners)
+}
+
+fn bind_address(config: &Udp, mut address: SocketAddr, workers: usize) -> Result<Listener, Error> {
+    // Without SO_REUSEPORT, so that another tracker on the port is an error and not a silent half of the traffic.
+    let alone = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))
+        .and_then(|probe| {
+            if address.is_ipv6() {
+                probe.set_only_v6(true)?;
+            }
+            probe.bind(&address.into())?;
+            probe.local_addr()
+        })
+        .map_err(|source| Error { address, source })?;
+    if let Some(bound) = alone.as_socket() {
+        address.set_port(bound.port());
+    }
+    let sockets = (0..workers)
+        .map(|_| open(config, address).map_err(|source| Error { address, source }))
+        .collect::<Result<_, _>>()?;
+    Ok(Listener { address, sockets })
+}
+
+fn open(config: &Udp, address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_recv_buffer_size(config.receive_buffer)?;
+    socket.set_send_buffer_size(config.send_buffer)?;
+    if address.ip().is_unspecified() {
+        // Tells which of our addresses was asked, for the reply to come from it.
+        super::socket::request_packet_info(&socket, address.is_ipv6())?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn lacks_family(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+}
+
+fn family_name(address: SocketAddr) -> &'static str {
+    if address.is_ipv6() { "IPv6" } else { "IPv4" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn config(addresses: &[&str], is_default: bool) -> Udp {
+        let mut udp = Config::default().udp;
+        udp.listen.addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        udp.listen.is_default = is_default;
+        udp
+    }
+
+    #[test]
+    fn workers_share_one_port_that_the_system_chose() {
+        let listeners = bind_all(&config(&["127.0.0.1:0"], false), 3).unwrap();
+        let [listener] = listeners.as_slice() else { panic!("one listener") };
+        assert_ne!(listener.address.port(), 0);
+        for socket in &listener.sockets {
+            assert_eq!(socket.local_addr().unwrap(), listener.address);
+        }
+        assert_eq!(listener.sockets.len(), 3);
+    }
+
+    #[test]
+    fn a_port_in_use_is_an_error_that_says_what_to_do() {
+        let first = bind_all(&config(&["127.0.0.1:0"], false), 1).unwrap();
+        let taken = first[0].address.to_string();
+        let error = bind_all(&config(&[&taken], true), 1).unwrap_err();
+        assert!(error.to_string().contains(&taken) && error.to_string().contains("another program"), "{error}");
+    }
+
+    #[test]
+    fn an_address_of_nobody_is_an_error_where_it_was_asked_for() {
+        let error = bind_all(&config(&["192.0.2.77:0"], false), 1).unwrap_err();
+        assert!(error.to_string().contains("no interface"), "{error}");
+        assert!(bind_all(&config(&["192.0.2.77:0"], true), 1).unwrap().is_empty());
+    }
+}

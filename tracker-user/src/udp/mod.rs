@@ -1,0 +1,5 @@
+//! UDP workers: pinned threads that serve AF_XDP and ordinary sockets with one responder.
+
+pub mod bind;
+pub mod socket;
+pub mod worker;

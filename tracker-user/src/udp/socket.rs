@@ -1,0 +1,338 @@
+//! The socket back end: batches of datagrams by `recvmmsg` and `sendmmsg`.
+#![allow(unsafe_code, reason = "the message vectors of recvmmsg and sendmmsg are built from raw pointers")]
+
+use crate::counters::{Dropped, Path, WorkerCounters};
+use std::{
+    io, mem,
+    net::{SocketAddr, UdpSocket},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    sync::Arc,
+};
+use tracker_common::{
+    address::{Address, Family},
+    bep15::Action,
+};
+use tracker_core::udp::{Batch, Outcome, Received};
+
+/// Bytes of the buffer for a request: the longest scrape that is answered whole, and then some.
+const REQUEST_LEN: usize = 2048;
+/// Room for one `in6_pktinfo` control message, the larger of the two.
+const CONTROL_LEN: usize = 40;
+const CONTROL_HEADER: usize = mem::size_of::<libc::cmsghdr>();
+const _: () = assert!(CONTROL_HEADER + mem::size_of::<libc::in6_pktinfo>() <= CONTROL_LEN);
+const _: () = assert!(CONTROL_HEADER.is_multiple_of(mem::align_of::<libc::cmsghdr>()));
+
+/// Asks the kernel to tell which of our addresses a datagram was sent to.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn request_packet_info(socket: &impl AsRawFd, ipv6: bool) -> io::Result<()> {
+    let (level, name) =
+        if ipv6 { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) } else { (libc::IPPROTO_IP, libc::IP_PKTINFO) };
+    let on: i32 = 1;
+    // SAFETY: the pointer and length describe `on`, which the kernel reads during the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const on).cast(),
+            mem::size_of::<i32>() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Datagrams that the kernel dropped because a socket's receive buffer was full.
+#[must_use]
+pub fn receive_buffer_drops(fd: RawFd) -> u64 {
+    const SK_MEMINFO_VARS: usize = 9;
+    const SK_MEMINFO_DROPS: usize = 8;
+    let mut values = [0_u32; SK_MEMINFO_VARS];
+    let mut len = mem::size_of_val(&values) as libc::socklen_t;
+    // SAFETY: the pointer and length describe `values`.
+    let result = unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, values.as_mut_ptr().cast(), &raw mut len)
+    };
+    if result == 0 { u64::from(values[SK_MEMINFO_DROPS]) } else { 0 }
+}
+
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; CONTROL_LEN]);
+
+/// The memory of a batch. Everything the kernel is pointed to lies here, allocated once and never moved.
+struct Arena {
+    names: Box<[libc::sockaddr_storage]>,
+    controls: Box<[Control]>,
+    requests: Box<[u8]>,
+    replies: Box<[u8]>,
+    receive_vectors: Box<[libc::iovec]>,
+    send_vectors: Box<[libc::iovec]>,
+    receive: Box<[libc::mmsghdr]>,
+    send: Box<[libc::mmsghdr]>,
+}
+
+// SAFETY: the raw pointers in the vectors point only into this arena's own boxes, which move with it.
+unsafe impl Send for Arena {}
+
+/// A datagram of the batch at hand.
+#[derive(Clone, Copy)]
+struct Item {
+    source: Address,
+    source_port: u16,
+    len: usize,
+}
+
+/// A reply to be sent.
+#[derive(Clone, Copy)]
+struct Reply {
+    family: Family,
+    action: Action,
+    len: usize,
+}
+
+/// An ordinary UDP socket as a back end of the responder.
+pub struct SocketPath {
+    socket: UdpSocket,
+    counters: Arc<WorkerCounters>,
+    arena: Arena,
+    reply_len: usize,
+    with_control: bool,
+    items: Vec<Item>,
+    replies: Vec<Reply>,
+}
+
+impl std::fmt::Debug for SocketPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SocketPath").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+impl SocketPath {
+    /// Serves `socket`, which listens on `address`, in batches of at most `batch` datagrams, with replies of at most
+    /// `max_datagram` bytes.
+    #[must_use]
+    pub fn new(
+        socket: UdpSocket,
+        address: SocketAddr,
+        batch: usize,
+        max_datagram: usize,
+        counters: Arc<WorkerCounters>,
+    ) -> Self {
+        Self {
+            socket,
+            counters,
+            arena: Arena::new(batch, max_datagram),
+            reply_len: max_datagram,
+            with_control: address.ip().is_unspecified(),
+            items: Vec::with_capacity(batch),
+            replies: Vec::with_capacity(batch),
+        }
+    }
+
+    /// Takes what has been received, at most a batch. Returns how many datagrams there are.
+    pub fn receive(&mut self) -> usize {
+        self.items.clear();
+        self.replies.clear();
+        let arena = &mut self.arena;
+        let control_len = if self.with_control { CONTROL_LEN } else { 0 };
+        for message in &mut arena.receive {
+            message.msg_hdr.msg_namelen = mem::size_of::<libc::sockaddr_storage>() as u32;
+            message.msg_hdr.msg_controllen = control_len;
+        }
+        // SAFETY: every header points to a name, a vector and a control buffer of its own in the arena, with their
+        // true lengths; nothing else borrows the arena during the call.
+        let received = unsafe {
+            libc::recvmmsg(
+                self.socket.as_raw_fd(),
+                arena.receive.as_mut_ptr(),
+                arena.receive.len() as u32,
+                libc::MSG_DONTWAIT,
+                std::ptr::null_mut(),
+            )
+        };
+        // Errors here are "nothing there" and echoes of ICMP; neither concerns a later datagram.
+        let received = usize::try_from(received).unwrap_or(0);
+        for i in 0..received {
+            let (source, source_port) = arena.source(i);
+            let len = (arena.receive[i].msg_len as usize).min(REQUEST_LEN);
+            self.items.push(Item { source, source_port, len });
+        }
+        received
+    }
+
+    /// Sends the replies of the batch.
+    pub fn send(&mut self) {
+        let counters = self.counters.path(Path::Socket);
+        let mut first = 0;
+        while first < self.replies.len() {
+            let rest = &mut self.arena.send[first..self.replies.len()];
+            // SAFETY: the first `replies.len()` headers were filled in by `finish` for this batch and point into the
+            // arena, which the kernel only reads.
+            let sent = unsafe {
+                libc::sendmmsg(self.socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, libc::MSG_DONTWAIT)
+            };
+            match usize::try_from(sent) {
+                Ok(sent) => {
+                    for reply in &self.replies[first..first + sent] {
+                        counters.sent(reply.family, reply.action, reply.len);
+                    }
+                    first += sent;
+                }
+                Err(_) => {
+                    // The first of the rest was refused: it is lost, the others may still go.
+                    let full = matches!(
+                        io::Error::last_os_error().raw_os_error(),
+                        Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM)
+                    );
+                    counters.dropped(if full { Dropped::NoBuffer } else { Dropped::SendFailed });
+                    first += 1;
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for SocketPath {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Batch for SocketPath {
+    fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    #[inline]
+    fn request(&self, i: usize) -> Received<'_> {
+        let item = &self.items[i];
+        Received {
+            source: item.source,
+            source_port: item.source_port,
+            payload: &self.arena.requests[i * REQUEST_LEN..][..item.len],
+            verified: false,
+            // The kernel has already dropped loopback sources that came in from elsewhere.
+            on_loopback: true,
+        }
+    }
+
+    #[inline]
+    fn reply_buffer(&mut self, i: usize) -> &mut [u8] {
+        &mut self.arena.replies[i * self.reply_len..][..self.reply_len]
+    }
+
+    fn finish(&mut self, i: usize, outcome: Outcome) {
+        let item = self.items[i];
+        let family = item.source.family();
+        let counters = self.counters.path(Path::Socket);
+        counters.received(family, item.len);
+        counters.judged(family, outcome);
+        if let Outcome::Reply { reply, len, .. } = outcome {
+            self.arena.address_reply(self.replies.len(), i, len);
+            self.replies.push(Reply { family, action: reply, len });
+        }
+    }
+}
+
+impl Arena {
+    fn new(batch: usize, reply_len: usize) -> Self {
+        // SAFETY: these C structs are integers and pointers, for all of which zeroes are valid.
+        let (name, vector, message): (libc::sockaddr_storage, libc::iovec, libc::mmsghdr) =
+            unsafe { (mem::zeroed(), mem::zeroed(), mem::zeroed()) };
+        let mut arena = Self {
+            names: vec![name; batch].into(),
+            controls: vec![Control([0; CONTROL_LEN]); batch].into(),
+            requests: vec![0; batch * REQUEST_LEN].into(),
+            replies: vec![0; batch * reply_len].into(),
+            receive_vectors: vec![vector; batch].into(),
+            send_vectors: vec![vector; batch].into(),
+            receive: vec![message; batch].into(),
+            send: vec![message; batch].into(),
+        };
+        for i in 0..batch {
+            let request = &mut arena.requests[i * REQUEST_LEN..][..REQUEST_LEN];
+            arena.receive_vectors[i] =
+                libc::iovec { iov_base: request.as_mut_ptr().cast(), iov_len: request.len() };
+            let reply = &mut arena.replies[i * reply_len..][..reply_len];
+            arena.send_vectors[i] = libc::iovec { iov_base: reply.as_mut_ptr().cast(), iov_len: 0 };
+            let header = &mut arena.receive[i].msg_hdr;
+            header.msg_name = (&raw mut arena.names[i]).cast();
+            header.msg_iov = &raw mut arena.receive_vectors[i];
+            header.msg_iovlen = 1;
+            header.msg_control = (&raw mut arena.controls[i]).cast();
+        }
+        arena
+    }
+
+    /// Who sent datagram `i`.
+    fn source(&self, i: usize) -> (Address, u16) {
+        let name = &raw const self.names[i];
+        match i32::from(self.names[i].ss_family) {
+            libc::AF_INET => {
+                // SAFETY: a sockaddr_storage has the size and alignment for a sockaddr_in, and the family says that
+                // the kernel wrote one.
+                let name = unsafe { &*name.cast::<libc::sockaddr_in>() };
+                (Address::from_ipv4_word(name.sin_addr.s_addr), u16::from_be(name.sin_port))
+            }
+            _ => {
+                // SAFETY: as above; sockaddr_in6 is all integers, so an unexpected family is misread, not undefined.
+                let name = unsafe { &*name.cast::<libc::sockaddr_in6>() };
+                (Address::from_octets(name.sin6_addr.s6_addr), u16::from_be(name.sin6_port))
+            }
+        }
+    }
+
+    /// Makes message `slot` to be sent the reply to datagram `i`, from the address that was asked.
+    fn address_reply(&mut self, slot: usize, i: usize, len: usize) {
+        self.send_vectors[i].iov_len = len;
+        let received = self.receive[i].msg_hdr;
+        let control_len = received.msg_controllen.min(CONTROL_LEN);
+        let control_len = if self.name_our_address(i, control_len) { control_len } else { 0 };
+        let header = &mut self.send[slot].msg_hdr;
+        header.msg_name = received.msg_name;
+        header.msg_namelen = received.msg_namelen;
+        header.msg_iov = &raw mut self.send_vectors[i];
+        header.msg_iovlen = 1;
+        header.msg_control = if control_len == 0 { std::ptr::null_mut() } else { received.msg_control };
+        header.msg_controllen = control_len;
+    }
+
+    /// Turns the control message that says where datagram `i` went into the one that says where its reply comes
+    /// from. `false` if there is none.
+    fn name_our_address(&mut self, i: usize, len: usize) -> bool {
+        let control = (&raw mut self.controls[i]).cast::<libc::cmsghdr>();
+        if len < CONTROL_HEADER {
+            return false;
+        }
+        // SAFETY: the buffer is aligned and large enough for a cmsghdr, all of whose fields are integers.
+        let kind = unsafe { ((*control).cmsg_level, (*control).cmsg_type) };
+        match kind {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) if len >= CONTROL_HEADER + mem::size_of::<libc::in_pktinfo>() => {
+                // SAFETY: the data follows the header, aligned to its four bytes, and `len` covers it.
+                let info = unsafe { &mut *control.add(1).cast::<libc::in_pktinfo>() };
+                // Routing decides the way out; only the address matters. `ipi_spec_dst` is ours even when the
+                // datagram was a broadcast.
+                info.ipi_ifindex = 0;
+                true
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO)
+                if len >= CONTROL_HEADER + mem::size_of::<libc::in6_pktinfo>() =>
+            {
+                // SAFETY: as above.
+                let info = unsafe { &mut *control.add(1).cast::<libc::in6_pktinfo>() };
+                let address = info.ipi6_addr.s6_addr;
+                if address[0] == 0xff {
+                    return false;
+                }
+                // A link-local address means nothing without its interface; any other is routed.
+                if address[0] != 0xfe || address[1] & 0xc0 != 0x80 {
+                    info.ipi6_ifindex = 0;
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! A worker: one thread, pinned, that serves its AF_XDP sockets and its ordinary ones, and sleeps when idle.
+
+use super::socket::SocketPath;
+use crate::{
+    clock::Clock,
+    counters::{Durations, Path, PathCounters, WorkerCounters},
+    xdp::{batch::XskPath, socket::XskSocket},
+};
+use nix::{
+    errno::Errno,
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+        eventfd::{EfdFlags, EventFd},
+    },
+};
+use std::{
+    io,
+    sync::{Arc, mpsc},
+    time::Instant,
+};
+use tracker_common::bep15::Action;
+use tracker_core::{engine::Engine, udp::Responder};
+
+/// While AF_XDP keeps a worker busy, it looks at its other descriptors every so many rounds.
+const ROUNDS_BETWEEN_POLLS: u32 = 32;
+/// One batch in so many is timed for the duration histogram.
+const ROUNDS_BETWEEN_TIMINGS: u32 = 64;
+/// The last pass before a worker ends is bounded too.
+const LAST_ROUNDS: u32 = 64;
+
+/// What a worker is told from outside.
+#[derive(Debug)]
+pub enum Command {
+    /// Serve this AF_XDP socket too; its interface is a loopback one or not.
+    Add(Box<XskSocket>, bool),
+    /// Stop serving the sockets of this interface and close them, then answer.
+    Remove(u32, mpsc::SyncSender<()>),
+    /// Serve what has arrived, then end.
+    Stop,
+}
+
+/// The way to tell a worker something.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    bell: Arc<EventFd>,
+}
+
+impl Handle {
+    /// Tells it, waking it up. Lost if the worker has ended, which its thread's end reports.
+    pub fn send(&self, command: Command) {
+        if self.commands.send(command).is_ok()
+            && let Err(error) = self.bell.write(1)
+        {
+            tracing::debug!(%error, "waking a worker");
+        }
+    }
+}
+
+/// A worker before its thread runs.
+#[derive(Debug)]
+pub struct Worker {
+    engine: Arc<Engine>,
+    responder: Responder,
+    clock: Clock,
+    counters: Arc<WorkerCounters>,
+    batch: usize,
+    sockets: Vec<SocketPath>,
+    /// Which sockets may have more, as far as known.
+    ready: Vec<bool>,
+    xsks: Vec<(u32, XskPath)>,
+    commands: mpsc::Receiver<Command>,
+    bell: Arc<EventFd>,
+    epoll: Epoll,
+    rounds: u32,
+}
+
+/// Names of descriptors in the epoll set: ordinary sockets by index, AF_XDP sockets, the bell.
+const EVENT_XSK: u64 = 1 << 32;
+const EVENT_BELL: u64 = u64::MAX;
+/// Events taken at a time; what does not fit comes with the next call.
+const EVENTS: usize = 64;
+
+impl Worker {
+    /// A worker over these sockets. `batch` is the most frames or datagrams taken at a time.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn new(
+        engine: Arc<Engine>,
+        responder: Responder,
+        clock: Clock,
+        counters: Arc<WorkerCounters>,
+        batch: usize,
+        sockets: Vec<SocketPath>,
+    ) -> io::Result<(Self, Handle)> {
+        let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let (sender, commands) = mpsc::channel();
+        let handle = Handle { commands: sender, bell: bell.clone() };
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(&bell, EpollEvent::new(EpollFlags::EPOLLIN, EVENT_BELL))?;
+        for (index, path) in (0..).zip(&sockets) {
+            epoll.add(path, EpollEvent::new(EpollFlags::EPOLLIN, index))?;
+        }
+        let ready = vec![false; sockets.len()];
+        let worker = Self {
+            engine,
+            responder,
+            clock,
+            counters,
+            batch,
+            sockets,
+            ready,
+            xsks: Vec::new(),
+            commands,
+            bell,
+            epoll,
+            rounds: 0,
+        };
+        Ok((worker, handle))
+    }
+
+    /// Serves until told to stop.
+    ///
+    /// # Errors
+    /// When waiting fails, which no working kernel does.
+    pub fn run(mut self) -> io::Result<()> {
+        loop {
+            let busy = self.serve();
+            let timeout = match busy {
+                false => EpollTimeout::NONE,
+                true if self.rounds.is_multiple_of(ROUNDS_BETWEEN_POLLS) => EpollTimeout::ZERO,
+                true => continue,
+            };
+            if self.wait(timeout)? && self.obey() {
+                break;
+            }
+        }
+        // What arrived before the order to stop is still answered.
+        self.ready.fill(true);
+        for _ in 0..LAST_ROUNDS {
+            if !self.serve() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a batch from each source that has one. Whether there was any.
+    fn serve(&mut self) -> bool {
+        let mut busy = false;
+        for (_, path) in &mut self.xsks {
+            let received = path.receive();
+            if received > 0 {
+                busy = true;
+                let timer = Timer::start(&mut self.rounds, &self.counters, Path::Xsk);
+                self.responder.handle_batch(&self.engine, self.clock.now_ns(), path);
+                path.send();
+                timer.stop(&self.counters.durations);
+            } else if path.socket().has_unsent() {
+                path.send();
+            }
+        }
+        for (path, ready) in self.sockets.iter_mut().zip(&mut self.ready) {
+            if !*ready {
+                continue;
+            }
+            let received = path.receive();
+            *ready = received == self.batch;
+            if received > 0 {
+                busy = true;
+                let timer = Timer::start(&mut self.rounds, &self.counters, Path::Socket);
+                self.responder.handle_batch(&self.engine, self.clock.now_ns(), path);
+                path.send();
+                timer.stop(&self.counters.durations);
+            }
+        }
+        busy
+    }
+
+    /// Waits until a descriptor has something. Whether the bell has rung.
+    fn wait(&mut self, timeout: EpollTimeout) -> io::Result<bool> {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let found = match self.epoll.wait(&mut events, timeout) {
+            Ok(found) => found,
+            Err(Errno::EINTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let mut rung = false;
+        for event in &events[..found] {
+            match event.data() {
+                EVENT_BELL => rung = true,
+                EVENT_XSK.. => {
+                    // Its interface is gone; it would be reported for ever, and is removed by whoever watches those.
+                    if event.events().intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP)
+                        && let Some((_, path)) = self.xsks.get((event.data() - EVENT_XSK) as usize)
+                    {
+                        let _ = self.epoll.delete(path.socket());
+                    }
+                }
+                index => {
+                    if let Some(ready) = self.ready.get_mut(index as usize) {
+                        *ready = true;
+                    }
+                }
+            }
+        }
+        Ok(rung)
+    }
+
+    /// Does what it is told. Whether that is to stop.
+    fn obey(&mut self) -> bool {
+        let _ = self.bell.read();
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Add(socket, on_loopback) => self.add(*socket, on_loopback),
+                Command::Remove(interface, done) => {
+                    self.remove(interface);
+                    let _ = done.send(());
+                }
+                Command::Stop => return true,
+            }
+        }
+        false
+    }
+
+    fn add(&mut self, socket: XskSocket, on_loopback: bool) {
+        let interface = socket.interface_index();
+        let path = XskPath::new(socket, self.batch, on_loopback, self.counters.clone());
+        self.xsks.push((interface, path));
+        self.watch_xsks();
+    }
+
+    fn remove(&mut self, interface: u32) {
+        for (_, path) in &self.xsks {
+            let _ = self.epoll.delete(path.socket());
+        }
+        self.xsks.retain(|(index, _)| *index != interface);
+        self.watch_xsks();
+    }
+
+    /// Puts every AF_XDP socket into the epoll set under its present index.
+    fn watch_xsks(&self) {
+        for (index, (_, path)) in (0..).zip(&self.xsks) {
+            let _ = self.epoll.delete(path.socket());
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, EVENT_XSK + index);
+            if let Err(error) = self.epoll.add(path.socket(), event) {
+                tracing::warn!(%error, "an AF_XDP socket cannot be waited for; requests on its queue may be late");
+            }
+        }
+    }
+}
+
+/// Times one batch in a few.
+struct Timer<'a>(Option<(Instant, [u64; 3], &'a PathCounters)>);
+
+impl<'a> Timer<'a> {
+    fn start(rounds: &mut u32, counters: &'a WorkerCounters, path: Path) -> Self {
+        *rounds = rounds.wrapping_add(1);
+        let counters = counters.path(path);
+        let timed = rounds.is_multiple_of(ROUNDS_BETWEEN_TIMINGS);
+        Self(timed.then(|| (Instant::now(), counters.requests_by_action(), counters)))
+    }
+
+    fn stop(self, durations: &Durations) {
+        if let Some((start, before, counters)) = self.0 {
+            let nanoseconds = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            for ((action, before), after) in Action::ALL.into_iter().zip(before).zip(counters.requests_by_action()) {
+                durations.record(action, after - before, nanoseconds);
+            }
+        }
+    }
+}

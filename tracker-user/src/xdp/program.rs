@@ -1,0 +1,324 @@
+//! Loads the XDP program, attaches it, and writes and reads its maps.
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap},
+    programs::{
+        ProgramError, TestRunOptions, Xdp, XdpMode as AyaMode,
+        links::FdLink,
+    },
+};
+use std::{collections::HashSet, os::fd::RawFd};
+use tracker_common::{
+    address::Family,
+    maps::{self, Counter, Destination, Settings, Tally},
+    siphash::Key,
+};
+
+/// The object file, if it had been built when this binary was.
+#[cfg(xdp_program)]
+const OBJECT: Option<&[u8]> = Some(aya::include_bytes_aligned!(env!("RIPTIDE_XDP_PROGRAM")));
+/// The object file, if it had been built when this binary was.
+#[cfg(not(xdp_program))]
+const OBJECT: Option<&[u8]> = None;
+
+/// Whether this binary carries the XDP program.
+#[must_use]
+pub const fn is_built_in() -> bool {
+    OBJECT.is_some()
+}
+
+/// How a program hangs on its interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// In the driver, before the kernel allocates anything for the frame.
+    Native,
+    /// In the network stack, on any driver.
+    Generic,
+}
+
+impl Mode {
+    /// The value of the `mode` label in metrics, and of `--xdp`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// Why the program could not be loaded or attached.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The binary was built without it.
+    #[error("this riptide was built without the XDP program: run `cargo xtask build-ebpf`, then build riptide again")]
+    NotBuiltIn,
+    /// The kernel or our rights do not suffice to load it.
+    #[error("the kernel did not load the XDP program: {0}{hint}", hint = hint(.0))]
+    Load(String),
+    /// A map could not be written.
+    #[error("a map of the XDP program could not be used: {0}")]
+    Map(#[from] MapError),
+    /// The driver has no native XDP, or cannot take it as it is configured.
+    #[error("{mode} XDP cannot be attached: {reason}{hint}", mode = .mode.label(), hint = hint(.reason))]
+    Attach {
+        /// The mode asked for.
+        mode: Mode,
+        /// What the kernel said.
+        reason: String,
+    },
+    /// Another program is there.
+    #[error("another XDP program is on the interface; detach it (`ip link set dev IF xdp off`) or leave the interface out")]
+    Occupied,
+    /// The kernel attached without a link, so a crash would leave the program behind.
+    #[error("the kernel has no bpf_link for XDP (Linux 5.9 brings it; Riptide wants 5.11)")]
+    NoLink,
+}
+
+fn hint(reason: &str) -> &'static str {
+    if reason.contains("Operation not permitted") || reason.contains("EPERM") || reason.contains("Permission denied") {
+        " (needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)"
+    } else if reason.contains("Operation not supported") {
+        " (the driver does not have it; `riptide doctor` tells more)"
+    } else {
+        ""
+    }
+}
+
+/// The whole chain of an error's causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// What must be known before loading.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// Entries of the socket map: receive queues of the interface.
+    pub queues: u32,
+    /// Whether the program logs rare events.
+    pub log: bool,
+}
+
+/// A loaded program, its maps, and at most one attachment. Dropping it detaches.
+pub struct Program {
+    ebpf: Ebpf,
+    link: Option<(FdLink, Mode)>,
+    settings: Array<MapData, [u8; size_of::<Settings>()]>,
+    keys: Array<MapData, [u8; 16]>,
+    destinations: HashMap<MapData, [u8; size_of::<Destination>()], u8>,
+    sockets: XskMap<MapData>,
+    present: HashSet<Destination>,
+    current: Settings,
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program").field("link", &self.link).field("settings", &self.current).finish_non_exhaustive()
+    }
+}
+
+/// The program's counters, readable while another thread owns the program.
+#[derive(Debug)]
+pub struct Counters(PerCpuArray<MapData, [u8; size_of::<Tally>()]>);
+
+impl Counters {
+    /// The sum over all CPUs of one counter.
+    ///
+    /// # Errors
+    /// When the kernel refuses the look-up.
+    pub fn read(&self, counter: Counter, family: Family) -> Result<Tally, MapError> {
+        let values = self.0.get(&counter.index(family), 0)?;
+        Ok(values.iter().fold(Tally::default(), |sum, bytes| {
+            let tally: Tally = bytemuck::cast(*bytes);
+            Tally { frames: sum.frames + tally.frames, payload_bytes: sum.payload_bytes + tally.payload_bytes }
+        }))
+    }
+}
+
+impl Program {
+    /// Loads the program, switched off and with empty maps. Returns its counters apart, for the metrics.
+    ///
+    /// # Errors
+    /// When the binary does not carry it, or the kernel refuses it.
+    pub fn load(options: LoadOptions) -> Result<(Self, Counters), Error> {
+        let object = OBJECT.ok_or(Error::NotBuiltIn)?;
+        let log = u8::from(options.log);
+        let mut ebpf = EbpfLoader::new()
+            .override_global(maps::LOG, &log, true)
+            .map_max_entries(maps::SOCKETS, options.queues.max(1))
+            .load(object)
+            .map_err(|error| Error::Load(chain(&error)))?;
+        let program = xdp_program(&mut ebpf, maps::PROGRAM)?;
+        program.load().map_err(|error| Error::Load(chain(&error)))?;
+        let mut take = |name: &'static str| {
+            ebpf.take_map(name).ok_or_else(|| Error::Load(format!("the object has no map {name}")))
+        };
+        let settings = Array::try_from(take(maps::SETTINGS)?)?;
+        let keys = Array::try_from(take(maps::KEYS)?)?;
+        let destinations = HashMap::try_from(take(maps::DESTINATIONS)?)?;
+        let sockets = XskMap::try_from(take(maps::SOCKETS)?)?;
+        let counters = Counters(PerCpuArray::try_from(take(maps::COUNTERS)?)?);
+        let current = bytemuck::Zeroable::zeroed();
+        let program =
+            Self { ebpf, link: None, settings, keys, destinations, sockets, present: HashSet::new(), current };
+        Ok((program, counters))
+    }
+
+    /// Attaches to an interface, by a link that the kernel removes when this process is gone.
+    ///
+    /// # Errors
+    /// When the driver has no such mode, another program is there, or rights are missing.
+    pub fn attach(&mut self, interface_index: u32, mode: Mode) -> Result<(), Error> {
+        self.detach();
+        let flags = match mode {
+            Mode::Native => AyaMode::Driver,
+            Mode::Generic => AyaMode::Skb,
+        };
+        let program = xdp_program(&mut self.ebpf, maps::PROGRAM)?;
+        let id = program.attach_to_if_index(interface_index, flags).map_err(|error| attach_error(&error, mode))?;
+        // aya falls back to an attachment without a link, which would outlive a crash.
+        let link = program.take_link(id).map_err(|error| attach_error(&error, mode))?;
+        let link = FdLink::try_from(link).map_err(|_| Error::NoLink)?;
+        self.link = Some((link, mode));
+        Ok(())
+    }
+
+    /// Detaches, if attached: the kernel does so when the link is closed. The loaded program stays.
+    pub fn detach(&mut self) {
+        self.link = None;
+    }
+
+    /// The mode of the attachment, if there is one.
+    #[must_use]
+    pub fn mode(&self) -> Option<Mode> {
+        self.link.as_ref().map(|(_, mode)| *mode)
+    }
+
+    /// The kernel's number for the loaded program, as `ip link` shows it.
+    #[must_use]
+    pub fn id(&mut self) -> Option<u32> {
+        Some(xdp_program(&mut self.ebpf, maps::PROGRAM).ok()?.info().ok()?.id())
+    }
+
+    /// Writes the settings.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_settings(&mut self, settings: Settings) -> Result<(), Error> {
+        self.settings.set(0, bytemuck::cast::<_, [u8; size_of::<Settings>()]>(settings), 0)?;
+        self.current = settings;
+        Ok(())
+    }
+
+    /// The settings as last written.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.current
+    }
+
+    /// Writes both key places. A place whose key is in use is only ever overwritten by the same key.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_keys(&mut self, keys: [Key; 2]) -> Result<(), Error> {
+        for (index, key) in (0..).zip(keys) {
+            self.keys.set(index, key.to_bytes(), 0)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the destination map hold exactly these, touching only what changes. Returns how many were added and
+    /// removed.
+    ///
+    /// # Errors
+    /// When the kernel refuses, as it does beyond [`maps::MAX_DESTINATIONS`].
+    pub fn set_destinations(&mut self, wanted: &HashSet<Destination>) -> Result<(usize, usize), Error> {
+        let gone: Vec<_> = self.present.difference(wanted).copied().collect();
+        for destination in &gone {
+            match self.destinations.remove(&bytemuck::cast(*destination)) {
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+            self.present.remove(destination);
+        }
+        let new: Vec<_> = wanted.difference(&self.present).copied().collect();
+        for destination in &new {
+            self.destinations.insert(bytemuck::cast::<_, [u8; size_of::<Destination>()]>(*destination), 1, 0)?;
+            self.present.insert(*destination);
+        }
+        Ok((new.len(), gone.len()))
+    }
+
+    /// Puts an AF_XDP socket into the map.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or the queue is beyond [`LoadOptions::queues`].
+    pub fn set_socket(&mut self, queue: u32, fd: RawFd) -> Result<(), Error> {
+        Ok(self.sockets.set(queue, fd, 0)?)
+    }
+
+    /// Takes a socket out of the map, if there is one.
+    pub fn unset_socket(&mut self, queue: u32) {
+        if let Err(error) = self.sockets.unset(queue) {
+            tracing::debug!(queue, error = chain(&error), "taking an AF_XDP socket out of the map");
+        }
+    }
+
+    /// The object, for the reader of the program's log.
+    pub fn ebpf_mut(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    /// Runs the program once over a frame in the kernel, attached or not, and returns its XDP action and the frame
+    /// as it left it.
+    ///
+    /// # Errors
+    /// When the kernel refuses, as it does below 14 bytes.
+    pub fn test_run(&mut self, frame: &[u8]) -> Result<(u32, Vec<u8>), Error> {
+        let mut out = vec![0; frame.len() + 256];
+        let options =
+            TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..TestRunOptions::new() };
+        let result = self.run(options)?;
+        out.truncate(result.data_size_out as usize);
+        Ok((result.return_value, out))
+    }
+
+    /// Runs the program `repeat` times over a frame and returns the mean time of a run.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn test_run_duration(&mut self, frame: &[u8], repeat: u32) -> Result<std::time::Duration, Error> {
+        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
+        Ok(self.run(options)?.duration)
+    }
+
+    fn run(&mut self, options: TestRunOptions<'_>) -> Result<aya::programs::TestRunResult, Error> {
+        use aya::programs::TestRun as _;
+        xdp_program(&mut self.ebpf, maps::PROGRAM)?.test_run(options).map_err(|error| Error::Load(chain(&error)))
+    }
+}
+
+fn xdp_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, Error> {
+    let program =
+        ebpf.program_mut(name).ok_or_else(|| Error::Load(format!("the object has no program {name}")))?;
+    program.try_into().map_err(|error: ProgramError| Error::Load(chain(&error)))
+}
+
+fn attach_error(error: &ProgramError, mode: Mode) -> Error {
+    let reason = chain(error);
+    if reason.contains("Device or resource busy") || reason.contains("File exists") {
+        Error::Occupied
+    } else {
+        Error::Attach { mode, reason }
+    }
+}

@@ -1,0 +1,407 @@
+//! One AF_XDP socket on one receive queue, with its frames and rings.
+#![allow(unsafe_code, reason = "socket options of AF_XDP are structs passed by pointer")]
+
+use super::{
+    ring::{Consumer, Offsets, Producer, Shared},
+    umem::{FRAME_LEN, Mapping, Umem},
+};
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+/// How a socket is to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The interface.
+    pub interface_index: u32,
+    /// Its receive queue.
+    pub queue: u32,
+    /// Entries of each ring, a power of two.
+    pub ring_size: u32,
+    /// Frames; at least two rings full, so that receiving and sending each have their own.
+    pub frames: u32,
+    /// Whether to ask the driver for zero copy first.
+    pub zero_copy: bool,
+    /// Whether the kernel shall poll the driver from our system calls (`SO_PREFER_BUSY_POLL`).
+    pub busy_poll: bool,
+}
+
+/// How frames get from the driver to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bind {
+    /// The driver writes into our frames.
+    ZeroCopy,
+    /// The kernel copies.
+    Copy,
+}
+
+impl Bind {
+    /// The value of the `bind` label in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::ZeroCopy => "zerocopy",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+/// What a copy-mode kick may send before it returns; the kernel's default is 32.
+const TX_BUDGET: u32 = 512;
+/// `XDP_MAX_TX_SKB_BUDGET`, since Linux 6.18; older kernels refuse it, which costs only speed.
+const XDP_MAX_TX_SKB_BUDGET: i32 = 9;
+/// Microseconds of busy polling per system call, and packets.
+const BUSY_POLL_MICROSECONDS: i32 = 20;
+const BUSY_POLL_BUDGET: i32 = 64;
+const SO_PREFER_BUSY_POLL: i32 = 69;
+const SO_BUSY_POLL_BUDGET: i32 = 70;
+
+/// What other threads may read of a socket: ring levels, free frames and the kernel's statistics.
+#[derive(Debug)]
+pub struct Gauges {
+    fd: Arc<OwnedFd>,
+    fill: Shared,
+    rx: Shared,
+    tx: Shared,
+    completion: Shared,
+    free: AtomicU32,
+    /// The interface.
+    pub interface: String,
+    /// The queue.
+    pub queue: u32,
+    /// How it was bound.
+    pub bind: Bind,
+    /// All frames.
+    pub frames: u32,
+}
+
+/// The levels of a socket's rings. While no frame is in anybody's hands they and the free frames add up to all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Levels {
+    /// Frames that nobody uses.
+    pub free: u32,
+    /// Frames the kernel may receive into.
+    pub fill: u32,
+    /// Frames received and not yet read.
+    pub rx: u32,
+    /// Frames to be sent.
+    pub tx: u32,
+    /// Frames sent and not yet taken back.
+    pub completion: u32,
+}
+
+impl Gauges {
+    /// Reads the levels.
+    #[must_use]
+    pub fn levels(&self) -> Levels {
+        Levels {
+            free: self.free.load(Ordering::Relaxed),
+            fill: self.fill.level(),
+            rx: self.rx.level(),
+            tx: self.tx.level(),
+            completion: self.completion.level(),
+        }
+    }
+
+    /// The kernel's counters (`XDP_STATISTICS`).
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn statistics(&self) -> io::Result<libc::xdp_statistics> {
+        get_option(self.fd.as_raw_fd(), libc::XDP_STATISTICS)
+    }
+}
+
+/// A bound socket. All frames but those in the fill ring and in flight are in `free`.
+#[derive(Debug)]
+pub struct XskSocket {
+    umem: Umem,
+    fill: Producer<u64>,
+    rx: Consumer<libc::xdp_desc>,
+    tx: Producer<libc::xdp_desc>,
+    completion: Consumer<u64>,
+    free: Vec<u64>,
+    tx_in_flight: u32,
+    tx_budget: u32,
+    interface_index: u32,
+    fd: Arc<OwnedFd>,
+    gauges: Arc<Gauges>,
+}
+
+impl XskSocket {
+    /// Makes and binds a socket, its fill ring full. It receives nothing until it is in the program's map.
+    ///
+    /// # Errors
+    /// `EINVAL` when the interface has no such queue, `EPERM` without CAP_NET_RAW, `EBUSY` when the queue has a
+    /// socket already.
+    pub fn new(interface: &str, options: Options) -> io::Result<Self> {
+        if options.zero_copy {
+            match Self::bind(interface, options, Bind::ZeroCopy) {
+                Ok(socket) => return Ok(socket),
+                Err(error) => tracing::debug!(interface, queue = options.queue, %error, "no zero copy"),
+            }
+        }
+        Self::bind(interface, options, Bind::Copy)
+    }
+
+    fn bind(interface: &str, options: Options, bind: Bind) -> io::Result<Self> {
+        // SAFETY: a system call without pointers.
+        let fd = unsafe { libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is new and nobody else's.
+        let fd = Arc::new(unsafe { OwnedFd::from_raw_fd(fd) });
+        let raw = fd.as_raw_fd();
+
+        let umem = Umem::new(options.frames)?;
+        let registration = libc::xdp_umem_reg {
+            addr: umem.address(),
+            len: umem.len(),
+            chunk_size: FRAME_LEN as u32,
+            headroom: 0,
+            flags: 0,
+            tx_metadata_len: 0,
+        };
+        set_option(raw, libc::SOL_XDP, libc::XDP_UMEM_REG, &registration)?;
+        for ring in [
+            libc::XDP_UMEM_FILL_RING,
+            libc::XDP_UMEM_COMPLETION_RING,
+            libc::XDP_RX_RING,
+            libc::XDP_TX_RING,
+        ] {
+            set_option(raw, libc::SOL_XDP, ring, &options.ring_size)?;
+        }
+        let offsets: libc::xdp_mmap_offsets = get_option(raw, libc::XDP_MMAP_OFFSETS)?;
+        let size = options.ring_size;
+        let map = |offsets: libc::xdp_ring_offset, page: i64, entry: usize| {
+            let len = offsets.desc as usize + size as usize * entry;
+            let offsets = Offsets {
+                producer: offsets.producer,
+                consumer: offsets.consumer,
+                descriptors: offsets.desc,
+                flags: offsets.flags,
+            };
+            Mapping::ring(raw, page, len).map(|mapping| (Arc::new(mapping), offsets))
+        };
+        let unusable = || io::Error::other("the kernel's AF_XDP rings have an unknown layout");
+        let numbers = |offsets, page| {
+            let (mapping, offsets) = map(offsets, page, size_of::<u64>())?;
+            Shared::new::<u64>(mapping, offsets, size).ok_or_else(unusable)
+        };
+        let descriptors = |offsets, page| {
+            let (mapping, offsets) = map(offsets, page, size_of::<libc::xdp_desc>())?;
+            Shared::new::<libc::xdp_desc>(mapping, offsets, size).ok_or_else(unusable)
+        };
+        let fill = numbers(offsets.fr, libc::XDP_UMEM_PGOFF_FILL_RING as i64)?;
+        let completion = numbers(offsets.cr, libc::XDP_UMEM_PGOFF_COMPLETION_RING as i64)?;
+        let rx = descriptors(offsets.rx, libc::XDP_PGOFF_RX_RING)?;
+        let tx = descriptors(offsets.tx, libc::XDP_PGOFF_TX_RING)?;
+
+        let gauges = Arc::new(Gauges {
+            fd: fd.clone(),
+            fill: fill.clone(),
+            rx: rx.clone(),
+            tx: tx.clone(),
+            completion: completion.clone(),
+            free: AtomicU32::new(options.frames),
+            interface: interface.to_owned(),
+            queue: options.queue,
+            bind,
+            frames: options.frames,
+        });
+        let mut socket = Self {
+            umem,
+            fill: Producer::new(fill),
+            rx: Consumer::new(rx),
+            tx: Producer::new(tx),
+            completion: Consumer::new(completion),
+            free: (0..options.frames).rev().map(|frame| u64::from(frame) * FRAME_LEN as u64).collect(),
+            tx_in_flight: 0,
+            // What is not promised to the fill ring may be on its way out.
+            tx_budget: options.frames.saturating_sub(options.ring_size).min(options.ring_size),
+            interface_index: options.interface_index,
+            fd,
+            gauges,
+        };
+        // Before bind, so that the first frame finds room.
+        socket.refill();
+
+        if let Err(error) = set_option(raw, libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &TX_BUDGET) {
+            tracing::debug!(%error, "the kernel has no XDP_MAX_TX_SKB_BUDGET");
+        }
+        if options.busy_poll {
+            set_option(raw, libc::SOL_SOCKET, SO_PREFER_BUSY_POLL, &1_i32)?;
+            set_option(raw, libc::SOL_SOCKET, libc::SO_BUSY_POLL, &BUSY_POLL_MICROSECONDS)?;
+            set_option(raw, libc::SOL_SOCKET, SO_BUSY_POLL_BUDGET, &BUSY_POLL_BUDGET)?;
+        }
+        let copy = match bind {
+            Bind::ZeroCopy => libc::XDP_ZEROCOPY,
+            Bind::Copy => libc::XDP_COPY,
+        };
+        let address = libc::sockaddr_xdp {
+            sxdp_family: libc::AF_XDP as u16,
+            sxdp_flags: copy | libc::XDP_USE_NEED_WAKEUP,
+            sxdp_ifindex: options.interface_index,
+            sxdp_queue_id: options.queue,
+            sxdp_shared_umem_fd: 0,
+        };
+        // SAFETY: the pointer is to a sockaddr_xdp of the length given, read only during the call.
+        let result = unsafe {
+            libc::bind(raw, (&raw const address).cast(), size_of::<libc::sockaddr_xdp>() as libc::socklen_t)
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(socket)
+    }
+
+    /// The interface it is bound to.
+    #[must_use]
+    pub fn interface_index(&self) -> u32 {
+        self.interface_index
+    }
+
+    /// What other threads may read.
+    #[must_use]
+    pub fn gauges(&self) -> &Arc<Gauges> {
+        &self.gauges
+    }
+
+    /// The next received frame: its address and length, as in the descriptor.
+    #[inline]
+    pub fn receive(&mut self) -> Option<(u64, u32)> {
+        self.rx.pop().map(|descriptor| (descriptor.addr, descriptor.len))
+    }
+
+    /// The bytes from `address` to the end of its frame.
+    #[inline]
+    #[must_use]
+    pub fn frame(&self, address: u64) -> &[u8] {
+        self.umem.frame(address)
+    }
+
+    /// As [`XskSocket::frame`], to write.
+    #[inline]
+    pub fn frame_mut(&mut self, address: u64) -> &mut [u8] {
+        self.umem.frame_mut(address)
+    }
+
+    /// Queues a received frame, now holding a reply of `len` bytes from `address` on. `false`, and the frame freed,
+    /// when as many are on their way as may be.
+    #[inline]
+    pub fn send(&mut self, address: u64, len: u32) -> bool {
+        if self.tx_in_flight < self.tx_budget && self.tx.push(libc::xdp_desc { addr: address, len, options: 0 }) {
+            self.tx_in_flight += 1;
+            true
+        } else {
+            self.recycle(address);
+            false
+        }
+    }
+
+    /// Frees a received frame that is not to be sent.
+    #[inline]
+    pub fn recycle(&mut self, address: u64) {
+        self.free.push(address & !(FRAME_LEN as u64 - 1));
+    }
+
+    /// Ends a batch: releases what was received, submits what is to be sent, wakes the kernel if it wants that,
+    /// takes sent frames back and refills.
+    pub fn flush(&mut self) {
+        self.rx.release();
+        self.tx.submit();
+        self.kick();
+        while let Some(address) = self.completion.pop() {
+            self.tx_in_flight -= 1;
+            self.recycle(address);
+        }
+        self.completion.release();
+        self.refill();
+        if self.fill.shared().needs_wakeup() {
+            // SAFETY: a receive without a buffer writes nothing.
+            unsafe {
+                libc::recvfrom(
+                    self.fd.as_raw_fd(),
+                    std::ptr::null_mut(),
+                    0,
+                    libc::MSG_DONTWAIT,
+                    std::ptr::null_mut(),
+                    std::ptr::null_mut(),
+                )
+            };
+        }
+    }
+
+    /// Whether frames wait to be sent that the kernel has not taken.
+    #[must_use]
+    pub fn has_unsent(&self) -> bool {
+        self.tx_in_flight > 0
+    }
+
+    fn kick(&self) {
+        // A kick sends at most a budget's worth; what then remains is sent by the next one.
+        const KICKS: u32 = 4;
+        for _ in 0..KICKS {
+            if self.tx.shared().level() == 0 || !self.tx.shared().needs_wakeup() {
+                return;
+            }
+            // SAFETY: a send without data reads nothing.
+            let result = unsafe {
+                libc::sendto(self.fd.as_raw_fd(), std::ptr::null(), 0, libc::MSG_DONTWAIT, std::ptr::null(), 0)
+            };
+            // ENOBUFS, EBUSY and ENETDOWN pass by themselves, and nothing is lost meanwhile.
+            if result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EAGAIN) {
+                return;
+            }
+        }
+    }
+
+    fn refill(&mut self) {
+        while let Some(address) = self.free.pop() {
+            if !self.fill.push(address) {
+                self.free.push(address);
+                break;
+            }
+        }
+        self.fill.submit();
+        self.gauges.free.store(self.free.len() as u32, Ordering::Relaxed);
+    }
+}
+
+impl AsFd for XskSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for XskSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+fn set_option<T: Copy>(fd: RawFd, level: i32, name: i32, value: &T) -> io::Result<()> {
+    // SAFETY: the pointer and length describe `value`, which the kernel reads during the call.
+    let result = unsafe {
+        libc::setsockopt(fd, level, name, (&raw const *value).cast(), size_of::<T>() as libc::socklen_t)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn get_option<T: Copy>(fd: RawFd, name: i32) -> io::Result<T> {
+    let mut value = std::mem::MaybeUninit::<T>::zeroed();
+    let mut len = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the pointer and length describe `value`; the structs read by this module are integers, for which
+    // zeroes and whatever the kernel writes are valid.
+    let (result, value) = unsafe {
+        let result = libc::getsockopt(fd, libc::SOL_XDP, name, value.as_mut_ptr().cast(), &raw mut len);
+        (result, value.assume_init())
+    };
+    if result == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
+}

@@ -1,0 +1,158 @@
+//! The memory that AF_XDP frames live in: one anonymous mapping, cut into frames of equal size.
+#![allow(unsafe_code, reason = "the mapping is shared with the kernel and reached through raw pointers")]
+
+use std::{io, ptr::NonNull};
+
+/// Bytes of a frame. Two fit a page; a full Ethernet frame and the kernel's headroom fit in one.
+pub const FRAME_LEN: usize = 2048;
+
+/// A private mapping that unmaps itself.
+#[derive(Debug)]
+pub struct Mapping {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping is plain memory, owned by this value and freed with it; who may touch which part of it is up to
+// the owners of the rings and frames in it.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; this type itself only hands out its address.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Anonymous memory, zeroed and populated.
+    ///
+    /// # Errors
+    /// When the kernel has no memory.
+    pub fn anonymous(len: usize) -> io::Result<Self> {
+        // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
+        unsafe { Self::map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE, -1, 0) }
+    }
+
+    /// A ring of an AF_XDP socket.
+    ///
+    /// # Errors
+    /// When `fd` is no such socket, or the ring was not set up.
+    pub fn ring(fd: i32, offset: i64, len: usize) -> io::Result<Self> {
+        // SAFETY: a mapping at an address of the kernel's choice touches nothing that exists.
+        unsafe { Self::map(len, libc::MAP_SHARED | libc::MAP_POPULATE, fd, offset) }
+    }
+
+    /// # Safety
+    /// `flags` must not ask for a fixed address.
+    unsafe fn map(len: usize, flags: i32, fd: i32, offset: i64) -> io::Result<Self> {
+        // SAFETY: by this function's contract the kernel chooses an unused address.
+        let start = unsafe {
+            libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, fd, offset)
+        };
+        match NonNull::new(start.cast()) {
+            Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Self { start, len }),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Where it begins.
+    #[must_use]
+    pub fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    /// Bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no bytes; never so.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: exactly the range that `map` got, which nothing borrows any longer.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+/// The frames of one socket.
+#[derive(Debug)]
+pub struct Umem {
+    memory: Mapping,
+}
+
+impl Umem {
+    /// Memory for this many frames.
+    ///
+    /// # Errors
+    /// When the kernel has no memory.
+    pub fn new(frames: u32) -> io::Result<Self> {
+        Ok(Self { memory: Mapping::anonymous(frames as usize * FRAME_LEN)? })
+    }
+
+    /// Where it begins, for the kernel.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        self.memory.start().as_ptr() as u64
+    }
+
+    /// Bytes, for the kernel.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.memory.len() as u64
+    }
+
+    /// Whether it has no bytes; never so.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.memory.is_empty()
+    }
+
+    /// The bytes from `address` (an offset into the memory, as in a descriptor) to the end of its frame, or nothing
+    /// if it lies outside.
+    #[inline]
+    #[must_use]
+    pub fn frame(&self, address: u64) -> &[u8] {
+        let (start, len) = self.range(address);
+        // SAFETY: `range` keeps inside the mapping. Frames that the kernel may write are in the fill ring; callers
+        // hold only addresses received from the rx ring, which are theirs until given back.
+        unsafe { std::slice::from_raw_parts(self.memory.start().as_ptr().add(start), len) }
+    }
+
+    /// As [`Umem::frame`], to write.
+    #[inline]
+    pub fn frame_mut(&mut self, address: u64) -> &mut [u8] {
+        let (start, len) = self.range(address);
+        // SAFETY: as in `frame`; `&mut self` keeps other borrows of this memory away.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.start().as_ptr().add(start), len) }
+    }
+
+    #[inline]
+    fn range(&self, address: u64) -> (usize, usize) {
+        let address = address as usize;
+        if address >= self.memory.len() {
+            return (0, 0);
+        }
+        (address, FRAME_LEN - address % FRAME_LEN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_reaches_to_its_end_and_no_further() {
+        let mut umem = Umem::new(4).unwrap();
+        let frame = FRAME_LEN as u64;
+        umem.frame_mut(frame).fill(7);
+        assert_eq!(umem.frame(0).iter().map(|b| u64::from(*b)).sum::<u64>(), 0);
+        assert_eq!(umem.frame(2 * frame - 1), [7]);
+        assert_eq!(umem.frame(frame + 256).len(), FRAME_LEN - 256);
+        assert_eq!(umem.frame(4 * frame - 2).len(), 2);
+        assert!(umem.frame(4 * frame).is_empty());
+        assert!(umem.frame(u64::MAX).is_empty());
+    }
+}
