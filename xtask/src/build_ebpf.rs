@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for variable in ["RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "RUSTFLAGS"] {
         build.env_remove(variable);
     }
-    build.env("RUSTC_BOOTSTRAP", "1").env("CARGO_ENCODED_RUSTFLAGS", flags(&root));
+    build.env("RUSTC_BOOTSTRAP", "1").env("CARGO_ENCODED_RUSTFLAGS", flags(&root, &toolchain));
     build.env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker);
     // bpf-linker takes the first LLVM library in these directories.
     match &toolchain {
@@ -58,8 +58,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Compiler flags of the program, in cargo's encoding. The paths are cut, so that the object does not depend on
-/// where the checkout and cargo's home are.
-fn flags(root: &Path) -> OsString {
+/// where the checkout, cargo's home and the toolchain are.
+fn flags(root: &Path, toolchain: &Toolchain) -> OsString {
     let mut flags = OsString::from("-Cdebuginfo=2\u{1f}-Clink-arg=--btf");
     let mut cut = |path: &Path, to: &str| {
         flags.push("\u{1f}--remap-path-prefix=");
@@ -70,6 +70,9 @@ fn flags(root: &Path) -> OsString {
     cut(root, ".");
     if let Some(home) = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(default_cargo_home) {
         cut(&home, "cargo");
+    }
+    if let Toolchain::RustSrc { libraries } = toolchain {
+        cut(&libraries.join("rustlib/src/rust"), "rust");
     }
     flags
 }
@@ -164,8 +167,10 @@ mod tests {
 
     #[test]
     fn flags_are_separated_as_cargo_wants() {
-        let flags = flags(Path::new("/a b/riptide")).into_string().unwrap();
+        let toolchain = Toolchain::RustSrc { libraries: "/rust/lib".into() };
+        let flags = flags(Path::new("/a b/riptide"), &toolchain).into_string().unwrap();
         let flags: Vec<_> = flags.split('\u{1f}').collect();
         assert_eq!(flags[..3], ["-Cdebuginfo=2", "-Clink-arg=--btf", "--remap-path-prefix=/a b/riptide=."]);
+        assert_eq!(flags.last(), Some(&"--remap-path-prefix=/rust/lib/rustlib/src/rust=rust"));
     }
 }
