@@ -84,3 +84,58 @@ pub struct DoctorArgs {
     #[arg(long, value_name = "IF")]
     pub interface: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, error::ErrorKind};
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_takes_the_contracts_flags() {
+        let line = "riptide run --config a.toml --interface eth0 --interface eth1 --xdp native --udp 127.0.0.1:1 \
+                    --udp [::1]:2 --metrics off --workers 3 --log-format json";
+        let Command::Run(args) = parse(line).unwrap().command else { panic!("not run") };
+        assert_eq!(args.config, Some(PathBuf::from("a.toml")));
+        assert_eq!((args.interface.len(), args.udp.len()), (2, 2));
+        assert_eq!(args.xdp.as_deref(), Some("native"));
+        assert_eq!(args.metrics.as_deref(), Some("off"));
+        assert_eq!(args.workers.as_deref(), Some("3"));
+        assert_eq!(args.log_format.as_deref(), Some("json"));
+    }
+
+    #[test]
+    fn the_other_commands_are_there() {
+        assert!(matches!(
+            parse("riptide config default").unwrap().command,
+            Command::Config(ConfigCommand::Default)
+        ));
+        let check = parse("riptide config check a.toml").unwrap().command;
+        assert!(
+            matches!(check, Command::Config(ConfigCommand::Check { file }) if file.as_os_str() == "a.toml")
+        );
+        assert!(matches!(parse("riptide doctor --interface eth0").unwrap().command, Command::Doctor(_)));
+    }
+
+    #[test]
+    fn wrong_usage_is_status_2() {
+        for line in [
+            "riptide",
+            "riptide dance",
+            "riptide run --xdp fast",
+            "riptide run --turbo",
+            "riptide config check",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+        assert_eq!(parse("riptide --version").unwrap_err().kind(), ErrorKind::DisplayVersion);
+    }
+}

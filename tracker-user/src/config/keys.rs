@@ -111,7 +111,8 @@ declare! {
     [access] Access {
         /// "off": all. "allow": those in the file. "deny": all but those in the file.
         mode: AccessMode = r#""off""#, Word(&[("off", AccessMode::Off), ("allow", AccessMode::Allow), ("deny", AccessMode::Deny)]), Reload;
-        /// The file: one info hash of 40 hexadecimal digits a line; `#` starts a comment.
+        /// The file: one info hash a line, in 40 hexadecimal digits (or 64, of which the first 40 count);
+        /// `#` starts a comment.
         info_hashes: Option<PathBuf> = r#""""#, Optional { what: "a path", read: any_path }, Reload;
     }
 

@@ -100,7 +100,7 @@ impl Values {
             let place = Place::Environment(name.into_owned());
             match value.to_str() {
                 Some(text) => {
-                    let raw = if key.list { list_from_text(text) } else { scalar_from_text(text) };
+                    let raw = if key.list { list_from_text(text) } else { Raw::Untyped(text.to_owned()) };
                     self.given.insert((*table, key.name), (raw, place));
                 }
                 None => self.wrong(place, table, key.name, "the value is not UTF-8".to_owned()),
@@ -116,7 +116,7 @@ impl Values {
         key: &'static str,
         text: &str,
     ) {
-        self.given.insert((table, key), (scalar_from_text(text), Place::Flag(flag)));
+        self.given.insert((table, key), (Raw::Untyped(text.to_owned()), Place::Flag(flag)));
     }
 
     /// Lays a repeatable flag's values over what is there, if there are any: they replace the list whole.
@@ -145,7 +145,11 @@ impl Values {
             Some((raw, place)) => (Ok(raw.clone()), place.clone()),
             None => (Raw::from_literal(default), Place::Default),
         };
-        match raw.and_then(|raw| kind.parse(&raw, &place)) {
+        let parse = |raw| match raw {
+            Raw::Untyped(text) => parse_untyped(&text, kind, &place),
+            raw => kind.parse(&raw, &place),
+        };
+        match raw.and_then(parse) {
             Ok(value) => Some(value),
             Err(reason) => {
                 self.wrong(place, table, key, reason);
@@ -187,13 +191,18 @@ fn in_order<'a, 'i>(
     entries
 }
 
-/// A single value from text outside a file: a number or a Boolean where it looks like one, else a string.
-fn scalar_from_text(text: &str) -> Raw {
+/// Reads text from outside a file as whatever the key takes: a string, else the number or Boolean it looks like.
+fn parse_untyped<K: Kind>(text: &str, kind: &K, place: &Place) -> Result<K::Value, String> {
     let text = text.trim();
-    match text {
-        "true" => Raw::Boolean(true),
-        "false" => Raw::Boolean(false),
-        _ => text.replace('_', "").parse().map_or_else(|_| Raw::Text(text.to_owned()), Raw::Integer),
+    let typed = match text {
+        "true" => Some(Raw::Boolean(true)),
+        "false" => Some(Raw::Boolean(false)),
+        _ => text.replace('_', "").parse().ok().map(Raw::Integer),
+    };
+    let as_text = kind.parse(&Raw::Text(text.to_owned()), place);
+    match (as_text, typed) {
+        (Err(_), Some(typed)) => kind.parse(&typed, place),
+        (as_text, _) => as_text,
     }
 }
 

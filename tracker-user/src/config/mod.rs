@@ -3,6 +3,7 @@
 //! Raw text never leaves this module. Everything that is wrong is reported at once, each with key, place and reason.
 
 mod checks;
+pub mod command;
 mod declare;
 mod document;
 mod error;

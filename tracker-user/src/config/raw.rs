@@ -7,6 +7,8 @@ use toml::de::DeValue;
 pub(super) enum Raw {
     /// A string.
     Text(String),
+    /// Text from outside a file, which may stand for a string, a number or a Boolean.
+    Untyped(String),
     /// A whole number.
     Integer(i64),
     /// `true` or `false`.
@@ -41,7 +43,7 @@ impl Raw {
     /// What this is, for an error.
     pub(super) fn describe(&self) -> String {
         match self {
-            Self::Text(text) => format!("the string \"{text}\""),
+            Self::Text(text) | Self::Untyped(text) => format!("the string \"{text}\""),
             Self::Integer(number) => format!("the number {number}"),
             Self::Boolean(value) => format!("`{value}`"),
             Self::List(_) => "a list".to_owned(),

@@ -1,1 +1,368 @@
+use super::*;
+use crate::cli::RunArgs;
+use std::{collections::HashSet, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
+struct Given {
+    directory: tempfile::TempDir,
+    args: RunArgs,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Given {
+    fn nothing() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), args: RunArgs::default(), environment: Vec::new() }
+    }
+
+    fn file(text: &str) -> Self {
+        let mut given = Self::nothing();
+        let path = given.directory.path().join("riptide.toml");
+        std::fs::write(&path, text).unwrap();
+        given.args.config = Some(path);
+        given
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn flags(mut self, set: impl FnOnce(&mut RunArgs)) -> Self {
+        set(&mut self.args);
+        self
+    }
+
+    fn path(&self) -> &Path {
+        self.args.config.as_deref().unwrap()
+    }
+
+    fn load(&self) -> Result<(Config, Vec<Warning>), ConfigErrors> {
+        Config::load(&self.args, &self.environment)
+    }
+
+    fn config(&self) -> Config {
+        let (config, warnings) = self.load().unwrap();
+        assert_eq!(warnings, []);
+        config
+    }
+
+    fn errors(&self) -> Vec<String> {
+        let found = self.load().unwrap_err().0;
+        found
+            .iter()
+            .map(|e| e.to_string().replace(&format!("{}", self.directory.path().display()), "DIR"))
+            .collect()
+    }
+
+    fn one_error(&self) -> String {
+        let [error] = self.errors().try_into().unwrap();
+        error
+    }
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn defaults() -> Config {
+    Given::nothing().config()
+}
+
+#[test]
+fn the_defaults_are_the_contracts() {
+    let config = defaults();
+    assert_eq!(config.udp.listen.addresses, [address("0.0.0.0:6969"), address("[::]:6969")]);
+    assert!(config.udp.listen.is_default);
+    assert_eq!(config.udp.workers, None);
+    assert_eq!(config.udp.connection_id_lifetime, Duration::from_secs(600));
+    assert_eq!((config.udp.max_datagram, config.udp.max_scrape_hashes, config.udp.batch), (1232, 74, 64));
+    assert_eq!(config.udp.receive_buffer, 8 << 20);
+    assert_eq!(config.xdp.mode, XdpMode::Auto);
+    assert!(config.xdp.interfaces.is_empty() && !config.xdp.busy_poll && !config.xdp.log);
+    assert_eq!((config.xdp.ring_size, config.xdp.frames), (2048, 4096));
+    assert_eq!(config.swarm.interval, Duration::from_secs(30 * 60));
+    assert_eq!(config.swarm.peer_timeout, Duration::from_secs(45 * 60));
+    assert_eq!(config.swarm.downloaded_retention, Duration::from_secs(7 * 86_400));
+    assert_eq!(config.swarm.downloaded_entries, 1_000_000);
+    assert_eq!((config.access.mode, config.access.info_hashes), (AccessMode::Off, None));
+    assert_eq!(config.limits.peers_per_address, None);
+    assert_eq!(config.state.directory, Path::new("/var/lib/riptide"));
+    assert_eq!(config.metrics.listen, Some(address("127.0.0.1:9000")));
+    assert_eq!(config.privileges, Privileges { user: None, group: None });
+    assert_eq!(config.log, Log { format: LogFormat::Text, level: "info".into() });
+}
+
+#[test]
+fn the_printed_file_says_the_defaults() {
+    assert_eq!(Given::file(&default_file()).config(), defaults());
+}
+
+#[test]
+fn the_printed_file_explains_every_key() {
+    let text = default_file();
+    for table in keys::tables() {
+        assert!(!table.doc.is_empty(), "{}", table.name);
+        assert!(text.contains(&format!("\n[{}]\n", table.name)));
+        for key in table.keys {
+            assert!(!key.doc.is_empty(), "{}.{}", table.name, key.name);
+            assert!(
+                text.contains(&format!("\n{} = {}\n", key.name, key.default)),
+                "{}.{}",
+                table.name,
+                key.name
+            );
+        }
+    }
+    assert!(text.lines().all(|line| line.len() <= 120));
+}
+
+#[test]
+fn the_reference_in_the_documents_is_the_declarations() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    if std::env::var_os("WRITE_REFERENCE").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, reference()).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        written == reference(),
+        "docs/configuration.md is not what the declaration says: its head tells how to write it"
+    );
+}
+
+#[test]
+fn a_flag_goes_before_the_environment_before_the_file_before_the_default() {
+    let file = "[udp]\nworkers = 2\nbatch = 32\nlisten = [\"127.0.0.1:1\"]\nmax_datagram = 1000\n";
+    let given = Given::file(file)
+        .variable("RIPTIDE_UDP__WORKERS", "3")
+        .variable("RIPTIDE_UDP__BATCH", "16")
+        .flags(|args| args.workers = Some("4".into()))
+        .flags(|args| args.udp = vec!["127.0.0.1:2".into(), "[::1]:3".into()]);
+    let udp = given.config().udp;
+    assert_eq!(udp.workers, NonZeroUsize::new(4));
+    assert_eq!((udp.batch, udp.max_datagram, udp.max_scrape_hashes), (16, 1000, 74));
+    assert_eq!(udp.listen.addresses, [address("127.0.0.1:2"), address("[::1]:3")]);
+    assert!(!udp.listen.is_default);
+}
+
+#[test]
+fn listeners_given_by_hand_are_not_skipped() {
+    let both = "[udp]\nlisten = [\"0.0.0.0:6969\", \"[::]:6969\"]\n";
+    assert!(Given::file(both).config().udp.listen.is_default);
+    assert!(!Given::file(both.replace("6969\"]", "6970\"]").as_str()).config().udp.listen.is_default);
+    let by_flag = Given::nothing().flags(|a| a.udp = vec!["0.0.0.0:6969".into(), "[::]:6969".into()]);
+    assert!(!by_flag.config().udp.listen.is_default);
+    let ports = Given::nothing().flags(|a| a.udp = vec!["127.0.0.1:0".into(), "127.0.0.1:0".into()]);
+    assert_eq!(ports.config().udp.listen.addresses.len(), 2);
+}
+
+#[test]
+fn the_environment_is_read_by_each_keys_kind() {
+    let config = Given::nothing()
+        .variable("RIPTIDE_UDP__LISTEN", "127.0.0.1:1, [::1]:2")
+        .variable("RIPTIDE_UDP__TRUST_IP_FIELD", "[\"10.0.0.0/8\", \"2001:db8::1\"]")
+        .variable("RIPTIDE_UDP__RECEIVE_BUFFER", "1MiB")
+        .variable("RIPTIDE_UDP__WORKERS", "auto")
+        .variable("RIPTIDE_XDP__BUSY_POLL", "true")
+        .variable("RIPTIDE_XDP__INTERFACES", "")
+        .variable("RIPTIDE_SWARM__PEER_TIMEOUT", "90m")
+        .variable("RIPTIDE_LIMITS__PEERS_PER_ADDRESS", "12")
+        .variable("RIPTIDE_METRICS__LISTEN", "")
+        .variable("RIPTIDE_PRIVILEGES__USER", "1000")
+        .variable("PATH", "/bin")
+        .config();
+    assert_eq!(config.udp.listen.addresses, [address("127.0.0.1:1"), address("[::1]:2")]);
+    assert_eq!(
+        config.udp.trust_ip_field,
+        ["10.0.0.0/8".parse().unwrap(), "2001:db8::1/128".parse().unwrap()]
+    );
+    assert_eq!(config.udp.receive_buffer, 1 << 20);
+    assert!(config.xdp.busy_poll && config.xdp.interfaces.is_empty());
+    assert_eq!(config.swarm.peer_timeout, Duration::from_secs(5400));
+    assert_eq!(config.limits.peers_per_address, Some(12));
+    assert_eq!(config.metrics.listen, None);
+    assert_eq!(config.privileges.user.as_deref(), Some("1000"));
+}
+
+#[test]
+fn one_bracketed_address_in_the_environment_is_no_array() {
+    let given = Given::nothing().variable("RIPTIDE_UDP__LISTEN", "[::1]:6969");
+    assert_eq!(given.config().udp.listen.addresses, [address("[::1]:6969")]);
+}
+
+#[test]
+fn an_unknown_variable_is_a_warning() {
+    let given = Given::nothing()
+        .variable("RIPTIDE_SWARM__PEER_TIMEOUTS", "90m")
+        .variable("RIPTIDE_", "x")
+        .variable("riptide_udp__batch", "x");
+    let (config, warnings) = given.load().unwrap();
+    assert_eq!(config, defaults());
+    let texts: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert!(texts[1].contains("did you mean `RIPTIDE_SWARM__PEER_TIMEOUT`?"), "{texts:?}");
+}
+
+#[test]
+fn a_variable_that_is_not_text_is_an_error() {
+    use std::os::unix::ffi::OsStringExt;
+    let mut given = Given::nothing();
+    given.environment.push(("RIPTIDE_STATE__DIRECTORY".into(), OsString::from_vec(vec![b'/', 0xff])));
+    assert_eq!(
+        given.one_error(),
+        "environment variable RIPTIDE_STATE__DIRECTORY: state.directory: the value is not UTF-8"
+    );
+}
+
+#[test]
+fn every_error_is_found_at_once_with_its_line() {
+    let text = "\
+[udp]
+batch = 0
+workers = \"many\"
+wrokers = 4
+
+[udpp]
+x = 1
+
+[swarm]
+interval = \"5 minutes\"
+
+[http]
+listen = []
+";
+    let given = Given::file(text)
+        .variable("RIPTIDE_XDP__RING_SIZE", "1000")
+        .flags(|args| args.udp = vec!["127.0.0.1".into()]);
+    let errors = given.errors();
+    let expected = [
+        "DIR/riptide.toml:4: key `udp.wrokers` does not exist; did you mean `udp.workers`?",
+        "DIR/riptide.toml:6: table `udpp` does not exist; did you mean `udp`?",
+        "DIR/riptide.toml:12: table `http` does not exist",
+        "flag --udp: udp.listen: `127.0.0.1` is not an address with a port",
+        "DIR/riptide.toml:3: udp.workers: found the string \"many\"; \"auto\" or a whole number from 0 to 1024",
+        "DIR/riptide.toml:2: udp.batch: found the number 0; a whole number from 1 to 256 is needed",
+        "environment variable RIPTIDE_XDP__RING_SIZE: xdp.ring_size: found the number 1000; a power of two from 64",
+        "DIR/riptide.toml:10: swarm.interval: `5 minutes` is not a duration",
+    ];
+    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+    for (error, expected) in errors.iter().zip(expected) {
+        assert!(error.starts_with(expected), "{error}\n{expected}");
+    }
+}
+
+#[test]
+fn broken_toml_names_the_line() {
+    let error = Given::file("[udp]\nbatch = 1\nlisten = [\n").one_error();
+    assert!(error.starts_with("DIR/riptide.toml:") && error.contains("not valid TOML"), "{error}");
+    let twice = Given::file("[udp]\nbatch = 1\nbatch = 2\n").one_error();
+    assert!(twice.starts_with("DIR/riptide.toml:3: not valid TOML"), "{twice}");
+    let no_table = Given::file("udp = 3\n").one_error();
+    assert_eq!(no_table, "DIR/riptide.toml:1: udp: found the number 3; a table of keys is needed");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let mut given = Given::nothing();
+    given.args.config = Some(PathBuf::from("/nonexistent/riptide.toml"));
+    assert!(given.one_error().starts_with("/nonexistent/riptide.toml: cannot be read: "));
+    let long = Given::file(&"#".repeat(1 + (1 << 20)));
+    assert!(long.one_error().ends_with("it is longer than 1MiB"));
+    assert!(Config::check_file(long.path()).is_err());
+    let binary = Given::file("");
+    std::fs::write(binary.path(), b"[udp]\n\xff").unwrap();
+    assert!(binary.one_error().ends_with("it is not UTF-8 at byte 6"));
+}
+
+/// A file, and the beginning of the one error it must give.
+const CONTRADICTIONS: &[(&str, &str)] = &[
+    ("[swarm]\npeer_timeout = \"30m\"", "swarm.peer_timeout: 30m is not longer than swarm.interval = 30m"),
+    (
+        "[swarm]\npeer_timeout = \"5h\"",
+        "swarm.peer_timeout: found the string \"5h\"; a duration from \"1m\" to \"4h\"",
+    ),
+    ("[swarm]\nmin_interval = \"31m\"", "swarm.min_interval: 31m is longer than swarm.interval = 30m"),
+    ("[swarm]\ninterval = \"90500ms\"", "swarm.interval: the string \"90500ms\" has a fraction of a second"),
+    ("[swarm]\ndefault_num_want = 201", "swarm.default_num_want: 201 is more than swarm.max_num_want = 200"),
+    ("[udp]\nmax_scrape_hashes = 103", "udp.max_scrape_hashes: 103 rows make a reply of 1244 bytes"),
+    ("[udp]\nlisten = []", "udp.listen: the list has 0 entries"),
+    ("[udp]\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "udp.listen: `127.0.0.1:1` is in the list twice"),
+    ("[udp]\nlisten = \"127.0.0.1:1\"", "udp.listen: found the string \"127.0.0.1:1\"; a list of 1 to 64"),
+    ("[udp]\nconnection_id_lifetime = \"119s\"", "udp.connection_id_lifetime: found the string \"119s\""),
+    (
+        "[udp]\nreceive_buffer = \"2GiB\"",
+        "udp.receive_buffer: found the string \"2GiB\"; a size from \"64KiB\"",
+    ),
+    ("[udp]\nreceive_buffer = 65536", "udp.receive_buffer: found the number 65536; a size from"),
+    ("[udp]\ntrust_ip_field = [\"10.0.0.0/33\"]", "udp.trust_ip_field: `10.0.0.0/33` is not a network"),
+    ("[xdp]\nmode = \"native\"", "xdp.mode: a mode is asked for by name but no interface"),
+    (
+        "[xdp]\nmode = \"fast\"",
+        "xdp.mode: found the string \"fast\"; \"auto\", \"native\", \"generic\", \"off\" is needed",
+    ),
+    (
+        "[xdp]\ninterfaces = [\"eth0\", \"../x\"]",
+        "xdp.interfaces: `../x` cannot be the name of a network interface",
+    ),
+    ("[xdp]\nring_size = 4096", "xdp.frames: 4096 frames are less than twice xdp.ring_size = 4096"),
+    ("[access]\nmode = \"allow\"", "access.mode: a list is asked for but none is named"),
+    (
+        "[access]\nmode = \"deny\"\ninfo_hashes = \"/nonexistent\"",
+        "access.info_hashes: /nonexistent cannot be read",
+    ),
+    (
+        "[access]\nmode = \"deny\"\ninfo_hashes = \"/\"",
+        "access.info_hashes: / cannot be read: is a directory",
+    ),
+    ("[state]\ndirectory = \"var\"", "state.directory: `var` is not an absolute path"),
+    ("[privileges]\ngroup = \"tracker\"", "privileges.group: a group alone has no effect"),
+    ("[privileges]\nuser = \"a b\"", "privileges.user: `a b` cannot be the name of a user"),
+    ("[log]\nlevel = \"a=b=c\"", "log.level: `a=b=c` is not a log level or filter"),
+    ("[log]\nlevel = \"\"", "log.level: an empty log level"),
+    ("[xdp]\nlog = 1", "xdp.log: found the number 1; true or false is needed"),
+    ("[limits]\ntorrents = 1.5", "limits.torrents: found a value of type float"),
+    (
+        "[limits]\ntorrents = 9223372036854775808",
+        "limits.torrents: found a value of type integer out of range",
+    ),
+];
+
+#[test]
+fn contradictions_and_bad_values_are_refused_with_a_reason() {
+    for (text, expected) in CONTRADICTIONS {
+        let given = Given::file(text);
+        let found = given.load().unwrap_err().0;
+        let [error] = <[ConfigError; 1]>::try_from(found).unwrap_or_else(|e| panic!("{text}: {e:#?}"));
+        let error = error.to_string();
+        let (_, reason) = error.split_once(": ").unwrap();
+        assert!(reason.starts_with(expected), "{text}\n{error}\n{expected}");
+    }
+}
+
+#[test]
+fn changes_are_told_apart_by_when_they_take_effect() {
+    let old = defaults();
+    assert_eq!(Config::changed_keys(&old, &old), []);
+    let new = Given::file("[udp]\nbatch = 8\n[swarm]\ninterval = \"20m\"\n[limits]\ntorrents = 5\n").config();
+    let changes = Config::changed_keys(&old, &new);
+    let texts: Vec<_> = changes.iter().map(|c| (c.to_string(), c.apply)).collect();
+    let expected = [
+        ("udp.batch", Apply::Restart),
+        ("swarm.interval", Apply::Reload),
+        ("limits.torrents", Apply::Reload),
+    ];
+    assert_eq!(texts, expected.map(|(key, apply)| (key.to_owned(), apply)));
+}
+
+#[test]
+fn policy_access_and_limits_reload_and_nothing_else() {
+    let reloading: HashSet<_> = keys::tables()
+        .iter()
+        .flat_map(|t| t.keys.iter().map(|k| (t.name, k.apply)))
+        .filter(|(_, apply)| *apply == Apply::Reload)
+        .map(|(table, _)| table)
+        .collect();
+    assert_eq!(reloading, HashSet::from(["swarm", "access", "limits"]));
+    for table in keys::tables().iter().filter(|t| reloading.contains(t.name)) {
+        assert!(table.keys.iter().all(|k| k.apply == Apply::Reload), "{}", table.name);
+    }
+}

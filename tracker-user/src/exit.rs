@@ -1,0 +1,49 @@
+//! How the process ends: the exit statuses, and the last line on standard error.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+/// How a command ended. The numbers are part of the contract with scripts and service managers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// A clean stop: status 0.
+    Clean,
+    /// Starting or running failed: status 1.
+    Failed,
+    /// Wrong usage or configuration: status 2.
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Clean => Self::SUCCESS,
+            Exit::Failed => Self::FAILURE,
+            Exit::Usage => Self::from(2),
+        }
+    }
+}
+
+impl Exit {
+    /// Ends with this, after saying why on standard error: what happened, where, and what to do.
+    #[must_use]
+    pub fn because(self, reason: &dyn Display) -> Self {
+        // Where standard error is gone there is nobody left to tell.
+        let _ = writeln!(io::stderr().lock(), "riptide: {reason}");
+        self
+    }
+}
+
+/// Writes a command's result to standard output. A reader that has seen enough (`| head`) is no failure.
+#[must_use]
+pub fn print(text: &str) -> Exit {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Exit::Clean,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Clean,
+        Err(error) => Exit::Failed.because(&format!("standard output cannot be written: {error}")),
+    }
+}

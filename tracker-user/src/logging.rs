@@ -1,0 +1,83 @@
+//! The log: lines on standard error, as text or JSON.
+
+use crate::config::{Log, LogFormat};
+use std::io::{self, IsTerminal};
+use tracing_subscriber::EnvFilter;
+
+/// The environment variable that goes before the configured level.
+const VARIABLE: &str = "RUST_LOG";
+
+/// Why the log cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The environment variable is no filter.
+    #[error("environment variable {VARIABLE}: `{text}` is not a log level or filter: {reason}")]
+    Variable {
+        /// Its value.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The configured level is no filter.
+    #[error("log.level: `{text}` is not a log level or filter: {reason}")]
+    Level {
+        /// Its value.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The process has a log.
+    #[error("the log was started twice: {0}")]
+    Twice(String),
+}
+
+/// Starts the log of this process. Records of the `log` crate go the same way.
+///
+/// # Errors
+/// If `RUST_LOG` or the level is no filter, or the process has a log.
+pub fn start(log: &Log) -> Result<(), LoggingError> {
+    let variable = std::env::var_os(VARIABLE).map(|v| v.to_string_lossy().into_owned());
+    let filter = filter(log, variable.as_deref())?;
+    let terminal = io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(terminal);
+    let started = match log.format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_ansi(false).try_init(),
+    };
+    started.map_err(|e| LoggingError::Twice(e.to_string()))
+}
+
+fn filter(log: &Log, variable: Option<&str>) -> Result<EnvFilter, LoggingError> {
+    let parse = |text: &str| EnvFilter::builder().parse(text).map_err(|e| e.to_string());
+    match variable.filter(|text| !text.trim().is_empty()) {
+        Some(text) => parse(text).map_err(|reason| LoggingError::Variable { text: text.to_owned(), reason }),
+        None => parse(&log.level).map_err(|reason| LoggingError::Level { text: log.level.clone(), reason }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing_subscriber::filter::LevelFilter;
+
+    fn log(level: &str) -> Log {
+        Log { format: LogFormat::Text, level: level.to_owned() }
+    }
+
+    #[test]
+    fn the_variable_goes_before_the_key() {
+        let level = |variable| filter(&log("warn"), variable).unwrap().max_level_hint();
+        assert_eq!(level(None), Some(LevelFilter::WARN));
+        assert_eq!(level(Some("")), Some(LevelFilter::WARN));
+        assert_eq!(level(Some("trace")), Some(LevelFilter::TRACE));
+        assert_eq!(level(Some("error,tracker_user=debug")), Some(LevelFilter::DEBUG));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let error = filter(&log("warn"), Some("tracker_user=loud")).unwrap_err().to_string();
+        assert!(error.contains("RUST_LOG") && error.contains("tracker_user=loud"), "{error}");
+        let error = filter(&log("a=b=c"), None).unwrap_err().to_string();
+        assert!(error.contains("log.level"), "{error}");
+    }
+}
