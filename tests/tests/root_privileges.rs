@@ -1,0 +1,112 @@
+//! After the start the process is nobody, and still does its work.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation is how a test fails"
+)]
+
+use std::{net::SocketAddr, path::Path};
+use tests::{
+    net::Wire,
+    riptide::{Riptide, Start},
+    udp::{Announce, Client, id20},
+};
+
+/// The value of a line in every thread's status.
+fn status(riptide: &Riptide, key: &str) -> Vec<String> {
+    let tasks = Path::new("/proc").join(riptide.pid().to_string()).join("task");
+    let values = std::fs::read_dir(tasks).expect("the process").flatten().map(|task| {
+        let text = std::fs::read_to_string(task.path().join("status")).expect("a thread's status");
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no {key} in\n{text}")).split_whitespace().collect::<Vec<_>>().join(" ")
+    });
+    let mut values: Vec<String> = values.collect();
+    values.sort_unstable();
+    values.dedup();
+    values
+}
+
+const NOBODY: &str = "[privileges]\nuser = \"nobody\"\n";
+
+/// The capabilities that re-attaching needs: net_admin (12), net_raw (13), perfmon (38), bpf (39), and at most
+/// net_bind_service (10) and ipc_lock (14) beside them.
+const NEEDED: u64 = 1 << 12 | 1 << 13 | 1 << 38 | 1 << 39;
+const ALLOWED: u64 = NEEDED | 1 << 10 | 1 << 14;
+
+fn announces(wire: &Wire, tracker: &str, port: u16) {
+    let tracker: SocketAddr = tracker.parse().expect("an address");
+    let client = wire.clients.run(|| Client::new("10.77.0.101".parse().expect("an address"), tracker));
+    client.connect();
+    client.announce(&Announce::leecher(id20("nobody", 0), port));
+}
+
+#[test]
+fn nothing_more_is_kept_than_the_fast_path_needs() {
+    let wire = Wire::new();
+    let riptide = Start::new(Some(&wire.tracker))
+        .arguments("--interface t0 --xdp native --udp 0.0.0.0:6969")
+        .config(NOBODY)
+        .ready();
+    for key in ["Uid", "Gid"] {
+        for ids in status(&riptide, key) {
+            assert!(!ids.split(' ').any(|id| id == "0"), "{key}: {ids}");
+        }
+    }
+    assert_eq!(status(&riptide, "NoNewPrivs"), ["1"]);
+    for key in ["CapEff", "CapPrm"] {
+        for set in status(&riptide, key) {
+            let set = u64::from_str_radix(&set, 16).expect("a set");
+            assert_eq!(set & NEEDED, NEEDED, "{key} {set:x} lacks something");
+            assert_eq!(set & !ALLOWED, 0, "{key} {set:x} is more than needed");
+        }
+    }
+    for key in ["CapInh", "CapAmb"] {
+        assert_eq!(status(&riptide, key), ["0000000000000000"], "{key}");
+    }
+    announces(&wire, "10.77.0.1:6969", 1);
+
+    // Maps and netlink are still at its command: a new address is served in the kernel.
+    wire.tracker.ip("addr add 10.77.0.3/24 dev t0\n");
+    tests::eventually("connects to a new address in the kernel", || {
+        let before = riptide.metrics();
+        announces(&wire, "10.77.0.3:6969", 2);
+        let connects = |m: &tests::metrics::Metrics| {
+            m.sum("riptide_udp_responses_total", &[("path", "kernel"), ("action", "connect")])
+        };
+        (connects(&riptide.metrics()) > connects(&before)).then_some(())
+    });
+    // And it ends well, its state saved.
+    let directory = riptide.stop();
+    assert!(std::fs::read_dir(directory.path().join("state")).expect("its state").next().is_some());
+}
+
+#[test]
+fn sockets_alone_need_nothing() {
+    let wire = Wire::new();
+    let riptide = Start::new(Some(&wire.tracker)).arguments("--udp 0.0.0.0:6969").config(NOBODY).ready();
+    for set in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
+        assert_eq!(status(&riptide, set), ["0000000000000000"], "{set}");
+    }
+    announces(&wire, "10.77.0.1:6969", 1);
+    riptide.stop();
+}
+
+/// The key is for nobody else to read, whoever the process becomes.
+#[test]
+fn the_state_is_its_own() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let wire = Wire::new();
+    let riptide = Start::new(Some(&wire.tracker)).arguments("--udp 0.0.0.0:6969").config(NOBODY).ready();
+    let uid: u32 =
+        status(&riptide, "Uid")[0].split(' ').next().and_then(|id| id.parse().ok()).expect("a number");
+    let directory = riptide.stop();
+    let files: Vec<_> =
+        std::fs::read_dir(directory.path().join("state")).expect("its state").flatten().collect();
+    assert!(!files.is_empty());
+    for file in files {
+        let metadata = file.metadata().expect("a file");
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{:?}", file.path());
+        assert_eq!(metadata.uid(), uid, "{:?}", file.path());
+    }
+}
