@@ -73,8 +73,7 @@ pub(crate) const TEST_PACKAGES: &[Package] = &[
     Package { name: "nftables", proof: Proof::Program("nft") },
     Package { name: "curl", proof: Proof::Program("curl") },
     Package { name: "aria2", proof: Proof::Program("aria2c") },
-    Package { name: "transmission-cli", proof: Proof::Program("transmission-create") },
-    Package { name: "transmission-daemon", proof: Proof::Program("transmission-daemon") },
+    Package { name: "transmission-cli", proof: Proof::Program("transmission-cli") },
     Package { name: "python3-libtorrent", proof: Proof::PythonModule("libtorrent") },
 ];
 
