@@ -29,7 +29,7 @@ enum Command {
     /// Build the eBPF object from source and put it at target/bpf/riptide.bpf.o
     BuildEbpf(build_ebpf::Arguments),
     /// What CI runs: format, lints, docs, dependency policy, eBPF, tests, fuzz smoke
-    Ci,
+    Ci(ci::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -37,13 +37,42 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Test => test::run(),
         Command::BuildEbpf(arguments) => build_ebpf::run(&arguments),
-        Command::Ci => ci::run(),
+        Command::Ci(arguments) => ci::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say::error(&error);
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn the_documented_lines_are_understood() {
+        for line in [
+            "xtask run",
+            "xtask run -- --interface eth0",
+            "xtask test",
+            "xtask build-ebpf",
+            "xtask build-ebpf --way debian",
+            "xtask ci",
+            "xtask ci --only lints --only fuzz",
+        ] {
+            assert!(Command::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in ["xtask", "xtask bench", "xtask ci --only nothing", "xtask build-ebpf --way c"] {
+            assert!(Command::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }
 }

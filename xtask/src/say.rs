@@ -18,9 +18,12 @@ pub(crate) fn detail(what: &str) {
     eprintln!("  {what}");
 }
 
-/// The failure that ends the command, with its causes.
+/// The failure that ends the command, then its causes, one on each line.
 pub(crate) fn error(error: &anyhow::Error) {
-    eprintln!("xtask: error: {error:#}");
+    eprintln!("xtask: error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
+    }
 }
 
 /// `1m 05s`, or `5.2s` below a minute.
