@@ -3,12 +3,19 @@
 use etherparse::PacketBuilder;
 use nix::sys::socket::{AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, bind, send, socket};
 use std::{
+    io::{BufRead, BufReader},
     net::{IpAddr, SocketAddr},
     os::fd::{AsRawFd, OwnedFd},
     path::Path,
+    process::{Child, Stdio},
+    sync::mpsc::{self, Receiver},
+    time::Instant,
 };
 
-use crate::net::Namespace;
+use crate::{
+    PATIENCE,
+    net::{Namespace, workspace},
+};
 
 /// The MAC address of an interface of a namespace.
 ///
@@ -97,4 +104,71 @@ pub fn received_packets(namespace: &Namespace, interface: &str) -> u64 {
     let line = text.lines().find_map(|line| line.trim().strip_prefix(interface)?.strip_prefix(':'));
     let count = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
     count.unwrap_or_else(|| panic!("no interface {interface}"))
+}
+
+/// Sees every frame that an interface receives, with its VLAN tags.
+pub struct Tap {
+    child: Child,
+    frames: Receiver<Vec<u8>>,
+}
+
+impl Tap {
+    /// Starts to watch an interface of a namespace.
+    ///
+    /// # Panics
+    /// If it cannot.
+    #[must_use]
+    pub fn new(namespace: &Namespace, interface: &str) -> Self {
+        let script = workspace().join("tests/clients/tap.py");
+        let mut child = namespace
+            .command("/usr/bin/python3")
+            .arg(script)
+            .arg(interface)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("to start Python");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+        assert_eq!(lines.next().as_deref(), Some("listening"), "the tap on {interface}");
+        let (sender, frames) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in lines {
+                if sender.send(bytes(&line)).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, frames }
+    }
+
+    /// Waits for a frame that `wanted` takes, and passes over all others.
+    ///
+    /// # Panics
+    /// If none comes.
+    pub fn wait_for<T>(&self, awaited: &str, mut wanted: impl FnMut(&[u8]) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        let mut others = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(frame) = self.frames.recv_timeout(left) else {
+                panic!("no frame came: {awaited}; others: {others:02x?}");
+            };
+            if let Some(found) = wanted(&frame) {
+                return found;
+            }
+            others.push(frame);
+        }
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn bytes(hexadecimal: &str) -> Vec<u8> {
+    let digits = hexadecimal.as_bytes().chunks(2);
+    digits.filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }

@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod net;
 pub mod rig;
 pub mod riptide;
+pub mod service;
 pub mod transfer;
 pub mod udp;
 

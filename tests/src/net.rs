@@ -44,9 +44,10 @@ impl Namespace {
         run("ip", &["netns", "add", &name]);
         let handle = File::open(Path::new("/run/netns").join(&name)).expect("the namespace just made");
         let namespace = Self { name, handle, attached: Vec::new() };
-        // No address of a test waits for duplicate detection, and none is made up by the kernel.
-        namespace.sysctl("ipv6/conf/default/accept_dad", "0");
-        namespace.sysctl("ipv6/conf/default/addr_gen_mode", "1");
+        // No address of a test waits for duplicate detection.
+        for scope in ["all", "default"] {
+            namespace.sysctl(&format!("ipv6/conf/{scope}/accept_dad"), "0");
+        }
         namespace.ip("link set lo up");
         namespace
     }

@@ -1,0 +1,171 @@
+//! What the attached program and the daemon must survive.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation is how a test fails"
+)]
+
+use nix::sys::signal::Signal;
+use std::net::UdpSocket;
+use tests::{
+    eventually,
+    net::Wire,
+    rig::{Family, Path, Rig},
+    service::{
+        address, client, connect_at_last, connects, echo_once, echoes, kernel_answers_at_last, native,
+    },
+    udp::{Announce, Client, connect_bytes, id20},
+};
+
+#[test]
+fn a_frozen_daemon_still_connects() {
+    for path in [Path::Native, Path::Generic] {
+        let rig = Rig::new(path);
+        for family in Family::BOTH {
+            // Neighbours are known, so that nothing but the program is needed.
+            rig.client(family, 1).connect();
+        }
+        rig.riptide().signal(Signal::SIGSTOP);
+        let ids = Family::BOTH.map(|family| (family, rig.client(family, 1).connect()));
+        rig.riptide().signal(Signal::SIGCONT);
+        for (family, id) in ids {
+            let client = rig.client(family, 1).with_connection(id);
+            assert_eq!(client.announce(&Announce::leecher(id20("thawed", 0), 1)).interval, 1800);
+        }
+    }
+}
+
+#[test]
+fn a_killed_daemon_leaves_nothing_behind() {
+    let wire = Wire::new();
+    let riptide = native(&wire, "--udp 0.0.0.0:6969");
+    client(&wire, "10.77.0.1:6969").connect();
+    riptide.kill();
+    let links = wire.tracker.command("ip").args(["-d", "link", "show", "t0"]).output().expect("ip").stdout;
+    assert!(!String::from_utf8_lossy(&links).contains("xdp"), "{}", String::from_utf8_lossy(&links));
+    // Another service on the same port gets what the program would have answered or dropped.
+    let service = address("10.77.0.1:6969");
+    for bytes in [connect_bytes(1), vec![0; 98], b"plain text".to_vec()] {
+        let echo = echo_once(wire.tracker.run(|| UdpSocket::bind(service).expect("the port to be free")));
+        echoes(&wire.clients, "10.77.0.101", service, &bytes);
+        echo.join().expect("the echo");
+    }
+}
+
+#[test]
+fn an_interface_may_go_down_and_come_back() {
+    let wire = Wire::new();
+    let riptide = native(&wire, "--udp 0.0.0.0:6969");
+    client(&wire, "10.77.0.1:6969").connect();
+    wire.tracker.ip("link set t0 down\n");
+    let _ = riptide.metrics();
+    wire.tracker.ip("link set t0 up\n");
+    kernel_answers_at_last(&wire, &riptide, "10.77.0.1:6969");
+    let client = client(&wire, "10.77.0.1:6969");
+    assert_eq!(client.announce(&Announce::leecher(id20("back", 0), 1)).leechers, 1);
+    riptide.metrics_until("an announce through AF_XDP", |m| {
+        m.sum("riptide_udp_responses_total", &[("path", "xsk"), ("action", "announce")]) == 1.0
+    });
+    riptide.stop();
+}
+
+#[test]
+fn a_wildcard_listener_follows_addresses() {
+    let wire = Wire::new();
+    let riptide = native(&wire, "--udp 0.0.0.0:6969 --udp [::]:6969");
+    for (new, tracker, service) in [
+        ("10.77.0.9/24", "10.77.0.9:6969", "10.77.0.9"),
+        ("fd77::9/64", "[fd77::9]:6969", "fd77::9"),
+        // An anycast address lives on the loopback device.
+        ("10.77.9.9/32", "10.77.9.9:6969", "10.77.9.9"),
+    ] {
+        let device = if new.ends_with("/32") { "lo" } else { "t0" };
+        if device == "lo" {
+            wire.clients.ip("route add 10.77.9.9/32 via 10.77.0.1\n");
+        }
+        let nodad = if new.contains(':') { "nodad" } else { "" };
+        wire.tracker.ip(&format!("addr add {new} dev {device} {nodad}\n"));
+        kernel_answers_at_last(&wire, &riptide, tracker);
+        wire.tracker.ip(&format!("addr del {new} dev {device}\n"));
+        // Once the address is gone, the program must not answer for it.
+        eventually(&format!("no answer from {service}"), || {
+            let before = connects(&riptide.metrics(), "kernel");
+            client(&wire, tracker).send(&connect_bytes(1));
+            client(&wire, "10.77.0.1:6969").connect();
+            (connects(&riptide.metrics(), "kernel") - before == 1.0).then_some(())
+        });
+        connect_at_last(&wire, "10.77.0.1:6969");
+    }
+}
+
+#[test]
+fn a_deleted_interface_leaves_the_sockets_serving() {
+    let wire = Wire::new();
+    // A second way to the tracker, which no program is attached to.
+    tests::net::join(&wire.tracker, "t1", &wire.clients, "c1");
+    wire.tracker.ip("addr add 10.79.0.1/24 dev t1\n");
+    wire.clients.ip("addr add 10.79.0.101/24 dev c1\n");
+    let riptide = native(&wire, "--udp 0.0.0.0:6969");
+    client(&wire, "10.77.0.1:6969").connect();
+    wire.tracker.ip("link del t0\n");
+    let other = wire
+        .clients
+        .run(|| Client::new("10.79.0.101".parse().expect("an address"), address("10.79.0.1:6969")));
+    other.connect();
+    assert_eq!(other.announce(&Announce::leecher(id20("deleted", 0), 1)).leechers, 1);
+    riptide.wait_for_line("that t0 is gone", |line| {
+        line.contains("t0") && (line.contains("WARN") || line.contains("ERROR"))
+    });
+    let metrics = riptide.metrics();
+    assert_eq!(connects(&metrics, "socket"), 1.0);
+    riptide.stop();
+}
+
+#[test]
+fn a_deleted_interface_that_comes_back_is_attached_again() {
+    let mut wire = Wire::new();
+    let riptide = native(&wire, "--udp 0.0.0.0:6969");
+    client(&wire, "10.77.0.1:6969").connect();
+    wire.tracker.ip("link del t0\n");
+    tests::net::join(&wire.tracker, "t0", &wire.clients, "c0");
+    wire.tracker.ip("addr add 10.77.0.1/24 dev t0\n");
+    wire.clients.ip("addr add 10.77.0.101/24 dev c0\n");
+    wire.clients.attach_pass("c0");
+    kernel_answers_at_last(&wire, &riptide, "10.77.0.1:6969");
+    let client = client(&wire, "10.77.0.1:6969");
+    client.announce(&Announce::leecher(id20("again", 0), 1));
+    riptide.stop();
+}
+
+#[test]
+fn a_flood_is_survived() {
+    for path in [Path::Native, Path::Generic] {
+        let rig = Rig::new(path);
+        for family in Family::BOTH {
+            let client = rig.client(family, 1);
+            let id = client.connect();
+            let hash = id20("flood", 0);
+            for _ in 0..3 {
+                rig.riptide().signal(Signal::SIGSTOP);
+                for n in 0..10_000 {
+                    client.send(&Announce::leecher(hash, 1).bytes(id, n));
+                }
+                rig.riptide().signal(Signal::SIGCONT);
+                let drained = rig.client(family, 2);
+                eventually("answers as usual", || {
+                    drained.send(&Announce::leecher(hash, 2).bytes(drained.connection(), 0xffff_0000));
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    drained.take_arrived().iter().any(|reply| reply.len() >= 20).then_some(())
+                });
+            }
+        }
+        // Every frame of every queue is in one of the five places again.
+        let metrics = rig.metrics();
+        assert!(metrics.samples.iter().any(|s| s.name.starts_with("riptide_xsk_")), "{}", metrics.text);
+        let fresh = rig.client(Family::V4, 3);
+        for n in 0..5000 {
+            fresh.announce(&Announce::leecher(id20("after the flood", 0), 1 + n % 100));
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Frames that no UDP socket sends.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation is how a test fails"
+)]
+
+use tests::{
+    frames::{self, Link, Sender},
+    metrics::Metrics,
+    rig::{Path, Rig},
+    service::{address, client, connects},
+    udp::{Announce, Row, connect_bytes, id20},
+};
+
+#[test]
+fn impossible_sources_are_dropped_and_counted() {
+    for path in [Path::Native, Path::Generic] {
+        let rig = Rig::new(path);
+        let wire = rig.wire().expect("a wire");
+        let link =
+            Link { source: frames::mac(&wire.clients, "c0"), destination: frames::mac(&wire.tracker, "t0") };
+        let sender = Sender::new(&wire.clients, "c0");
+        let cases = [
+            (
+                "10.77.0.1:6969",
+                vec![
+                    "10.77.0.101:0",
+                    "127.0.0.1:5000",
+                    "224.0.0.1:5000",
+                    "255.255.255.255:5000",
+                    "0.0.0.0:5000",
+                ],
+            ),
+            (
+                "[fd77::1]:6969",
+                vec![
+                    "[fd77::101]:0",
+                    "[::1]:5000",
+                    "[ff02::1]:5000",
+                    "[::]:5000",
+                    "[::ffff:10.77.0.101]:5000",
+                ],
+            ),
+        ];
+        for (tracker, sources) in cases {
+            let client = client(wire, tracker);
+            client.connect();
+            let before = rig.metrics();
+            for source in &sources {
+                sender.send(&frames::udp(link, address(source), address(tracker), &connect_bytes(1)));
+            }
+            client.connect();
+            let after = rig.metrics();
+            let dropped = |m: &Metrics| m.sum("riptide_udp_dropped_total", &[("path", "kernel")]);
+            assert_eq!(connects(&after, "kernel") - connects(&before, "kernel"), 1.0, "{tracker}");
+            assert_eq!(
+                (dropped(&after) - dropped(&before)).to_string(),
+                sources.len().to_string(),
+                "{tracker}"
+            );
+        }
+    }
+}
+
+#[test]
+fn padding_is_not_payload() {
+    let rig = Rig::new(Path::Native);
+    let wire = rig.wire().expect("a wire");
+    let link =
+        Link { source: frames::mac(&wire.clients, "c0"), destination: frames::mac(&wire.tracker, "t0") };
+    let sender = Sender::new(&wire.clients, "c0");
+    for tracker in ["10.77.0.1:6969", "[fd77::1]:6969"] {
+        let client = client(wire, tracker);
+        client.connect();
+        let transaction = client.transaction();
+        let mut frame = frames::udp(link, client.address(), address(tracker), &connect_bytes(transaction));
+        frame.resize(frame.len() + 30, 0xff);
+        sender.send(&frame);
+        // Read by the host's own UDP stack: lengths and checksums are right.
+        let reply = client.read(&client.receive(), transaction);
+        assert!(matches!(reply, tests::udp::Reply::Connected(_)));
+
+        // Fewer bytes of datagram than of frame: too short to be a connect.
+        let mut short = frames::udp(link, client.address(), address(tracker), &connect_bytes(7)[..15]);
+        short.resize(short.len() + 30, 0);
+        sender.send(&short);
+        let id = client.connection();
+        let hash = id20("padding", 0);
+        let mut cut = frames::udp(
+            link,
+            client.address(),
+            address(tracker),
+            &Announce::leecher(hash, 1).bytes(id, 7)[..97],
+        );
+        cut.resize(cut.len() + 30, 0);
+        sender.send(&cut);
+        client.fence();
+        assert_eq!(client.row(hash), Row::default());
+    }
+    let metrics = rig.metrics();
+    let dropped = metrics.sum("riptide_udp_dropped_total", &[("path", "kernel"), ("reason", "malformed")]);
+    assert_eq!(dropped, 4.0);
+}

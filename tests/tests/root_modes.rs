@@ -1,0 +1,106 @@
+//! Ways to attach the program, and what is said when there is none.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation is how a test fails"
+)]
+
+use std::process::Command;
+use tests::{
+    net::Wire,
+    riptide::Start,
+    service::{client, connects, native},
+    udp::{Announce, id20},
+};
+
+#[test]
+fn native_that_cannot_be_had_is_an_error() {
+    let wire = Wire::new();
+    // A bridge has no XDP of its own; a missing one has no driver at all.
+    wire.tracker.ip("link add d0 type bridge\naddr add 10.80.0.1/24 dev d0\nlink set d0 up\n");
+    for interface in ["d0", "nosuch0"] {
+        let mut riptide = Start::new(Some(&wire.tracker))
+            .arguments(&format!("--interface {interface} --xdp native --udp 0.0.0.0:6969"))
+            .spawn();
+        let status = riptide.wait();
+        assert_eq!(status.code(), Some(1), "{}", riptide.log_text());
+        let last = riptide.lines().pop().unwrap_or_default();
+        assert!(last.contains(interface), "the last line names the interface: {}", riptide.log_text());
+    }
+}
+
+#[test]
+fn a_foreign_program_is_named() {
+    let mut wire = Wire::new();
+    wire.tracker.attach_pass("t0");
+    let mut refused =
+        Start::new(Some(&wire.tracker)).arguments("--interface t0 --xdp native --udp 0.0.0.0:6969").spawn();
+    assert_eq!(refused.wait().code(), Some(1), "{}", refused.log_text());
+    let last = refused.lines().pop().unwrap_or_default();
+    assert!(last.contains("t0") && last.contains("program"), "{}", refused.log_text());
+
+    let riptide =
+        Start::new(Some(&wire.tracker)).arguments("--interface t0 --xdp auto --udp 0.0.0.0:6969").ready();
+    let lines: Vec<String> = riptide.lines().into_iter().filter(|line| line.contains("t0")).collect();
+    assert!(lines.iter().any(|line| line.contains("program")), "{}", riptide.log_text());
+    client(&wire, "10.77.0.1:6969").connect();
+    assert_eq!(connects(&riptide.metrics(), "socket"), 1.0);
+}
+
+#[test]
+fn auto_falls_back_and_says_so() {
+    let wire = Wire::new();
+    wire.tracker.ip("link add d0 type bridge\nlink set d0 up\n");
+    let riptide = Start::new(Some(&wire.tracker))
+        .arguments("--interface d0 --interface t0 --xdp auto --udp 0.0.0.0:6969")
+        .ready();
+    let metrics = riptide.metrics();
+    let info = |interface, mode| metrics.sum("riptide_xdp_info", &[("interface", interface), ("mode", mode)]);
+    assert_eq!((info("d0", "generic"), info("t0", "native")), (1.0, 1.0), "{}", riptide.log_text());
+    let lines: Vec<String> = riptide.lines().into_iter().filter(|line| line.contains("d0")).collect();
+    assert!(lines.iter().any(|line| line.contains("generic")), "{}", riptide.log_text());
+    client(&wire, "10.77.0.1:6969").connect();
+    riptide.stop();
+}
+
+#[test]
+fn off_is_off() {
+    let wire = Wire::new();
+    let riptide =
+        Start::new(Some(&wire.tracker)).arguments("--interface t0 --xdp off --udp 0.0.0.0:6969").ready();
+    client(&wire, "10.77.0.1:6969").connect();
+    let metrics = riptide.metrics();
+    assert_eq!((connects(&metrics, "socket"), metrics.sum("riptide_xdp_info", &[])), (1.0, 0.0));
+}
+
+#[test]
+fn one_worker_does_it_all() {
+    let wire = Wire::new();
+    let riptide = native(&wire, "--udp 0.0.0.0:6969 --udp [::]:6969 --workers 1");
+    for n in 1..=20 {
+        for tracker in ["10.77.0.1:6969", "[fd77::1]:6969"] {
+            let client = client(&wire, tracker);
+            client.announce(&Announce::leecher(id20("one worker", 0), n));
+            let rows = client.scrape(&[id20("one worker", 0); 74]);
+            assert_eq!(rows[73].leechers, rows[0].leechers);
+        }
+    }
+    let metrics = riptide.metrics();
+    let count =
+        |path, action| metrics.sum("riptide_udp_responses_total", &[("path", path), ("action", action)]);
+    assert_eq!((count("xsk", "announce"), count("socket", "scrape")), (40.0, 40.0), "{}", metrics.text);
+    riptide.stop();
+}
+
+#[test]
+fn doctor_names_the_interface() {
+    let wire = Wire::new();
+    let program = tests::riptide::binary();
+    let mut command: Command = wire.tracker.command(&program.to_string_lossy());
+    let output = command.args(["doctor", "--interface", "t0"]).output().expect("riptide doctor");
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{text}");
+    assert!(text.contains("t0") && text.contains("veth"), "{text}");
+}
