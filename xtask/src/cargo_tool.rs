@@ -122,6 +122,7 @@ mod tests {
         assert!(Match::Exact.fits((0, 10, 4), (0, 10, 4)));
         assert!(!Match::Exact.fits((0, 11, 0), (0, 10, 4)));
         assert!(!Match::Exact.fits((0, 10, 3), (0, 10, 4)));
+        assert!(Match::AtLeast.fits((0, 9, 151), (0, 9, 151)));
         assert!(Match::AtLeast.fits((0, 10, 0), (0, 9, 151)));
         assert!(!Match::AtLeast.fits((0, 9, 99), (0, 9, 151)));
     }
