@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 pub mod conformance;
 pub mod frames;
+pub mod maps;
 pub mod metrics;
 pub mod net;
 pub mod rig;

@@ -6,12 +6,14 @@
     reason = "a failed expectation is how a test fails"
 )]
 
+use aya::maps::{Map, XskMap};
 use nix::sys::signal::Signal;
 use std::net::UdpSocket;
 use tests::{
-    eventually,
+    eventually, maps,
     net::Wire,
     rig::{Family, Path, Rig},
+    riptide::Start,
     service::{
         address, client, connect_at_last, connects, echo_once, echoes, kernel_answers_at_last, native,
     },
@@ -168,4 +170,32 @@ fn a_flood_is_survived() {
             fresh.announce(&Announce::leecher(id20("after the flood", 0), 1 + n % 100));
         }
     }
+}
+
+/// Requests on a queue without its socket pass to the network stack, and the program reports it where it is asked to.
+#[test]
+fn a_queue_without_a_socket_falls_back_and_is_reported() {
+    let wire = Wire::new();
+    let riptide = Start::new(Some(&wire.tracker))
+        .arguments("--interface t0 --xdp native --udp 0.0.0.0:6969 --udp [::]:6969")
+        .config("[xdp]\nlog = true\n")
+        .environment("RUST_LOG", "trace")
+        .ready();
+    let mut sockets =
+        XskMap::try_from(Map::XskMap(maps::held_by(&riptide, "SOCKETS"))).expect("a map of sockets");
+    for queue in 0..sockets.len() {
+        let _ = sockets.unset(queue);
+    }
+    for (n, tracker) in (1..).zip(["10.77.0.1:6969", "[fd77::1]:6969"]) {
+        let client = client(&wire, tracker);
+        assert_eq!(client.announce(&Announce::leecher(id20("no socket", 0), 1)).leechers, n);
+    }
+    riptide.metrics_until("announces on sockets", |m| {
+        m.sum("riptide_udp_responses_total", &[("path", "socket"), ("action", "announce")]) == 2.0
+    });
+    let metrics = riptide.metrics();
+    assert_eq!(metrics.sum("riptide_udp_requests_total", &[("path", "xsk")]), 0.0);
+    assert_eq!(connects(&metrics, "kernel"), 2.0);
+    let line = riptide.wait_for_line("a line from the program", |line| line.contains("no AF_XDP socket"));
+    assert!(line.contains("TRACE"), "{line}");
 }

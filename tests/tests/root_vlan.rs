@@ -10,11 +10,12 @@
     reason = "a failed expectation is how a test fails"
 )]
 
-use aya::maps::{HashMap, Map, MapData, MapInfo};
-use std::{net::IpAddr, path::Path};
+use aya::maps::{HashMap, Map};
+use std::net::IpAddr;
 use tests::{
     frames::{self, Link, Sender, Tap},
-    rig::{Path as Way, Rig},
+    maps,
+    rig::{Path, Rig},
     riptide::Riptide,
     service::{address, connects},
     udp::{Announce, connect_bytes, id20, scrape_bytes},
@@ -29,16 +30,7 @@ const TWO: Tags = &[(0x88a8, 5), (0x8100, 20)];
 
 /// Makes `address` one of the tracker's under these tags, in the map that the process holds.
 fn add_destination(riptide: &Riptide, address: &str, tags: Tags) {
-    let descriptors = Path::new("/proc").join(riptide.pid().to_string()).join("fdinfo");
-    let ids = std::fs::read_dir(descriptors).expect("the process").flatten().filter_map(|entry| {
-        let text = std::fs::read_to_string(entry.path()).ok()?;
-        text.lines().find_map(|line| line.strip_prefix("map_id:")?.trim().parse::<u32>().ok())
-    });
-    let id = ids
-        .into_iter()
-        .find(|id| MapInfo::from_id(*id).is_ok_and(|info| info.name_as_str() == Some("DESTINATIONS")))
-        .expect("the map of destinations");
-    let map = Map::HashMap(MapData::from_id(id).expect("the map"));
+    let map = Map::HashMap(maps::held_by(riptide, "DESTINATIONS"));
     let mut map: HashMap<_, [u8; 24], u8> = HashMap::try_from(map).expect("entries of 24 bytes");
     let octets = match address.parse().expect("an address") {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
@@ -104,8 +96,8 @@ fn may_differ(n: usize, tags: Tags, source: &str) -> bool {
     !source.starts_with('[') && (ip + 4..ip + 8).contains(&n) || (ip + 10..ip + 12).contains(&n)
 }
 
-fn served_under(tags: Tags, way: Way) {
-    let rig = Rig::new(way);
+fn served_under(tags: Tags, path: Path) {
+    let rig = Rig::new(path);
     let ends = Ends::new(&rig);
     let places = [
         ("10.77.10.1", "10.77.10.1:6969", "10.77.10.101:4000"),
@@ -135,25 +127,25 @@ fn served_under(tags: Tags, way: Way) {
 
 #[test]
 fn one_tag_is_served_and_kept() {
-    served_under(ONE, Way::Native);
+    served_under(ONE, Path::Native);
 }
 
 #[test]
 fn two_tags_are_served_and_kept() {
-    served_under(TWO, Way::Native);
+    served_under(TWO, Path::Native);
 }
 
 #[test]
 fn tags_are_served_and_kept_in_generic_mode() {
-    served_under(ONE, Way::Generic);
-    served_under(TWO, Way::Generic);
+    served_under(ONE, Path::Generic);
+    served_under(TWO, Path::Generic);
 }
 
 /// No tag at all is the ordinary case, checked byte for byte here too.
 #[test]
 fn no_tag_is_served_and_none_is_added() {
-    served_under(NONE, Way::Native);
-    served_under(NONE, Way::Generic);
+    served_under(NONE, Path::Native);
+    served_under(NONE, Path::Generic);
 }
 
 /// The address of one VLAN, asked for under another's tag, under none, or under one too many; and an untagged
@@ -163,7 +155,7 @@ fn an_address_is_answered_under_its_own_tags_only() {
     const OTHER: Tags = &[(0x8100, 11)];
     const SWAPPED: Tags = &[(0x88a8, 20), (0x8100, 5)];
     const THREE: Tags = &[(0x88a8, 5), (0x8100, 20), (0x8100, 20)];
-    let rig = Rig::new(Way::Native);
+    let rig = Rig::new(Path::Native);
     let ends = Ends::new(&rig);
     add_destination(rig.riptide(), "10.77.10.1", ONE);
     add_destination(rig.riptide(), "10.77.20.1", TWO);
