@@ -2,9 +2,17 @@
 
 pub mod access_file;
 pub mod cli;
+pub mod clock;
 pub mod config;
+pub mod counters;
 pub mod doctor;
 pub mod exit;
 pub mod logging;
+pub mod metrics;
+pub mod policy;
 pub mod privileges;
+pub mod server;
 pub mod state;
+pub mod sweep;
+pub mod udp;
+pub mod xdp;

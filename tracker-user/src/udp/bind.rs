@@ -129,7 +129,10 @@ mod tests {
         let first = bind_all(&config(&["127.0.0.1:0"], false), 1).unwrap();
         let taken = first[0].address.to_string();
         let error = bind_all(&config(&[&taken], true), 1).unwrap_err();
-        assert!(error.to_string().contains(&taken) && error.to_string().contains("another program"), "{error}");
+        assert!(
+            error.to_string().contains(&taken) && error.to_string().contains("another program"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! UDP workers: pinned threads that serve AF_XDP and ordinary sockets with one responder.
 
 pub mod bind;
+pub mod pool;
 pub mod socket;
 pub mod worker;

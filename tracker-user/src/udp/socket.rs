@@ -18,17 +18,20 @@ use tracker_core::udp::{Batch, Outcome, Received};
 const REQUEST_LEN: usize = 2048;
 /// Room for one `in6_pktinfo` control message, the larger of the two.
 const CONTROL_LEN: usize = 40;
-const CONTROL_HEADER: usize = mem::size_of::<libc::cmsghdr>();
-const _: () = assert!(CONTROL_HEADER + mem::size_of::<libc::in6_pktinfo>() <= CONTROL_LEN);
-const _: () = assert!(CONTROL_HEADER.is_multiple_of(mem::align_of::<libc::cmsghdr>()));
+const CONTROL_HEADER: usize = size_of::<libc::cmsghdr>();
+const _: () = assert!(CONTROL_HEADER + size_of::<libc::in6_pktinfo>() <= CONTROL_LEN);
+const _: () = assert!(CONTROL_HEADER.is_multiple_of(align_of::<libc::cmsghdr>()));
 
 /// Asks the kernel to tell which of our addresses a datagram was sent to.
 ///
 /// # Errors
 /// When the kernel refuses.
 pub fn request_packet_info(socket: &impl AsRawFd, ipv6: bool) -> io::Result<()> {
-    let (level, name) =
-        if ipv6 { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) } else { (libc::IPPROTO_IP, libc::IP_PKTINFO) };
+    let (level, name) = if ipv6 {
+        (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)
+    } else {
+        (libc::IPPROTO_IP, libc::IP_PKTINFO)
+    };
     let on: i32 = 1;
     // SAFETY: the pointer and length describe `on`, which the kernel reads during the call.
     let result = unsafe {
@@ -37,7 +40,7 @@ pub fn request_packet_info(socket: &impl AsRawFd, ipv6: bool) -> io::Result<()> 
             level,
             name,
             (&raw const on).cast(),
-            mem::size_of::<i32>() as libc::socklen_t,
+            size_of::<i32>() as libc::socklen_t,
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -49,7 +52,7 @@ pub fn receive_buffer_drops(fd: RawFd) -> u64 {
     const SK_MEMINFO_VARS: usize = 9;
     const SK_MEMINFO_DROPS: usize = 8;
     let mut values = [0_u32; SK_MEMINFO_VARS];
-    let mut len = mem::size_of_val(&values) as libc::socklen_t;
+    let mut len = size_of_val(&values) as libc::socklen_t;
     // SAFETY: the pointer and length describe `values`.
     let result = unsafe {
         libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, values.as_mut_ptr().cast(), &raw mut len)
@@ -138,7 +141,7 @@ impl SocketPath {
         let arena = &mut self.arena;
         let control_len = if self.with_control { CONTROL_LEN } else { 0 };
         for message in &mut arena.receive {
-            message.msg_hdr.msg_namelen = mem::size_of::<libc::sockaddr_storage>() as u32;
+            message.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as u32;
             message.msg_hdr.msg_controllen = control_len;
         }
         // SAFETY: every header points to a name, a vector and a control buffer of its own in the arena, with their
@@ -171,7 +174,12 @@ impl SocketPath {
             // SAFETY: the first `replies.len()` headers were filled in by `finish` for this batch and point into the
             // arena, which the kernel only reads.
             let sent = unsafe {
-                libc::sendmmsg(self.socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, libc::MSG_DONTWAIT)
+                libc::sendmmsg(
+                    self.socket.as_raw_fd(),
+                    rest.as_mut_ptr(),
+                    rest.len() as u32,
+                    libc::MSG_DONTWAIT,
+                )
             };
             match usize::try_from(sent) {
                 Ok(sent) => {
@@ -309,7 +317,7 @@ impl Arena {
         // SAFETY: the buffer is aligned and large enough for a cmsghdr, all of whose fields are integers.
         let kind = unsafe { ((*control).cmsg_level, (*control).cmsg_type) };
         match kind {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) if len >= CONTROL_HEADER + mem::size_of::<libc::in_pktinfo>() => {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) if len >= CONTROL_HEADER + size_of::<libc::in_pktinfo>() => {
                 // SAFETY: the data follows the header, aligned to its four bytes, and `len` covers it.
                 let info = unsafe { &mut *control.add(1).cast::<libc::in_pktinfo>() };
                 // Routing decides the way out; only the address matters. `ipi_spec_dst` is ours even when the
@@ -318,7 +326,7 @@ impl Arena {
                 true
             }
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO)
-                if len >= CONTROL_HEADER + mem::size_of::<libc::in6_pktinfo>() =>
+                if len >= CONTROL_HEADER + size_of::<libc::in6_pktinfo>() =>
             {
                 // SAFETY: as above.
                 let info = unsafe { &mut *control.add(1).cast::<libc::in6_pktinfo>() };

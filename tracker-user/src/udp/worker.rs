@@ -58,7 +58,6 @@ impl Handle {
 }
 
 /// A worker before its thread runs.
-#[derive(Debug)]
 pub struct Worker {
     engine: Arc<Engine>,
     responder: Responder,
@@ -73,6 +72,12 @@ pub struct Worker {
     bell: Arc<EventFd>,
     epoll: Epoll,
     rounds: u32,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("sockets", &self.sockets).finish_non_exhaustive()
+    }
 }
 
 /// Names of descriptors in the epoll set: ordinary sockets by index, AF_XDP sockets, the bell.
@@ -265,7 +270,9 @@ impl<'a> Timer<'a> {
     fn stop(self, durations: &Durations) {
         if let Some((start, before, counters)) = self.0 {
             let nanoseconds = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            for ((action, before), after) in Action::ALL.into_iter().zip(before).zip(counters.requests_by_action()) {
+            for ((action, before), after) in
+                Action::ALL.into_iter().zip(before).zip(counters.requests_by_action())
+            {
                 durations.record(action, after - before, nanoseconds);
             }
         }

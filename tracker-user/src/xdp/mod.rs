@@ -6,6 +6,8 @@
 
 pub mod batch;
 pub mod destinations;
+pub mod interface;
+pub mod log;
 pub mod manager;
 pub mod network;
 pub mod program;

@@ -3,10 +3,7 @@
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap},
-    programs::{
-        ProgramError, TestRunOptions, Xdp, XdpMode as AyaMode,
-        links::FdLink,
-    },
+    programs::{ProgramError, TestRunOptions, Xdp, XdpMode as AyaMode, links::FdLink},
 };
 use std::{collections::HashSet, os::fd::RawFd};
 use tracker_common::{
@@ -52,7 +49,9 @@ impl Mode {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The binary was built without it.
-    #[error("this riptide was built without the XDP program: run `cargo xtask build-ebpf`, then build riptide again")]
+    #[error(
+        "this riptide was built without the XDP program: run `cargo xtask build-ebpf`, then build riptide again"
+    )]
     NotBuiltIn,
     /// The kernel or our rights do not suffice to load it.
     #[error("the kernel did not load the XDP program: {0}{hint}", hint = hint(.0))]
@@ -69,7 +68,9 @@ pub enum Error {
         reason: String,
     },
     /// Another program is there.
-    #[error("another XDP program is on the interface; detach it (`ip link set dev IF xdp off`) or leave the interface out")]
+    #[error(
+        "another XDP program is on the interface; detach it (`ip link set dev IF xdp off`) or leave the interface out"
+    )]
     Occupied,
     /// The kernel attached without a link, so a crash would leave the program behind.
     #[error("the kernel has no bpf_link for XDP (Linux 5.9 brings it; Riptide wants 5.11)")]
@@ -77,7 +78,10 @@ pub enum Error {
 }
 
 fn hint(reason: &str) -> &'static str {
-    if reason.contains("Operation not permitted") || reason.contains("EPERM") || reason.contains("Permission denied") {
+    if reason.contains("Operation not permitted")
+        || reason.contains("EPERM")
+        || reason.contains("Permission denied")
+    {
         " (needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)"
     } else if reason.contains("Operation not supported") {
         " (the driver does not have it; `riptide doctor` tells more)"
@@ -123,13 +127,21 @@ pub struct Program {
 
 impl std::fmt::Debug for Program {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Program").field("link", &self.link).field("settings", &self.current).finish_non_exhaustive()
+        f.debug_struct("Program")
+            .field("link", &self.link)
+            .field("settings", &self.current)
+            .finish_non_exhaustive()
     }
 }
 
 /// The program's counters, readable while another thread owns the program.
-#[derive(Debug)]
 pub struct Counters(PerCpuArray<MapData, [u8; size_of::<Tally>()]>);
+
+impl std::fmt::Debug for Counters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Counters").finish_non_exhaustive()
+    }
+}
 
 impl Counters {
     /// The sum over all CPUs of one counter.
@@ -140,7 +152,10 @@ impl Counters {
         let values = self.0.get(&counter.index(family), 0)?;
         Ok(values.iter().fold(Tally::default(), |sum, bytes| {
             let tally: Tally = bytemuck::cast(*bytes);
-            Tally { frames: sum.frames + tally.frames, payload_bytes: sum.payload_bytes + tally.payload_bytes }
+            Tally {
+                frames: sum.frames + tally.frames,
+                payload_bytes: sum.payload_bytes + tally.payload_bytes,
+            }
         }))
     }
 }
@@ -169,8 +184,16 @@ impl Program {
         let sockets = XskMap::try_from(take(maps::SOCKETS)?)?;
         let counters = Counters(PerCpuArray::try_from(take(maps::COUNTERS)?)?);
         let current = bytemuck::Zeroable::zeroed();
-        let program =
-            Self { ebpf, link: None, settings, keys, destinations, sockets, present: HashSet::new(), current };
+        let program = Self {
+            ebpf,
+            link: None,
+            settings,
+            keys,
+            destinations,
+            sockets,
+            present: HashSet::new(),
+            current,
+        };
         Ok((program, counters))
     }
 
@@ -185,7 +208,8 @@ impl Program {
             Mode::Generic => AyaMode::Skb,
         };
         let program = xdp_program(&mut self.ebpf, maps::PROGRAM)?;
-        let id = program.attach_to_if_index(interface_index, flags).map_err(|error| attach_error(&error, mode))?;
+        let id =
+            program.attach_to_if_index(interface_index, flags).map_err(|error| attach_error(&error, mode))?;
         // aya falls back to an attachment without a link, which would outlive a crash.
         let link = program.take_link(id).map_err(|error| attach_error(&error, mode))?;
         let link = FdLink::try_from(link).map_err(|_| Error::NoLink)?;
@@ -253,7 +277,11 @@ impl Program {
         }
         let new: Vec<_> = wanted.difference(&self.present).copied().collect();
         for destination in &new {
-            self.destinations.insert(bytemuck::cast::<_, [u8; size_of::<Destination>()]>(*destination), 1, 0)?;
+            self.destinations.insert(
+                bytemuck::cast::<_, [u8; size_of::<Destination>()]>(*destination),
+                1,
+                0,
+            )?;
             self.present.insert(*destination);
         }
         Ok((new.len(), gone.len()))
@@ -304,7 +332,9 @@ impl Program {
 
     fn run(&mut self, options: TestRunOptions<'_>) -> Result<aya::programs::TestRunResult, Error> {
         use aya::programs::TestRun as _;
-        xdp_program(&mut self.ebpf, maps::PROGRAM)?.test_run(options).map_err(|error| Error::Load(chain(&error)))
+        xdp_program(&mut self.ebpf, maps::PROGRAM)?
+            .test_run(options)
+            .map_err(|error| Error::Load(chain(&error)))
     }
 }
 

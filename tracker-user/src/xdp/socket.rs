@@ -169,12 +169,9 @@ impl XskSocket {
             tx_metadata_len: 0,
         };
         set_option(raw, libc::SOL_XDP, libc::XDP_UMEM_REG, &registration)?;
-        for ring in [
-            libc::XDP_UMEM_FILL_RING,
-            libc::XDP_UMEM_COMPLETION_RING,
-            libc::XDP_RX_RING,
-            libc::XDP_TX_RING,
-        ] {
+        for ring in
+            [libc::XDP_UMEM_FILL_RING, libc::XDP_UMEM_COMPLETION_RING, libc::XDP_RX_RING, libc::XDP_TX_RING]
+        {
             set_option(raw, libc::SOL_XDP, ring, &options.ring_size)?;
         }
         let offsets: libc::xdp_mmap_offsets = get_option(raw, libc::XDP_MMAP_OFFSETS)?;
@@ -198,8 +195,8 @@ impl XskSocket {
             let (mapping, offsets) = map(offsets, page, size_of::<libc::xdp_desc>())?;
             Shared::new::<libc::xdp_desc>(mapping, offsets, size).ok_or_else(unusable)
         };
-        let fill = numbers(offsets.fr, libc::XDP_UMEM_PGOFF_FILL_RING as i64)?;
-        let completion = numbers(offsets.cr, libc::XDP_UMEM_PGOFF_COMPLETION_RING as i64)?;
+        let fill = numbers(offsets.fr, libc::XDP_UMEM_PGOFF_FILL_RING.cast_signed())?;
+        let completion = numbers(offsets.cr, libc::XDP_UMEM_PGOFF_COMPLETION_RING.cast_signed())?;
         let rx = descriptors(offsets.rx, libc::XDP_PGOFF_RX_RING)?;
         let tx = descriptors(offsets.tx, libc::XDP_PGOFF_TX_RING)?;
 
@@ -296,7 +293,9 @@ impl XskSocket {
     /// when as many are on their way as may be.
     #[inline]
     pub fn send(&mut self, address: u64, len: u32) -> bool {
-        if self.tx_in_flight < self.tx_budget && self.tx.push(libc::xdp_desc { addr: address, len, options: 0 }) {
+        if self.tx_in_flight < self.tx_budget
+            && self.tx.push(libc::xdp_desc { addr: address, len, options: 0 })
+        {
             self.tx_in_flight += 1;
             true
         } else {
@@ -353,7 +352,14 @@ impl XskSocket {
             }
             // SAFETY: a send without data reads nothing.
             let result = unsafe {
-                libc::sendto(self.fd.as_raw_fd(), std::ptr::null(), 0, libc::MSG_DONTWAIT, std::ptr::null(), 0)
+                libc::sendto(
+                    self.fd.as_raw_fd(),
+                    std::ptr::null(),
+                    0,
+                    libc::MSG_DONTWAIT,
+                    std::ptr::null(),
+                    0,
+                )
             };
             // ENOBUFS, EBUSY and ENETDOWN pass by themselves, and nothing is lost meanwhile.
             if result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EAGAIN) {

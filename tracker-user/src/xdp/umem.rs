@@ -45,10 +45,12 @@ impl Mapping {
         let start = unsafe {
             libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, fd, offset)
         };
-        match NonNull::new(start.cast()) {
-            Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Self { start, len }),
-            _ => Err(io::Error::last_os_error()),
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
         }
+        let start =
+            NonNull::new(start.cast()).ok_or_else(|| io::Error::other("a mapping at address zero"))?;
+        Ok(Self { start, len })
     }
 
     /// Where it begins.

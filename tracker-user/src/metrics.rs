@@ -1,0 +1,305 @@
+//! Prometheus metrics: everything is read from its owner at the moment of the scrape, kernel maps included.
+
+use crate::{
+    counters::{DURATION_BOUNDS, Dropped, Path, WorkerCounters},
+    udp::socket::receive_buffer_drops,
+    xdp::{interface::Report, manager::Reports, socket::Gauges},
+};
+use axum::{Router, extract::State, http::header, response::IntoResponse, routing};
+use metrics::{Label, counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use std::{fmt::Write as _, net::UdpSocket, os::fd::AsRawFd as _, sync::Arc};
+use tracker_common::{
+    address::Family,
+    bep15::{Action, CONNECT_RESPONSE_LEN},
+    maps::{Counter, Kind, Tally},
+};
+use tracker_core::{
+    engine::{Engine, SwarmSizes},
+    model::Role,
+};
+
+/// Everything that metrics are read from.
+#[derive(Debug)]
+pub struct Sources {
+    /// The swarms.
+    pub engine: Arc<Engine>,
+    /// What the workers count.
+    pub workers: Vec<Arc<WorkerCounters>>,
+    /// The ordinary UDP sockets, by a descriptor of their own.
+    pub sockets: Vec<UdpSocket>,
+    /// The interfaces.
+    pub xdp: Reports,
+}
+
+/// The metrics listener's one route.
+pub fn router(sources: Arc<Sources>) -> Router {
+    Router::new().route("/metrics", routing::get(scrape)).with_state(sources)
+}
+
+async fn scrape(State(sources): State<Arc<Sources>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], sources.render())
+}
+
+type Labels = Vec<Label>;
+
+fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
+    pairs.into_iter().map(|(key, value)| Label::new(key, value.to_owned())).collect()
+}
+
+fn count(name: &'static str, labels: Labels, value: u64) {
+    // Zero too: a series that appears only with its first event has no rate at that moment.
+    counter!(name, labels).absolute(value);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
+fn level(name: &'static str, labels: Labels, value: u64) {
+    gauge!(name, labels).set(value as f64);
+}
+
+impl Sources {
+    /// The metrics in Prometheus' text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        // A recorder for this scrape alone: series of interfaces that are gone do not linger.
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            self.collect();
+        });
+        drop(recorder);
+        let mut text = handle.render();
+        self.write_durations(&mut text);
+        write_swarm_sizes(&mut text, &self.engine.swarm_sizes());
+        text
+    }
+
+    fn collect(&self) {
+        let reports = self.xdp.read();
+        for family in Family::ALL {
+            self.collect_workers(family);
+            collect_kernel(&reports, family);
+        }
+        for path in Path::ALL {
+            for why in Dropped::ALL {
+                let sum = self.workers.iter().map(|worker| worker.path(path).drops(why)).sum();
+                count(
+                    "riptide_udp_dropped_total",
+                    labels([("path", path.label()), ("reason", why.label())]),
+                    sum,
+                );
+            }
+        }
+        let full = self.sockets.iter().map(|socket| receive_buffer_drops(socket.as_raw_fd())).sum();
+        count(
+            "riptide_udp_dropped_total",
+            labels([("path", "socket"), ("reason", "receive_buffer_full")]),
+            full,
+        );
+        collect_kernel_drops(&reports);
+        collect_interfaces(&reports);
+        self.collect_engine();
+        let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("RIPTIDE_COMMIT"))];
+        level("riptide_build_info", labels(build), 1);
+    }
+
+    fn collect_workers(&self, family: Family) {
+        for path in Path::ALL {
+            let place = [("path", path.label()), ("family", family.label())];
+            let of = |action: Action| {
+                labels([("path", path.label()), ("action", action.label()), ("family", family.label())])
+            };
+            let paths = || self.workers.iter().map(|worker| worker.path(path));
+            for action in Action::ALL {
+                let responses = paths().map(|path| path.responses(action, family)).sum();
+                count("riptide_udp_responses_total", of(action), responses);
+                if action != Action::Error {
+                    let requests = paths().map(|path| path.requests(action, family)).sum();
+                    count("riptide_udp_requests_total", of(action), requests);
+                }
+            }
+            let (received, sent) = paths()
+                .map(|path| path.bytes(family))
+                .fold((0, 0), |(received, sent), (more_in, more_out)| (received + more_in, sent + more_out));
+            count("riptide_udp_received_bytes_total", labels(place), received);
+            count("riptide_udp_sent_bytes_total", labels(place), sent);
+        }
+    }
+
+    fn collect_engine(&self) {
+        let totals = self.engine.totals();
+        level("riptide_torrents", Labels::new(), totals.torrents as u64);
+        level("riptide_retained_torrents", Labels::new(), totals.retained as u64);
+        for family in Family::ALL {
+            for (role, name) in [(Role::Seeder, "seeder"), (Role::Leecher, "leecher")] {
+                let peers = totals.peers_of(family, role) as u64;
+                level("riptide_peers", labels([("family", family.label()), ("role", name)]), peers);
+            }
+        }
+    }
+
+    fn write_durations(&self, text: &mut String) {
+        let name = "riptide_request_duration_seconds";
+        write_histogram_head(
+            text,
+            name,
+            "From the receipt of a request's batch until its replies are handed to the kernel, for a sample of batches",
+        );
+        for action in [Action::Connect, Action::Announce, Action::Scrape] {
+            let labels = format!("protocol=\"udp\",action=\"{}\"", action.label());
+            let mut buckets = [0; DURATION_BOUNDS.len() + 1];
+            let mut sum = 0.0;
+            for worker in &self.workers {
+                let (more, seconds) = worker.durations.read(action);
+                buckets.iter_mut().zip(more).for_each(|(bucket, more)| *bucket += more);
+                sum += seconds;
+            }
+            write_histogram(text, name, &labels, &DURATION_BOUNDS, &buckets, sum);
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the sum of a histogram is a double")]
+fn write_swarm_sizes(text: &mut String, sizes: &SwarmSizes) {
+    let name = "riptide_torrent_peers";
+    write_histogram_head(text, name, "Peers per torrent, as of the last full round of the sweep");
+    let bounds = SwarmSizes::BOUNDS.map(f64::from);
+    write_histogram(text, name, "", &bounds, &sizes.torrents, sizes.peers as f64);
+}
+
+fn write_histogram_head(text: &mut String, name: &str, help: &str) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} histogram");
+}
+
+/// `buckets` are counts of their own, not cumulative, one more than `bounds`. The exporter cannot take a histogram as
+/// a whole, only single values.
+fn write_histogram(text: &mut String, name: &str, labels: &str, bounds: &[f64], buckets: &[u64], sum: f64) {
+    let comma = if labels.is_empty() { "" } else { "," };
+    let mut total = 0;
+    for (i, count) in buckets.iter().enumerate() {
+        total += count;
+        let bound = bounds.get(i).map_or_else(|| "+Inf".to_owned(), ToString::to_string);
+        let _ = writeln!(text, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}");
+    }
+    let _ = writeln!(text, "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {total}\n");
+}
+
+/// The sum over all interfaces of a counter of the program.
+fn tally(reports: &[Report], counter: Counter, family: Family) -> Tally {
+    reports.iter().fold(Tally::default(), |sum, report| {
+        // A map that cannot be read has nothing to tell; the other interfaces do.
+        let tally = report.counters.read(counter, family).unwrap_or_default();
+        Tally { frames: sum.frames + tally.frames, payload_bytes: sum.payload_bytes + tally.payload_bytes }
+    })
+}
+
+fn collect_kernel(reports: &[Report], family: Family) {
+    let answered = tally(reports, Counter::ConnectAnswered, family);
+    let of_connect = || labels([("path", "kernel"), ("action", "connect"), ("family", family.label())]);
+    count("riptide_udp_requests_total", of_connect(), answered.frames);
+    count("riptide_udp_responses_total", of_connect(), answered.frames);
+    let place = || labels([("path", "kernel"), ("family", family.label())]);
+    let dropped: u64 = Counter::ALL
+        .iter()
+        .filter(|counter| counter.kind() == Kind::Drop)
+        .map(|counter| tally(reports, *counter, family).payload_bytes)
+        .sum();
+    count("riptide_udp_received_bytes_total", place(), answered.payload_bytes + dropped);
+    count("riptide_udp_sent_bytes_total", place(), answered.frames * CONNECT_RESPONSE_LEN as u64);
+}
+
+fn collect_kernel_drops(reports: &[Report]) {
+    for counter in Counter::ALL.iter().filter(|counter| counter.kind() == Kind::Drop) {
+        let frames = Family::ALL.iter().map(|family| tally(reports, *counter, *family).frames).sum();
+        count("riptide_udp_dropped_total", labels([("path", "kernel"), ("reason", counter.label())]), frames);
+    }
+}
+
+fn collect_interfaces(reports: &[Report]) {
+    for report in reports {
+        if let Some((mode, bind)) = report.attached {
+            let bind = bind.map_or("none", super::xdp::socket::Bind::label);
+            let names = [("interface", report.name.as_str()), ("mode", mode.label()), ("bind", bind)];
+            level("riptide_xdp_info", labels(names), 1);
+        }
+        for counter in Counter::ALL {
+            let frames = Family::ALL
+                .iter()
+                .map(|family| report.counters.read(*counter, *family).unwrap_or_default().frames)
+                .sum();
+            let names = [
+                ("interface", report.name.as_str()),
+                ("verdict", counter.kind().label()),
+                ("reason", counter.label()),
+            ];
+            count("riptide_xdp_frames_total", labels(names), frames);
+        }
+        for socket in report.sockets.iter().filter_map(std::sync::Weak::upgrade) {
+            collect_socket(&socket);
+        }
+    }
+}
+
+fn collect_socket(socket: &Gauges) {
+    let queue = socket.queue.to_string();
+    let place = || labels([("interface", socket.interface.as_str()), ("queue", queue.as_str())]);
+    if let Ok(statistics) = socket.statistics() {
+        for (name, value) in [
+            ("riptide_xsk_rx_dropped_total", statistics.rx_dropped),
+            ("riptide_xsk_rx_invalid_descs_total", statistics.rx_invalid_descs),
+            ("riptide_xsk_tx_invalid_descs_total", statistics.tx_invalid_descs),
+            ("riptide_xsk_rx_ring_full_total", statistics.rx_ring_full),
+            ("riptide_xsk_rx_fill_ring_empty_descs_total", statistics.rx_fill_ring_empty_descs),
+            ("riptide_xsk_tx_ring_empty_descs_total", statistics.tx_ring_empty_descs),
+        ] {
+            count(name, place(), value);
+        }
+    }
+    let levels = socket.levels();
+    for (name, frames) in [
+        ("free", levels.free),
+        ("fill", levels.fill),
+        ("rx", levels.rx),
+        ("tx", levels.tx),
+        ("completion", levels.completion),
+    ] {
+        let mut names = place();
+        names.push(Label::new("place", name));
+        level("riptide_xsk_frames", names, frames.into());
+    }
+    level("riptide_xsk_umem_frames", place(), socket.frames.into());
+}
+
+fn describe() {
+    for (name, help) in [
+        ("riptide_udp_requests_total", "UDP requests that were answered or could have been"),
+        ("riptide_udp_responses_total", "UDP replies; path kernel: by the XDP program, xsk: through AF_XDP"),
+        ("riptide_udp_dropped_total", "UDP datagrams without a reply, and replies that could not be sent"),
+        ("riptide_udp_received_bytes_total", "UDP payload of requests"),
+        ("riptide_udp_sent_bytes_total", "UDP payload of replies"),
+        ("riptide_xdp_frames_total", "Frames by what the XDP program did with them, and why"),
+        ("riptide_xsk_rx_dropped_total", "Frames lost for another reason than a full rx ring"),
+        ("riptide_xsk_rx_invalid_descs_total", "Invalid descriptors in the fill ring"),
+        ("riptide_xsk_tx_invalid_descs_total", "Invalid descriptors in the tx ring"),
+        ("riptide_xsk_rx_ring_full_total", "Frames lost because the rx ring was full"),
+        ("riptide_xsk_rx_fill_ring_empty_descs_total", "Times the kernel found no frame in the fill ring"),
+        ("riptide_xsk_tx_ring_empty_descs_total", "Times the kernel found nothing in the tx ring"),
+    ] {
+        describe_counter!(name, help);
+    }
+    for (name, help) in [
+        ("riptide_torrents", "Torrents with at least one peer"),
+        ("riptide_retained_torrents", "Torrents without peers whose count of downloads is kept"),
+        ("riptide_peers", "Peers by family and role"),
+        (
+            "riptide_xdp_info",
+            "1 for each interface with the XDP program: how it is attached and its sockets bound",
+        ),
+        ("riptide_xsk_frames", "Frames of an AF_XDP socket by where they are"),
+        ("riptide_xsk_umem_frames", "All frames of an AF_XDP socket"),
+        ("riptide_build_info", "1, with the version and commit of this binary"),
+    ] {
+        describe_gauge!(name, help);
+    }
+}

@@ -1,0 +1,206 @@
+//! The worker threads together: spawned, pinned, told, joined.
+
+use super::{
+    bind::Listener,
+    socket::SocketPath,
+    worker::{Command, Handle, Worker},
+};
+use crate::{clock::Clock, config::Udp, counters::WorkerCounters};
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+    thread,
+};
+use tokio::sync::mpsc;
+use tracker_common::connection_id::ConnectionIds;
+use tracker_core::{
+    engine::Engine,
+    udp::{Network, Responder, ResponderConfig},
+};
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The swarms.
+    pub engine: Arc<Engine>,
+    /// Protocol time.
+    pub clock: Clock,
+    /// Issues and checks connection IDs; each worker has a copy.
+    pub ids: ConnectionIds,
+}
+
+/// The running workers. Dropping it stops and joins them.
+#[derive(Debug)]
+pub struct Pool {
+    handles: Vec<Handle>,
+    threads: Vec<thread::JoinHandle<io::Result<()>>>,
+    counters: Vec<Arc<WorkerCounters>>,
+    sockets: Vec<UdpSocket>,
+}
+
+/// The CPUs this process may use.
+#[must_use]
+pub fn usable_cpus() -> Vec<usize> {
+    let Ok(mask) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
+    (0..CpuSet::count()).filter(|cpu| mask.is_set(*cpu).unwrap_or(false)).collect()
+}
+
+impl Pool {
+    /// Starts `workers` threads over the listeners' sockets, one of each. `ended` hears the name of every thread that
+    /// ends, for whatever reason.
+    ///
+    /// # Errors
+    /// When threads or descriptors are short.
+    pub fn spawn(
+        config: &Udp,
+        listeners: Vec<Listener>,
+        workers: usize,
+        shared: &Shared,
+        ended: &mpsc::UnboundedSender<String>,
+    ) -> io::Result<Self> {
+        let mut pool =
+            Self { handles: Vec::new(), threads: Vec::new(), counters: Vec::new(), sockets: Vec::new() };
+        let mut by_worker: Vec<Vec<(SocketAddr, UdpSocket)>> = (0..workers).map(|_| Vec::new()).collect();
+        for listener in listeners {
+            for (own, socket) in by_worker.iter_mut().zip(listener.sockets) {
+                pool.sockets.push(socket.try_clone()?);
+                own.push((listener.address, socket));
+            }
+        }
+        let cpus = usable_cpus();
+        for (index, sockets) in by_worker.into_iter().enumerate() {
+            let counters = Arc::new(WorkerCounters::default());
+            let paths = sockets
+                .into_iter()
+                .map(|(address, socket)| {
+                    SocketPath::new(socket, address, config.batch, config.max_datagram, counters.clone())
+                })
+                .collect();
+            let responder = Responder::new(responder_config(config), shared.ids.clone(), seed()?);
+            let (engine, clock) = (shared.engine.clone(), shared.clock);
+            let (worker, handle) =
+                Worker::new(engine, responder, clock, counters.clone(), config.batch, paths)?;
+            let cpu = cpus.get(index % cpus.len().max(1)).copied();
+            pool.threads.push(spawn(format!("riptide-udp-{index}"), cpu, worker, ended.clone())?);
+            pool.handles.push(handle);
+            pool.counters.push(counters);
+        }
+        Ok(pool)
+    }
+
+    /// The ways to tell the workers something.
+    #[must_use]
+    pub fn handles(&self) -> &[Handle] {
+        &self.handles
+    }
+
+    /// What the workers count.
+    #[must_use]
+    pub fn counters(&self) -> Vec<Arc<WorkerCounters>> {
+        self.counters.clone()
+    }
+
+    /// The sockets, by descriptors of their own, for the kernel's counters.
+    ///
+    /// # Errors
+    /// When descriptors are short.
+    pub fn sockets(&self) -> io::Result<Vec<UdpSocket>> {
+        self.sockets.iter().map(UdpSocket::try_clone).collect()
+    }
+
+    /// Tells all to stop.
+    pub fn stop(&self) {
+        for handle in &self.handles {
+            handle.send(Command::Stop);
+        }
+    }
+
+    /// Waits for all, and names those that failed.
+    #[must_use]
+    pub fn join(&mut self) -> Vec<String> {
+        let mut failed = Vec::new();
+        for thread in self.threads.drain(..) {
+            let name = thread.thread().name().unwrap_or("a worker").to_owned();
+            match thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => failed.push(format!("{name}: {error}")),
+                Err(_) => failed.push(format!("{name} panicked")),
+            }
+        }
+        failed
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.stop();
+        for problem in self.join() {
+            tracing::error!("{problem}");
+        }
+    }
+}
+
+/// Tells its name when it is dropped, be it by a panic.
+struct Farewell {
+    name: String,
+    ended: mpsc::UnboundedSender<String>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        // Nobody listens while the server is stopping.
+        let _ = self.ended.send(std::mem::take(&mut self.name));
+    }
+}
+
+fn spawn(
+    name: String,
+    cpu: Option<usize>,
+    worker: Worker,
+    ended: mpsc::UnboundedSender<String>,
+) -> io::Result<thread::JoinHandle<io::Result<()>>> {
+    let farewell = Farewell { name: name.clone(), ended };
+    thread::Builder::new().name(name).spawn(move || {
+        let farewell = farewell;
+        if let Some(cpu) = cpu
+            && let Err(error) = pin(cpu)
+        {
+            tracing::warn!("{}: not pinned to CPU {cpu}: {error}", farewell.name);
+        }
+        worker.run()
+    })
+}
+
+fn pin(cpu: usize) -> nix::Result<()> {
+    let mut mask = CpuSet::new();
+    mask.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &mask)
+}
+
+fn responder_config(config: &Udp) -> ResponderConfig {
+    let trust_ip_field = config
+        .trust_ip_field
+        .iter()
+        .map(|network| Network { address: network.addr().into(), prefix: network.prefix_len() })
+        .collect();
+    ResponderConfig {
+        max_datagram: config.max_datagram,
+        max_scrape_hashes: config.max_scrape_hashes,
+        trust_ip_field,
+    }
+}
+
+/// Two random words.
+///
+/// # Errors
+/// When the system gives none.
+pub fn seed() -> io::Result<[u64; 2]> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytemuck::cast(bytes))
+}
