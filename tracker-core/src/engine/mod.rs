@@ -1,6 +1,23 @@
 //! Every swarm, shared by all threads.
+//!
+//! Torrents are spread over many shards by a keyed hash. A request takes the lock of one shard, once, and never a
+//! second one; sweeping takes it for a bounded number of items at a time. Time and randomness come from the caller.
 
+mod hash;
+mod index;
+mod members;
+mod peer;
+mod prefetch;
 mod report;
+mod retained;
+mod sample;
+mod shard;
+mod swarm;
+mod sweep;
+mod torrents;
+
+#[cfg(test)]
+mod tests;
 
 pub use report::{Announce, Announced, Lists, Membership, Rejected, SwarmSizes, SweepReport, Totals};
 
@@ -11,11 +28,36 @@ use crate::{
     rng::Rng,
 };
 use arc_swap::ArcSwap;
-use std::{ops::Deref, sync::Arc};
+use hash::HashKey;
+use parking_lot::Mutex;
+use retained::{Order, Ticket};
+use shard::{Common, Rules, Shard};
+use std::{
+    fmt,
+    ops::Deref,
+    sync::{Arc, atomic::AtomicUsize},
+};
+use sweep::Sweeper;
 
-/// The swarms.
+/// So many that threads seldom meet at one, and that one is small enough to be rebuilt within a request.
+const SHARDS: usize = 1024;
+const _: () = assert!(SHARDS.is_power_of_two() && SHARDS <= 1 << 12);
+
+/// Two cache lines: processors fetch them in pairs.
+#[repr(align(128))]
+struct Padded<T>(T);
+
+/// The swarms. All methods take `&self` and may be called from any thread.
 pub struct Engine {
+    key: HashKey,
+    shards: Box<[Padded<Mutex<Shard>>]>,
+    torrents: Padded<AtomicUsize>,
+    order: Order,
     policy: ArcSwap<Policy>,
+    /// What every shard has, or is about to get. Held while the shards are told, so that none misses a change.
+    rules: Mutex<Arc<Rules>>,
+    sweeper: Mutex<Sweeper>,
+    sizes: Mutex<SwarmSizes>,
 }
 
 /// Where a torrent belongs in the engine: computed once, used for prefetching and for the request itself.
@@ -29,8 +71,19 @@ impl Engine {
     /// able to choose where these are stored.
     #[must_use]
     pub fn new(policy: Policy, hash_key: [u64; 2]) -> Self {
-        let _ = hash_key;
-        Self { policy: ArcSwap::from_pointee(policy) }
+        let policy = Arc::new(policy);
+        let rules = Arc::new(Rules { policy: Arc::clone(&policy), access: Arc::new(AccessList::off()) });
+        let shard = |number| Padded(Mutex::new(Shard::new(number as u16, Arc::clone(&rules))));
+        Self {
+            key: HashKey::new(hash_key),
+            shards: (0..SHARDS).map(shard).collect(),
+            torrents: Padded(AtomicUsize::new(0)),
+            order: Order::default(),
+            policy: ArcSwap::new(policy),
+            rules: Mutex::new(rules),
+            sweeper: Mutex::default(),
+            sizes: Mutex::default(),
+        }
     }
 
     /// The policy in force.
@@ -40,12 +93,24 @@ impl Engine {
 
     /// Swaps the policy. Peers above a lowered limit stay until they expire.
     pub fn set_policy(&self, policy: Policy) {
-        self.policy.store(Arc::new(policy));
+        let policy = Arc::new(policy);
+        self.policy.store(Arc::clone(&policy));
+        self.change_rules(|old| Rules { policy, access: Arc::clone(&old.access) });
     }
 
-    /// Swaps the access list and removes the torrents that it refuses. Once this returns none of them is stored.
+    /// Swaps the access list and removes the torrents that it refuses. Once this returns none of them is stored, and
+    /// none will be: each shard checks under its lock.
     pub fn set_access(&self, access: AccessList) {
-        let _ = access;
+        let access = Arc::new(access);
+        self.change_rules(|old| Rules { policy: Arc::clone(&old.policy), access });
+    }
+
+    fn change_rules(&self, change: impl FnOnce(&Rules) -> Rules) {
+        let mut rules = self.rules.lock();
+        *rules = Arc::new(change(&rules));
+        for shard in &self.shards {
+            shard.0.lock().set_rules(self.common(), Arc::clone(&rules));
+        }
     }
 
     /// Stores, refreshes or removes the announcer, and writes other peers to `lists`.
@@ -68,13 +133,18 @@ impl Engine {
     /// As [`Engine::announce`].
     pub fn announce_at(
         &self,
-        _at: &Located,
-        _announce: &Announce,
-        _now: Seconds,
-        _rng: &mut Rng,
-        _lists: &mut Lists<'_>,
+        at: &Located,
+        announce: &Announce,
+        now: Seconds,
+        rng: &mut Rng,
+        lists: &mut Lists<'_>,
     ) -> Result<Announced, Rejected> {
-        Err(Rejected::TooManyTorrents)
+        let (announced, ticket) =
+            self.shard(at).lock().announce(self.common(), at.hash, announce, now, rng, lists)?;
+        if let Some(ticket) = ticket {
+            self.file(ticket);
+        }
+        Ok(announced)
     }
 
     /// The counts of a torrent; zeroes where it is not known or not permitted.
@@ -85,46 +155,92 @@ impl Engine {
 
     /// As [`Engine::scrape`], for a torrent already located.
     #[must_use]
-    pub fn scrape_at(&self, _at: &Located, _info_hash: &InfoHash) -> Counts {
-        Counts::default()
-    }
-
-    /// Looks for expired peers among the next `budget` items or so, where the last slice ended. One slice at a time:
-    /// a second caller returns at once with nothing visited.
-    pub fn sweep(&self, _now: Seconds, _budget: usize) -> SweepReport {
-        SweepReport::default()
+    pub fn scrape_at(&self, at: &Located, info_hash: &InfoHash) -> Counts {
+        self.shard(at).lock().scrape(at.hash, info_hash)
     }
 
     /// How much is stored.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        Totals::default()
+        let mut totals = Totals::default();
+        for shard in &self.shards {
+            let (torrents, peers, retained) = shard.0.lock().totals();
+            totals.torrents += torrents;
+            totals.retained += retained;
+            for (total, part) in totals.peers.iter_mut().flatten().zip(peers.iter().flatten()) {
+                *total += part;
+            }
+        }
+        totals
     }
 
     /// The sizes of all swarms as of the last full cycle of sweeps.
     #[must_use]
     pub fn swarm_sizes(&self) -> SwarmSizes {
-        SwarmSizes::default()
+        *self.sizes.lock()
     }
 
     /// Computes where a torrent belongs.
+    #[inline]
     #[must_use]
     pub fn locate(&self, info_hash: &InfoHash) -> Located {
-        Located { hash: u64::from(info_hash.0[0]) }
+        Located { hash: self.key.torrent(info_hash) }
     }
 
     /// Stage one of fetching a torrent's memory ahead of its use: for each request of a batch call one stage, then the
     /// next for each, and so on, so that the waits for memory overlap.
+    #[inline]
     pub fn prefetch_shard(&self, at: &Located) {
-        let _ = at.hash;
+        prefetch::prefetch(self.shard(at));
     }
 
-    /// Stage two: the place in the shard's index.
-    pub fn prefetch_slot(&self, _at: &Located) {}
+    /// Stage two: the place in the shard's index. This and the later stages skip a shard that is locked.
+    #[inline]
+    pub fn prefetch_slot(&self, at: &Located) {
+        if let Some(shard) = self.shard(at).try_lock() {
+            shard.prefetch_slot(at.hash);
+        }
+    }
 
     /// Stage three: the torrent itself.
-    pub fn prefetch_torrent(&self, _at: &Located) {}
+    #[inline]
+    pub fn prefetch_torrent(&self, at: &Located) {
+        if let Some(shard) = self.shard(at).try_lock() {
+            shard.prefetch_torrent(at.hash);
+        }
+    }
 
     /// Stage four: the list of peers, where that is elsewhere.
-    pub fn prefetch_peers(&self, _at: &Located) {}
+    #[inline]
+    pub fn prefetch_peers(&self, at: &Located) {
+        if let Some(shard) = self.shard(at).try_lock() {
+            shard.prefetch_peers(at.hash);
+        }
+    }
+
+    #[inline]
+    fn shard(&self, at: &Located) -> &Mutex<Shard> {
+        &self.shards[at.hash as usize % SHARDS].0
+    }
+
+    const fn common(&self) -> Common<'_> {
+        Common { key: self.key, torrents: &self.torrents.0 }
+    }
+
+    /// Notes a kept `downloaded` count, and lets go of the oldest if there are too many. No lock may be held.
+    fn file(&self, ticket: Ticket) {
+        if let Some(oldest) = self.order.push(ticket, self.policy().downloaded_entries) {
+            self.forget(oldest);
+        }
+    }
+
+    fn forget(&self, ticket: Ticket) {
+        self.shards[usize::from(ticket.shard) % SHARDS].0.lock().forget(ticket, self.key);
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("totals", &self.totals()).finish_non_exhaustive()
+    }
 }

@@ -1,0 +1,340 @@
+//! The swarm rules told a second time, as plainly as possible, and a run of operations through both tellings.
+//!
+//! Shared by the property test and the fuzz target.
+
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+use tracker_common::address::{Address, Family};
+use tracker_core::{
+    access::{AccessList, Mode},
+    engine::{Announce, Announced, Engine, Lists, Membership, Rejected},
+    model::{Counts, Event, InfoHash, Role, Seconds},
+    policy::Policy,
+    rng::Rng,
+};
+
+/// A step; the small numbers choose among few, so that the same ones meet often.
+#[derive(Clone, Copy, Debug)]
+pub enum Op {
+    Announce { torrent: u8, peer: u16, event: u8, left: u8, want4: u8, want6: u8 },
+    Scrape { torrent: u8 },
+    Advance { seconds: u16 },
+    Sweep { budget: u16 },
+    Allow { mode: u8, torrents: u8 },
+    Limit { peers: u8, torrents: u8, per_address: u8 },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    role: Role,
+    heard: Seconds,
+    counted: bool,
+}
+
+type Key = (IpAddr, u16);
+
+#[derive(Debug, Default)]
+struct Swarm {
+    downloaded: u32,
+    peers: BTreeMap<Key, Member>,
+}
+
+impl Swarm {
+    fn counts(&self) -> Counts {
+        let complete = self.peers.values().filter(|member| member.role == Role::Seeder).count() as u32;
+        Counts { complete, incomplete: self.peers.len() as u32 - complete, downloaded: self.downloaded }
+    }
+}
+
+/// An engine and its naive twin.
+pub struct Twins {
+    engine: Engine,
+    rng: Rng,
+    policy: Policy,
+    access: (Mode, u8),
+    now: Seconds,
+    swarms: BTreeMap<InfoHash, Swarm>,
+    retained: VecDeque<(InfoHash, u32, Seconds)>,
+}
+
+fn info_hash(torrent: u8) -> InfoHash {
+    InfoHash([torrent % 8; 20])
+}
+
+fn key(peer: u16) -> Key {
+    let host = (peer >> 2) as u8 % 64;
+    let port = 1 + (peer >> 8 & 3);
+    match peer & 3 {
+        0 => (IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(host) + 1)), port),
+        _ => (IpAddr::V4(Ipv4Addr::new(10, 0, 0, host)), port),
+    }
+}
+
+fn event(number: u8) -> Event {
+    [Event::None, Event::Started, Event::Completed, Event::Stopped, Event::Paused][usize::from(number) % 5]
+}
+
+impl Twins {
+    pub fn new(seed: [u64; 2]) -> Self {
+        // No share of the retained counts is kept by time here, only the newest few.
+        let policy = Policy { peer_timeout: 600, downloaded_entries: 3, ..Policy::default() };
+        Self {
+            engine: Engine::new(policy.clone(), seed),
+            rng: Rng::new(seed),
+            policy,
+            access: (Mode::Off, 0),
+            now: 1_700_000_000,
+            swarms: BTreeMap::new(),
+            retained: VecDeque::new(),
+        }
+    }
+
+    pub fn run(&mut self, op: Op) {
+        match op {
+            Op::Announce { torrent, peer, event: number, left, want4, want6 } => {
+                let (ip, port) = key(peer);
+                self.announce(&Announce {
+                    info_hash: info_hash(torrent),
+                    address: Address::from(ip),
+                    port,
+                    event: event(number),
+                    left: u64::from(left % 3),
+                    want_ipv4: usize::from(want4),
+                    want_ipv6: usize::from(want6),
+                });
+            }
+            Op::Scrape { torrent } => {
+                let hash = info_hash(torrent);
+                let expected = if self.permits(&hash) { self.counts(&hash) } else { Counts::default() };
+                assert_eq!(self.engine.scrape(&hash), expected);
+            }
+            Op::Advance { seconds } => self.now += u32::from(seconds) % 700,
+            Op::Sweep { budget } => self.sweep(usize::from(budget) % 3000),
+            Op::Allow { mode, torrents } => self.set_access(mode, torrents),
+            Op::Limit { peers, torrents, per_address } => {
+                self.policy.max_peers_per_torrent = [0, 1, 5, 40, 1000][usize::from(peers) % 5];
+                self.policy.max_torrents = [2, 5, 100][usize::from(torrents) % 3];
+                self.policy.peers_per_address = [None, None, Some(1), Some(2)][usize::from(per_address) % 4];
+                self.engine.set_policy(self.policy.clone());
+            }
+        }
+    }
+
+    /// Lets everybody expire and checks that nothing is left.
+    pub fn end(&mut self) {
+        self.check_totals();
+        self.now += self.policy.peer_timeout;
+        while !self.engine.sweep(self.now, 1000).cycle_ended {}
+        while !self.engine.sweep(self.now, 1000).cycle_ended {}
+        let totals = self.engine.totals();
+        assert_eq!((totals.torrents, totals.peers), (0, [[0; 2]; 2]));
+        assert!(totals.retained <= self.policy.downloaded_entries);
+        assert_eq!(self.engine.swarm_sizes().peers, 0);
+        self.now += self.policy.downloaded_retention;
+        while !self.engine.sweep(self.now, 1000).cycle_ended {}
+        while !self.engine.sweep(self.now, 1000).cycle_ended {}
+        assert_eq!(self.engine.totals().retained, 0);
+    }
+
+    fn permits(&self, hash: &InfoHash) -> bool {
+        let listed = self.access.1 >> hash.0[0] & 1 == 1;
+        match self.access.0 {
+            Mode::Off => true,
+            Mode::Allow => listed,
+            Mode::Deny => !listed,
+        }
+    }
+
+    fn counts(&self, hash: &InfoHash) -> Counts {
+        match self.swarms.get(hash) {
+            Some(swarm) => swarm.counts(),
+            None => {
+                let kept = self.retained.iter().find(|(kept, ..)| kept == hash);
+                Counts { downloaded: kept.map_or(0, |kept| kept.1), ..Counts::default() }
+            }
+        }
+    }
+
+    fn announce(&mut self, announce: &Announce) {
+        let (mut ipv4, mut ipv6) = ([0xee; 6 * 70], [0xee; 18 * 40]);
+        let mut lists = Lists { ipv4: &mut ipv4, ipv6: &mut ipv6 };
+        let answer = self.engine.announce(announce, self.now, &mut self.rng, &mut lists);
+        let hash = announce.info_hash;
+        if !self.permits(&hash) {
+            assert_eq!(answer, Err(Rejected::NotPermitted));
+            return;
+        }
+        let new_torrent = !self.swarms.contains_key(&hash);
+        if new_torrent && announce.event != Event::Stopped && self.swarms.len() >= self.policy.max_torrents {
+            assert_eq!(answer, Err(Rejected::TooManyTorrents));
+            return;
+        }
+        let Ok(answer) = answer else { panic!("refused: {answer:?}") };
+        let (membership, counts) = self.announce_naively(announce);
+        assert_eq!((answer.membership, answer.counts), (membership, counts));
+        self.check_lists(announce, &answer, &ipv4, &ipv6);
+        self.forget_if_empty(hash);
+        self.check_totals();
+    }
+
+    fn announce_naively(&mut self, announce: &Announce) -> (Membership, Counts) {
+        let hash = announce.info_hash;
+        let me = (announce.address.to_ip(), announce.port);
+        if announce.event == Event::Stopped {
+            let known = self.swarms.get_mut(&hash).is_some_and(|swarm| swarm.peers.remove(&me).is_some());
+            return (if known { Membership::Removed } else { Membership::Absent }, self.counts(&hash));
+        }
+        if !self.swarms.contains_key(&hash) {
+            let kept = self.retained.iter().position(|(kept, ..)| *kept == hash);
+            // Its place in the order stays taken, as an entry that can be forgotten.
+            let downloaded = kept.map_or(0, |i| std::mem::take(&mut self.retained[i].1));
+            if let Some(i) = kept {
+                self.retained[i].0 = InfoHash([0xff; 20]);
+            }
+            self.swarms.insert(hash, Swarm { downloaded, ..Swarm::default() });
+        }
+        let swarm = self.swarms.get_mut(&hash).unwrap();
+        let seeder = announce.left == 0 && announce.event != Event::Paused;
+        let role = if seeder { Role::Seeder } else { Role::Leecher };
+        let completed = seeder && announce.event == Event::Completed;
+        if let Some(member) = swarm.peers.get_mut(&me) {
+            if completed && member.role == Role::Leecher && !member.counted {
+                swarm.downloaded += 1;
+                member.counted = true;
+            }
+            (member.role, member.heard) = (role, self.now);
+            return (Membership::Refreshed, swarm.counts());
+        }
+        if swarm.peers.len() >= self.policy.max_peers_per_torrent {
+            return (Membership::TorrentFull, swarm.counts());
+        }
+        let sharing = swarm.peers.keys().filter(|key| key.0 == me.0).count();
+        if self.policy.peers_per_address.is_some_and(|limit| sharing >= limit as usize) {
+            return (Membership::AddressFull, swarm.counts());
+        }
+        swarm.peers.insert(me, Member { role, heard: self.now, counted: completed });
+        swarm.downloaded += u32::from(completed);
+        (Membership::Added, swarm.counts())
+    }
+
+    fn forget_if_empty(&mut self, hash: InfoHash) {
+        if self.swarms.get(&hash).is_some_and(|swarm| swarm.peers.is_empty()) {
+            let swarm = self.swarms.remove(&hash).unwrap();
+            if swarm.downloaded > 0 {
+                self.retained.push_back((hash, swarm.downloaded, self.now));
+                while self.retained.len() > self.policy.downloaded_entries {
+                    self.retained.pop_front();
+                }
+            }
+        }
+    }
+
+    fn check_lists(&self, announce: &Announce, answer: &Announced, ipv4: &[u8], ipv6: &[u8]) {
+        let none = Swarm::default();
+        let swarm = self.swarms.get(&announce.info_hash).unwrap_or(&none);
+        let seeder = announce.left == 0 && announce.event != Event::Paused;
+        let me = (announce.address.to_ip(), announce.port);
+        for (family, count, want, room, bytes) in [
+            (Family::Ipv4, answer.ipv4_peers, announce.want_ipv4, 70, ipv4),
+            (Family::Ipv6, answer.ipv6_peers, announce.want_ipv6, 40, ipv6),
+        ] {
+            let size = if family == Family::Ipv4 { 6 } else { 18 };
+            let candidates: HashSet<Key> = swarm
+                .peers
+                .iter()
+                .filter(|(key, member)| {
+                    let same = Address::from(key.0).family() == family;
+                    same && **key != me && !(seeder && member.role == Role::Seeder)
+                })
+                .map(|(key, _)| *key)
+                .collect();
+            let stopped = announce.event == Event::Stopped;
+            let expected = if stopped { 0 } else { want.min(room).min(candidates.len()) };
+            assert_eq!(count, expected);
+            let given: HashSet<Key> = bytes[..count * size]
+                .chunks(size)
+                .map(|entry| {
+                    let (address, port) = entry.split_at(size - 2);
+                    let ip = match <[u8; 4]>::try_from(address) {
+                        Ok(four) => IpAddr::from(four),
+                        Err(_) => IpAddr::from(<[u8; 16]>::try_from(address).unwrap()),
+                    };
+                    (ip, u16::from_be_bytes([port[0], port[1]]))
+                })
+                .collect();
+            assert_eq!(given.len(), count, "a peer came twice");
+            assert!(given.is_subset(&candidates), "{given:?} of {candidates:?}");
+            assert!(bytes[count * size..].iter().all(|&byte| byte == 0xee), "written beyond the list");
+        }
+    }
+
+    /// Which peers a slice reaches is the engine's own affair, so whole cycles are compared, and of part of one only
+    /// that it removes nothing but what is old.
+    fn sweep(&mut self, budget: usize) {
+        self.engine.sweep(self.now, budget);
+        while !self.engine.sweep(self.now, 500).cycle_ended {}
+        while !self.engine.sweep(self.now, 2000).cycle_ended {}
+        let (now, timeout) = (self.now, self.policy.peer_timeout);
+        let hashes: Vec<_> = self.swarms.keys().copied().collect();
+        let mut emptied = Vec::new();
+        for hash in hashes {
+            let swarm = self.swarms.get_mut(&hash).unwrap();
+            swarm.peers.retain(|_, member| now - member.heard < timeout);
+            if swarm.peers.is_empty() {
+                emptied.push(hash);
+            }
+        }
+        // Several emptied at once come in the engine's order: learn from it which were forgotten for lack of room.
+        for &hash in &emptied {
+            self.forget_if_empty(hash);
+        }
+        if emptied.len() > 1 {
+            self.learn_retained();
+        }
+        let sizes = self.engine.swarm_sizes();
+        assert_eq!(sizes.torrents.iter().sum::<u64>(), self.swarms.len() as u64);
+        assert_eq!(sizes.peers, self.swarms.values().map(|swarm| swarm.peers.len() as u64).sum::<u64>());
+        self.check_totals();
+    }
+
+    fn learn_retained(&mut self) {
+        // Without knowing the order, all counts are dropped on both sides.
+        self.engine.set_policy(Policy { downloaded_entries: 0, ..self.policy.clone() });
+        while !self.engine.sweep(self.now, 5000).cycle_ended {}
+        self.engine.set_policy(self.policy.clone());
+        self.retained.clear();
+        assert_eq!(self.engine.totals().retained, 0);
+    }
+
+    fn set_access(&mut self, mode: u8, torrents: u8) {
+        let mode = [Mode::Off, Mode::Allow, Mode::Deny][usize::from(mode) % 3];
+        self.access = (mode, torrents);
+        let listed = (0..8).filter(|n| torrents >> n & 1 == 1).map(info_hash).collect();
+        self.engine.set_access(AccessList::new(mode, listed).unwrap());
+        let permitted: HashSet<_> = (0..8).map(info_hash).filter(|hash| self.permits(hash)).collect();
+        self.swarms.retain(|hash, _| permitted.contains(hash));
+        for entry in &mut self.retained {
+            if !permitted.contains(&entry.0) {
+                *entry = (InfoHash([0xff; 20]), 0, entry.2);
+            }
+        }
+        self.check_totals();
+    }
+
+    fn check_totals(&self) {
+        let totals = self.engine.totals();
+        assert_eq!(totals.torrents, self.swarms.len());
+        for family in Family::ALL {
+            for role in Role::ALL {
+                let peers = self.swarms.values().flat_map(|swarm| &swarm.peers);
+                let expected = peers
+                    .filter(|(key, member)| Address::from(key.0).family() == family && member.role == role)
+                    .count();
+                assert_eq!(totals.peers_of(family, role), expected, "{family:?} {role:?}");
+            }
+        }
+        assert_eq!(totals.retained, self.retained.iter().filter(|kept| kept.1 > 0).count());
+    }
+}
