@@ -71,6 +71,14 @@ impl Config {
     }
 }
 
+#[cfg(test)]
+impl Default for Config {
+    /// The built-in defaults, for tests.
+    fn default() -> Self {
+        finish(Values::new()).expect("the declared defaults are valid").0
+    }
+}
+
 /// The environment of this process, as [`Config::load`] takes it.
 #[must_use]
 pub fn process_environment() -> Vec<(OsString, OsString)> {
