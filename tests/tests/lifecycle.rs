@@ -262,7 +262,7 @@ fn a_reload_takes_policy_and_names_what_needs_a_restart() {
     assert_eq!(client.announce(&Announce::leecher(hash, 1)).interval, 600);
     let file = riptide.directory().path().join("riptide.toml");
     let original = std::fs::read_to_string(&file).expect("its configuration");
-    std::fs::write(&file, original.replace("10m", "20m") + "[udp]\nmax_datagram = 600\n").expect("a file");
+    std::fs::write(&file, original.replace("10m", "20m") + "[udp]\nmax_datagram = 1000\n").expect("a file");
     riptide.signal(Signal::SIGHUP);
     eventually("the new interval", || {
         (client.announce(&Announce::leecher(hash, 1)).interval == 1200).then_some(())
@@ -307,12 +307,14 @@ fn overload_is_counted_and_passes() {
     for port in 1..=100 {
         client.announce(&Announce::leecher(id20("after", 0), port));
     }
-    let metrics = riptide.metrics_until("drops for want of a buffer", |m| {
-        m.sum("riptide_udp_dropped_total", &[("path", "socket"), ("reason", "no_buffer")]) > 0.0
+    // Everything is accounted for: served, or lost for want of a buffer.
+    let metrics = riptide.metrics_until("20,100 announces served or lost", |m| {
+        m.sum("riptide_udp_requests_total", &[("action", "announce")])
+            + m.sum("riptide_udp_dropped_total", &[])
+            == 20_100.0
     });
-    let served = metrics.sum("riptide_udp_requests_total", &[("action", "announce")]);
-    let lost = metrics.sum("riptide_udp_dropped_total", &[]);
-    assert_eq!((served + lost).to_string(), "20100", "every request was served or counted as lost");
+    let lost = metrics.sum("riptide_udp_dropped_total", &[("path", "socket")]);
+    assert!(lost > 0.0, "the burst fitted into the buffer:\n{}", metrics.text);
     riptide.stop();
 }
 
@@ -327,7 +329,7 @@ fn a_timeout_shorter_than_the_interval_is_refused() {
 /// With the shortest timeout there is: one peer falls silent, another goes on, and only the first is forgotten.
 #[test]
 fn a_silent_peer_is_forgotten() {
-    let config = "[swarm]\ninterval = \"1m\"\npeer_timeout = \"61s\"\nsweep_interval = \"1s\"\n";
+    let config = "[swarm]\ninterval = \"1m\"\nmin_interval = \"1m\"\npeer_timeout = \"61s\"\nsweep_interval = \"1s\"\n";
     let riptide = loopback().config(config).ready();
     let client = client(&riptide);
     let [shared, lonely] = [id20("expiry", 0), id20("expiry", 1)];
