@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// The command line of `riptide`.
 #[derive(Debug, Parser)]
-#[command(name = "riptide", version, about = "A BitTorrent tracker", long_about = None, max_term_width = 100)]
+#[command(name = "riptide", version, about = "A BitTorrent tracker", long_about = None)]
 #[command(subcommand_required = true, arg_required_else_help = true, propagate_version = false)]
 #[command(
     after_help = "Exit status: 0 after a clean stop, 1 if starting or running failed, 2 for wrong usage or \

@@ -1,9 +1,10 @@
 //! Giving up root, once sockets are bound and the program is attached, for no more than is still needed.
 //!
-//! What the XDP path needs for as long as it runs: `CAP_NET_ADMIN` and `CAP_BPF` to attach again and to update maps
-//! (kernels before 5.19 or so refuse even that without `CAP_BPF` where `kernel.unprivileged_bpf_disabled` is set),
-//! `CAP_PERFMON` to load a program that computes with packet pointers, `CAP_NET_RAW` to open AF_XDP sockets, and
-//! `CAP_IPC_LOCK` for their packet memory, which otherwise counts against a small limit of locked memory.
+//! What the XDP path needs for as long as it runs, tried one by one on Linux 6.18 with `unprivileged_bpf_disabled = 2`:
+//! `CAP_BPF` and `CAP_NET_ADMIN` together to load the program and to make its XSKMAP, `CAP_PERFMON` for a program that
+//! computes with packet pointers, `CAP_NET_RAW` to open AF_XDP sockets, and `CAP_IPC_LOCK` for their packet memory,
+//! which otherwise counts against a small limit of locked memory. Updating maps and attaching through descriptors that
+//! are held takes nothing there, but `CAP_BPF` on kernels before 5.19 or so.
 
 use crate::{
     config,

@@ -4,13 +4,32 @@ use super::{
     keys::Config,
     layers::Values,
     units,
-    values::{AccessMode, XdpMode},
+    values::{AccessMode, Place, XdpMode},
 };
 use std::fs::File;
 
 /// Bytes of a scrape reply before the rows, and of each row (BEP 15).
 const SCRAPE_HEAD: usize = 8;
 const SCRAPE_ROW: usize = 12;
+
+/// Fits defaults to the keys that were given: a key that nobody set contradicts nobody. What a peer's timeout should be
+/// is a decision, so that one is not among them.
+pub(super) fn fit_defaults(config: &mut Config, values: &Values) {
+    let Config { udp, xdp, swarm, .. } = config;
+    let is_default = |table, key| values.place(table, key) == Place::Default;
+    if is_default("udp", "max_scrape_hashes") {
+        udp.max_scrape_hashes = udp.max_scrape_hashes.min((udp.max_datagram - SCRAPE_HEAD) / SCRAPE_ROW);
+    }
+    if is_default("xdp", "frames") {
+        xdp.frames = xdp.frames.max(2 * xdp.ring_size);
+    }
+    if is_default("swarm", "min_interval") {
+        swarm.min_interval = swarm.min_interval.min(swarm.interval);
+    }
+    if is_default("swarm", "default_num_want") {
+        swarm.default_num_want = swarm.default_num_want.min(swarm.max_num_want);
+    }
+}
 
 /// Notes every contradiction between keys, and what the configuration names but the system does not have.
 pub(super) fn cross_check(config: &Config, values: &mut Values) {

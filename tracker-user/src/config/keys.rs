@@ -55,7 +55,8 @@ declare! {
         /// The longest reply, in bytes of UDP payload. It bounds how many peers a reply lists:
         /// (max_datagram - 20) / 6 over IPv4, / 18 over IPv6. 1232 fits every IPv6 path.
         max_datagram: usize = "1232", Count::new(576, 1452), Restart;
-        /// Info hashes answered in one scrape; more are cut. Each takes 12 bytes of the reply, after 8.
+        /// Info hashes answered in one scrape; more are cut. Each takes 12 bytes of the reply, after 8;
+        /// the default is never more than `max_datagram` holds.
         max_scrape_hashes: usize = "74", Count::new(1, 120), Restart;
         /// Networks whose clients may announce another address by the `ip` field of BEP 15,
         /// such as ["192.0.2.0/24"]. Everybody else's field is ignored.
@@ -69,7 +70,8 @@ declare! {
     }
 
     /// The fast path: an XDP program that answers connects in the kernel, and AF_XDP sockets for the rest.
-    /// It needs root, or CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON. Without it, sockets serve everything.
+    /// It needs root, or CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON and CAP_IPC_LOCK. Without it, sockets serve
+    /// everything.
     [xdp] Xdp {
         /// The interfaces to attach to, such as ["eth0"]. None: sockets only.
         interfaces: Vec<String> = "[]", Many { what: "interfaces", most: 64, read: interface_name }, Restart;
@@ -79,7 +81,8 @@ declare! {
         zero_copy: ZeroCopy = r#""auto""#, Word(&[("auto", ZeroCopy::Auto), ("off", ZeroCopy::Off)]), Restart;
         /// Descriptors in each ring of a socket. At least the network card's own ring.
         ring_size: u32 = "2048", Count::powers_of_two(64, 32_768), Restart;
-        /// Frames of packet memory for each queue, shared by receiving and sending. At least twice `ring_size`.
+        /// Frames of packet memory for each queue, 2 KiB each, shared by receiving and sending.
+        /// At least twice `ring_size`, and so is the default.
         frames: u32 = "4096", Count::new(128, 262_144), Restart;
         /// Whether workers poll the device instead of waiting for interrupts: lower latency, a busy core.
         busy_poll: bool = "false", Switch, Restart;
@@ -91,12 +94,12 @@ declare! {
     [swarm] Swarm {
         /// How often clients are asked to announce.
         interval: Duration = r#""30m""#, Span { least: MINUTE, most: 4 * HOUR }, Reload;
-        /// How soon a client may announce again, where the protocol can say so.
+        /// How soon a client may announce again, where the protocol can say so. The default is never longer than `interval`.
         min_interval: Duration = r#""5m""#, Span { least: 0, most: 4 * HOUR }, Reload;
         /// When a peer that was not heard of is gone. Longer than `interval`.
         peer_timeout: Duration = r#""45m""#, Span { least: MINUTE, most: 4 * HOUR }, Reload;
-        /// Peers handed out where the client does not say how many it wants.
-        default_num_want: usize = "30", Count::new(0, 1000), Reload;
+        /// Peers handed out where the client does not say how many it wants. The default is never more than `max_num_want`.
+        default_num_want: usize = "50", Count::new(0, 1000), Reload;
         /// Peers handed out at most. Over UDP `udp.max_datagram` bounds it further.
         max_num_want: usize = "200", Count::new(1, 1000), Reload;
         /// How long the count of downloads of a torrent without peers is kept.
@@ -119,10 +122,11 @@ declare! {
     /// Bounds of what strangers can make the tracker keep.
     [limits] Limits {
         /// Torrents with peers. Announces for further ones are refused.
-        torrents: usize = "10_000_000", Count::new(1, 1_000_000_000), Reload;
+        torrents: usize = "20_000_000", Count::new(1, 1_000_000_000), Reload;
         /// Peers of one torrent. Further ones are answered but not kept.
         peers_per_torrent: usize = "1_000_000", Count::new(1, 16_000_000), Reload;
         /// Peers of one torrent at one address. 0: no limit, since many clients may share an address.
+        /// A limit makes each new peer cost a pass over its torrent's peers.
         peers_per_address: Option<u32> = "0", Limit { most: 65_536 }, Reload;
     }
 

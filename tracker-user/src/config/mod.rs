@@ -86,8 +86,9 @@ pub fn process_environment() -> Vec<(OsString, OsString)> {
 }
 
 fn finish(mut values: Values) -> Result<(Config, Vec<Warning>), ConfigErrors> {
-    let config = Config::read(&mut values);
-    if let Some(config) = &config {
+    let mut config = Config::read(&mut values);
+    if let Some(config) = &mut config {
+        checks::fit_defaults(config, &values);
         checks::cross_check(config, &mut values);
     }
     match config {

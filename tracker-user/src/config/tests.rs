@@ -79,10 +79,20 @@ fn the_defaults_are_the_contracts() {
     assert_eq!(config.xdp.mode, XdpMode::Auto);
     assert!(config.xdp.interfaces.is_empty() && !config.xdp.busy_poll && !config.xdp.log);
     assert_eq!((config.xdp.ring_size, config.xdp.frames), (2048, 4096));
+    let policy = tracker_core::policy::Policy::default();
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
     assert_eq!(config.swarm.interval, Duration::from_secs(30 * 60));
+    assert_eq!(config.swarm.interval, seconds(policy.interval));
+    assert_eq!(config.swarm.min_interval, seconds(policy.min_interval));
     assert_eq!(config.swarm.peer_timeout, Duration::from_secs(45 * 60));
+    assert_eq!(config.swarm.peer_timeout, seconds(policy.peer_timeout));
+    assert_eq!(config.swarm.default_num_want, policy.default_num_want);
+    assert_eq!(config.swarm.max_num_want, policy.max_num_want);
     assert_eq!(config.swarm.downloaded_retention, Duration::from_secs(7 * 86_400));
-    assert_eq!(config.swarm.downloaded_entries, 1_000_000);
+    assert_eq!(config.swarm.downloaded_retention, seconds(policy.downloaded_retention));
+    assert_eq!(config.swarm.downloaded_entries, policy.downloaded_entries);
+    assert_eq!(config.limits.torrents, policy.max_torrents);
+    assert_eq!(config.limits.peers_per_torrent, policy.max_peers_per_torrent);
     assert_eq!((config.access.mode, config.access.info_hashes), (AccessMode::Off, None));
     assert_eq!(config.limits.peers_per_address, None);
     assert_eq!(config.state.directory, Path::new("/var/lib/riptide"));
@@ -303,7 +313,10 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
         "[xdp]\ninterfaces = [\"eth0\", \"../x\"]",
         "xdp.interfaces: `../x` cannot be the name of a network interface",
     ),
-    ("[xdp]\nring_size = 4096", "xdp.frames: 4096 frames are less than twice xdp.ring_size = 4096"),
+    (
+        "[xdp]\nring_size = 4096\nframes = 4096",
+        "xdp.frames: 4096 frames are less than twice xdp.ring_size = 4096",
+    ),
     ("[access]\nmode = \"allow\"", "access.mode: a list is asked for but none is named"),
     (
         "[access]\nmode = \"deny\"\ninfo_hashes = \"/nonexistent\"",
@@ -336,6 +349,23 @@ fn contradictions_and_bad_values_are_refused_with_a_reason() {
         let (_, reason) = error.split_once(": ").unwrap();
         assert!(reason.starts_with(expected), "{text}\n{error}\n{expected}");
     }
+}
+
+#[test]
+fn defaults_give_way_to_what_is_given() {
+    let config = Given::file(
+        "[udp]\nmax_datagram = 576\n[xdp]\nring_size = 8192\n[swarm]\ninterval = \"1m\"\nmax_num_want = 10\n",
+    )
+    .config();
+    assert_eq!((config.udp.max_scrape_hashes, config.xdp.frames), (47, 16_384));
+    assert_eq!((config.swarm.min_interval, config.swarm.default_num_want), (Duration::from_secs(60), 10));
+    // How long a peer lives is the operator's to say.
+    let error = Given::file("[swarm]\ninterval = \"1h\"\n").one_error();
+    assert_eq!(
+        error,
+        "built-in default: swarm.peer_timeout: 45m is not longer than swarm.interval = 1h: peers would be forgotten \
+         before they announce again"
+    );
 }
 
 #[test]
