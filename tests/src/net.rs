@@ -199,12 +199,18 @@ pub struct Wire {
 pub const CLIENT_ADDRESSES: u8 = 5;
 
 impl Wire {
-    /// Lays the wire.
+    /// Lays the wire, with one queue at each end.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_queues(1)
+    }
+
+    /// Lays the wire, with so many queues at each end.
+    #[must_use]
+    pub fn with_queues(queues: usize) -> Self {
         let tracker = Namespace::new("tracker");
         let mut clients = Namespace::new("clients");
-        join(&tracker, "t0", &clients, "c0");
+        join_queues(&tracker, "t0", &clients, "c0", queues);
         tracker.ip("addr add 10.77.0.1/24 dev t0\naddr add 10.77.0.2/24 dev t0\n\
                     addr add fd77::1/64 dev t0 nodad\naddr add fd77::2/64 dev t0 nodad\n");
         let mut lines = String::new();
@@ -224,10 +230,21 @@ impl Default for Wire {
     }
 }
 
-/// Joins two namespaces by a veth pair and brings both ends up.
+/// Joins two namespaces by a veth pair with one queue at each end and brings both ends up.
 pub fn join(left: &Namespace, left_interface: &str, right: &Namespace, right_interface: &str) {
+    join_queues(left, left_interface, right, right_interface, 1);
+}
+
+fn join_queues(
+    left: &Namespace,
+    left_interface: &str,
+    right: &Namespace,
+    right_interface: &str,
+    queues: usize,
+) {
+    let count = format!("numrxqueues {queues} numtxqueues {queues}");
     left.ip(&format!(
-        "link add {left_interface} type veth peer name {right_interface} netns {}\n",
+        "link add {left_interface} {count} type veth peer name {right_interface} {count} netns {}\n",
         right.name()
     ));
     for (namespace, interface) in [(left, left_interface), (right, right_interface)] {

@@ -104,3 +104,25 @@ fn doctor_names_the_interface() {
     assert!(matches!(output.status.code(), Some(0 | 1)), "{text}");
     assert!(text.contains("t0") && text.contains("veth"), "{text}");
 }
+
+/// A socket for each queue, shared among fewer workers.
+#[test]
+fn every_queue_is_served() {
+    const QUEUES: usize = 4;
+    let wire = Wire::with_queues(QUEUES);
+    let riptide = native(&wire, "--udp 0.0.0.0:6969 --udp [::]:6969 --workers 2");
+    let hash = id20("queues", 0);
+    for port in 1..=50 {
+        for tracker in ["10.77.0.1:6969", "[fd77::1]:6969"] {
+            // Each has a source port of its own, which spreads them over the queues.
+            let _ = client(&wire, tracker).announce(&Announce::leecher(hash, port));
+        }
+    }
+    let metrics = riptide.metrics_until("a hundred announces", |m| {
+        m.sum("riptide_udp_responses_total", &[("path", "xsk"), ("action", "announce")]) == 100.0
+    });
+    let sockets = metrics.samples.iter().filter(|s| s.name == "riptide_xsk_umem_frames").count();
+    assert_eq!(sockets, QUEUES, "{}", metrics.text);
+    assert_eq!(metrics.sum("riptide_udp_responses_total", &[("path", "socket")]), 0.0);
+    riptide.stop();
+}

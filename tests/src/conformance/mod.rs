@@ -27,6 +27,7 @@ macro_rules! conformance {
             requests::port_zero_is_dropped_and_counted,
             requests::the_ip_field_is_ignored,
             requests::replies_come_from_the_address_that_was_asked,
+            requests::random_datagrams_do_no_harm,
             swarm::the_announcer_is_counted_but_not_listed,
             swarm::seeders_are_given_leechers_only,
             swarm::completed_is_counted_once,

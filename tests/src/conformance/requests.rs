@@ -194,3 +194,50 @@ pub fn replies_come_from_the_address_that_was_asked(path: Path) {
         }
     }
 }
+
+/// Noise of every kind and size, much of it nearly right: no harm, no long answer, and service as before.
+pub fn random_datagrams_do_no_harm(path: Path) {
+    let rig = Rig::new(path);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = |below: usize| {
+        // Xorshift: the same noise each time.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 33).expect("31 bits") % below
+    };
+    for family in Family::BOTH {
+        let noisy = client(&rig, family);
+        let id = noisy.connect();
+        let info_hash = hash("noise", family);
+        for round in 0..4000_u32 {
+            let mut bytes = match random(4) {
+                0 => connect_bytes(round),
+                1 => Announce::leecher(info_hash, 7).bytes(id, round),
+                2 => scrape_bytes(id, round, &[info_hash; 3]),
+                _ => Vec::new(),
+            };
+            for _ in 0..random(4) {
+                if !bytes.is_empty() {
+                    let at = random(bytes.len());
+                    bytes[at] ^= 1 << random(8);
+                }
+            }
+            match random(4) {
+                0 => bytes.truncate(random(bytes.len() + 1)),
+                1 => (0..random(200)).for_each(|_| bytes.push(random(256).to_le_bytes()[0])),
+                _ => {}
+            }
+            noisy.send(&bytes);
+            if round % 32 == 0 {
+                let longest = noisy.take_arrived().iter().map(Vec::len).max().unwrap_or(0);
+                assert!(longest <= 1232, "a reply of {longest} bytes");
+            }
+        }
+        let after = client(&rig, family);
+        let served = hash("after the noise", family);
+        assert_eq!(after.announce(&Announce::leecher(served, 1)).leechers, 1);
+        assert_eq!(after.row(served).leechers, 1);
+        assert!(after.row(info_hash).leechers <= 1000, "noise makes no crowds");
+    }
+}
