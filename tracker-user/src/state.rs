@@ -384,13 +384,15 @@ mod tests {
 
     #[test]
     fn links_are_not_followed() {
-        let directory = tempfile::tempdir().unwrap();
-        let target = directory.path().join("target");
-        fs::write(&target, "precious").unwrap();
+        let [elsewhere, directory] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let other = clean(open(elsewhere.path(), 0, WALL, BOOT));
+        let target = elsewhere.path().join(KEY_FILE);
+        let before = fs::read(&target).unwrap();
         symlink(&target, directory.path().join(KEY_FILE)).unwrap();
-        let (_, warning) = open(directory.path(), 0, WALL, BOOT);
+        let (state, warning) = open(directory.path(), 0, WALL, BOOT);
         assert!(matches!(warning, Some(StateWarning::Replaced { .. })));
-        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        assert_ne!(state.master, other.master);
+        assert_eq!(fs::read(&target).unwrap(), before);
         assert!(directory.path().join(KEY_FILE).symlink_metadata().unwrap().is_file());
     }
 
