@@ -182,7 +182,8 @@ impl<P: Peer> Members<P> {
         if self.peers.len() == self.peers.capacity() {
             self.peers.reserve_exact(8.max(self.peers.len() / 8));
         }
-        if self.peers.len() >= INDEX_FROM.max(self.index.capacity()) {
+        let most = if self.index.capacity() == 0 { INDEX_FROM } else { self.index.capacity() };
+        if self.peers.len() >= most {
             self.rebuild_index(key);
         }
         self.peers.push(peer);
@@ -305,6 +306,28 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// An index that has shrunk below the size at which one is made has to grow again.
+    #[test]
+    fn a_swarm_may_shrink_and_grow_around_the_size_of_an_index() {
+        let mut members = Members::from_list(List { peers: &[], seeders: 0 });
+        let mut count = 0;
+        for target in [100, 17, 100, 20, 31, 16, 33, 1, 64, 18, 32, 3] {
+            while count < target {
+                members.insert(peer(count), Role::Seeder, KEY);
+                count += 1;
+            }
+            while count > target {
+                count -= 1;
+                let position = members.find(&peer(count), KEY).unwrap();
+                members.remove(position, KEY);
+            }
+            let capacity = members.index.capacity();
+            assert!(capacity == 0 || capacity >= count, "{count} peers, room for {capacity}");
+            assert!((0..count).all(|n| members.find(&peer(n), KEY).is_some()));
+            assert!(members.find(&peer(count), KEY).is_none());
         }
     }
 

@@ -17,7 +17,7 @@ use tracker_core::{
 
 /// A step; the small numbers choose among few, so that the same ones meet often.
 #[derive(Clone, Copy, Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Announce { torrent: u8, peer: u16, event: u8, left: u8, want4: u8, want6: u8 },
     Scrape { torrent: u8 },
     Advance { seconds: u16 },
@@ -49,7 +49,7 @@ impl Swarm {
 }
 
 /// An engine and its naive twin.
-pub struct Twins {
+pub(crate) struct Twins {
     engine: Engine,
     rng: Rng,
     policy: Policy,
@@ -77,7 +77,7 @@ fn event(number: u8) -> Event {
 }
 
 impl Twins {
-    pub fn new(seed: [u64; 2]) -> Self {
+    pub(crate) fn new(seed: [u64; 2]) -> Self {
         // No share of the retained counts is kept by time here, only the newest few.
         let policy = Policy { peer_timeout: 600, downloaded_entries: 3, ..Policy::default() };
         Self {
@@ -91,7 +91,7 @@ impl Twins {
         }
     }
 
-    pub fn run(&mut self, op: Op) {
+    pub(crate) fn run(&mut self, op: Op) {
         match op {
             Op::Announce { torrent, peer, event: number, left, want4, want6 } => {
                 let (ip, port) = key(peer);
@@ -123,7 +123,7 @@ impl Twins {
     }
 
     /// Lets everybody expire and checks that nothing is left.
-    pub fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.check_totals();
         self.now += self.policy.peer_timeout;
         while !self.engine.sweep(self.now, 1000).cycle_ended {}
