@@ -45,7 +45,7 @@ fn a_foreign_program_is_named() {
     let lines: Vec<String> = riptide.lines().into_iter().filter(|line| line.contains("t0")).collect();
     assert!(lines.iter().any(|line| line.contains("program")), "{}", riptide.log_text());
     client(&wire, "10.77.0.1:6969").connect();
-    assert_eq!(connects(&riptide.metrics(), "socket"), 1.0);
+    riptide.metrics_until("a connect on a socket", |m| connects(m, "socket") == 1.0);
 }
 
 #[test]
@@ -70,8 +70,8 @@ fn off_is_off() {
     let riptide =
         Start::new(Some(&wire.tracker)).arguments("--interface t0 --xdp off --udp 0.0.0.0:6969").ready();
     client(&wire, "10.77.0.1:6969").connect();
-    let metrics = riptide.metrics();
-    assert_eq!((connects(&metrics, "socket"), metrics.sum("riptide_xdp_info", &[])), (1.0, 0.0));
+    let metrics = riptide.metrics_until("a connect on a socket", |m| connects(m, "socket") == 1.0);
+    assert_eq!(metrics.sum("riptide_xdp_info", &[]), 0.0);
 }
 
 #[test]
@@ -86,10 +86,11 @@ fn one_worker_does_it_all() {
             assert_eq!(rows[73].leechers, rows[0].leechers);
         }
     }
-    let metrics = riptide.metrics();
-    let count =
-        |path, action| metrics.sum("riptide_udp_responses_total", &[("path", path), ("action", action)]);
-    assert_eq!((count("xsk", "announce"), count("socket", "scrape")), (40.0, 40.0), "{}", metrics.text);
+    riptide.metrics_until("forty announces and forty long scrapes", |m| {
+        let count =
+            |path, action| m.sum("riptide_udp_responses_total", &[("path", path), ("action", action)]);
+        count("xsk", "announce") == 40.0 && count("socket", "scrape") == 40.0
+    });
     riptide.stop();
 }
 
