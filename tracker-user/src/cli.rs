@@ -51,7 +51,7 @@ pub struct RunArgs {
     /// How to attach it: auto tries native, then generic, then sockets
     #[arg(long, value_name = "MODE", value_parser = ["auto", "native", "generic", "off"])]
     pub xdp: Option<String>,
-    /// Serve UDP here, such as 0.0.0.0:6969 or [::]:6969; may be repeated. Port 0 takes a free one
+    /// Serve UDP at this address and port (IPv6 in brackets); may be repeated. Port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     pub udp: Vec<String>,
     /// Serve metrics here, such as 127.0.0.1:9000; "off" turns them off
