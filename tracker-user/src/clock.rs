@@ -46,6 +46,8 @@ mod tests {
     fn runs_with_the_monotonic_clock() {
         let before = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
         let now = Clock::new(1_000).now_ns() - 1_000;
-        assert!(now.abs_diff(before.tv_sec() as u64 * 1_000_000_000 + before.tv_nsec() as u64) < 1_000_000_000);
+        assert!(
+            now.abs_diff(before.tv_sec() as u64 * 1_000_000_000 + before.tv_nsec() as u64) < 1_000_000_000
+        );
     }
 }
