@@ -4,3 +4,6 @@ pub mod codec;
 pub mod responder;
 
 pub use responder::{Batch, DropReason, MAX_BATCH, Network, Outcome, Received, Responder, ResponderConfig};
+
+#[cfg(test)]
+mod tests;
