@@ -27,6 +27,9 @@ pub(super) struct Torrents {
 
 /// Torrents in a piece: 3 KiB.
 const PIECE: usize = 64;
+/// Torrents for which the first piece has room at first.
+const FIRST: usize = 4;
+const _: () = assert!(PIECE.is_multiple_of(FIRST) && (PIECE / FIRST).is_power_of_two());
 
 impl Torrents {
     pub(super) fn len(&self) -> usize {
@@ -49,7 +52,8 @@ impl Torrents {
         match self.pieces.last_mut() {
             Some(last) if last.len() < PIECE => last.push(torrent),
             _ => {
-                let mut piece = Vec::with_capacity(PIECE);
+                // The first one doubles up to its size: most shards of a small tracker hold a few torrents.
+                let mut piece = Vec::with_capacity(if position == 0 { FIRST } else { PIECE });
                 piece.push(torrent);
                 if self.pieces.len() == self.pieces.capacity() {
                     self.pieces.reserve_exact(4.max(self.pieces.len() / 4));
@@ -78,5 +82,37 @@ impl Torrents {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Torrent> {
         self.pieces.iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn torrent(n: u32) -> Torrent {
+        Torrent { info_hash: InfoHash([0; 20]), downloaded: n, swarm: Swarm::Empty }
+    }
+
+    #[test]
+    fn positions_stay_dense_and_pieces_keep_their_size() {
+        let mut torrents = Torrents::default();
+        let mut plain = Vec::new();
+        for n in 0..1000 {
+            assert_eq!(torrents.push(torrent(n)), plain.len());
+            plain.push(n);
+        }
+        assert!(torrents.pieces.iter().all(|piece| piece.capacity() == PIECE));
+        for i in (0..1000).map(|i: usize| i * 7919) {
+            let at = i % plain.len();
+            assert_eq!(
+                torrents.swap_remove(at).map(|torrent| torrent.downloaded),
+                Some(plain.swap_remove(at))
+            );
+            assert_eq!(torrents.len(), plain.len());
+            assert!(torrents.iter().map(|torrent| torrent.downloaded).eq(plain.iter().copied()));
+            assert!(torrents.get(plain.len()).is_none());
+        }
+        assert_eq!(torrents.pieces.len(), 0);
+        assert!(torrents.swap_remove(0).is_none());
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Shared by the property test and the fuzz target.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed check is what this is for")]
+
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
