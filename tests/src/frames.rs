@@ -93,6 +93,41 @@ pub fn udp(link: Link, source: SocketAddr, destination: SocketAddr, payload: &[u
     frame
 }
 
+/// The same with four bytes of IPv4 options, or an IPv6 destination options header, that ask for nothing.
+///
+/// # Panics
+/// If the addresses are of different families.
+#[must_use]
+pub fn udp_with_options(link: Link, source: SocketAddr, destination: SocketAddr, payload: &[u8]) -> Vec<u8> {
+    let plain = udp(link, source, destination, payload);
+    let (ethernet, packet) = plain.split_at(14);
+    let mut packet = packet.to_vec();
+    let at = if source.is_ipv4() { 20 } else { 40 };
+    let (options, length_at) = if source.is_ipv4() {
+        // No operation, four times; the header is six words long.
+        packet[0] = 0x46;
+        (vec![1; 4], 2)
+    } else {
+        // The next header moves into the options header, which holds six bytes of padding.
+        packet[6] = 60;
+        (vec![17, 0, 1, 4, 0, 0, 0, 0], 4)
+    };
+    let length = u16::from_be_bytes([packet[length_at], packet[length_at + 1]]);
+    let longer = length + u16::try_from(options.len()).expect("a few bytes");
+    packet[length_at..length_at + 2].copy_from_slice(&longer.to_be_bytes());
+    packet.splice(at..at, options);
+    if source.is_ipv4() {
+        packet[10..12].fill(0);
+        let words =
+            packet[..24].chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+        let sum: u32 = words.sum();
+        let folded = (sum & 0xffff) + (sum >> 16);
+        let folded = (folded & 0xffff) + (folded >> 16);
+        packet[10..12].copy_from_slice(&(!folded).to_be_bytes()[2..]);
+    }
+    [ethernet, &packet].concat()
+}
+
 /// The packets that an interface of a namespace has received so far.
 ///
 /// # Panics

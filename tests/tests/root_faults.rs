@@ -72,6 +72,22 @@ fn an_interface_may_go_down_and_come_back() {
     riptide.stop();
 }
 
+/// As bonds and failover scripts do: the program answers frames for the interface's own address only.
+#[test]
+fn a_new_mac_address_is_followed() {
+    let wire = Wire::new();
+    let riptide = native(&wire, "--udp 0.0.0.0:6969 --udp [::]:6969");
+    for tracker in ["10.77.0.1:6969", "[fd77::1]:6969"] {
+        client(&wire, tracker).connect();
+    }
+    wire.tracker.ip("link set t0 address 02:00:00:00:77:01\n");
+    wire.clients.ip("neigh flush dev c0\n");
+    for tracker in ["10.77.0.1:6969", "[fd77::1]:6969"] {
+        kernel_answers_at_last(&wire, &riptide, tracker);
+    }
+    riptide.stop();
+}
+
 #[test]
 fn a_wildcard_listener_follows_addresses() {
     let wire = Wire::new();

@@ -103,3 +103,29 @@ fn padding_is_not_payload() {
     let dropped = metrics.sum("riptide_udp_dropped_total", &[("path", "kernel"), ("reason", "malformed")]);
     assert_eq!(dropped, 4.0);
 }
+
+/// What the program does not read it leaves to the network stack, whose sockets answer.
+#[test]
+fn frames_with_options_are_answered_by_sockets() {
+    let rig = Rig::new(Path::Native);
+    let wire = rig.wire().expect("a wire");
+    let link =
+        Link { source: frames::mac(&wire.clients, "c0"), destination: frames::mac(&wire.tracker, "t0") };
+    let sender = Sender::new(&wire.clients, "c0");
+    for (n, tracker) in (1..).zip(["10.77.0.1:6969", "[fd77::1]:6969"]) {
+        let client = client(wire, tracker);
+        let id = client.connect();
+        let hash = id20("options", 0);
+        let [first, second] = [client.transaction(), client.transaction()];
+        let request = Announce::leecher(hash, 1).bytes(id, second);
+        for (transaction, payload) in [(first, connect_bytes(first)), (second, request)] {
+            sender.send(&frames::udp_with_options(link, client.address(), address(tracker), &payload));
+            let _ = client.read(&client.receive(), transaction);
+        }
+        assert_eq!(client.row(hash).leechers, n);
+    }
+    rig.riptide().metrics_until("a connect and an announce of each family on sockets", |m| {
+        let count = |action| m.sum("riptide_udp_responses_total", &[("path", "socket"), ("action", action)]);
+        count("connect") == 2.0 && count("announce") == 2.0
+    });
+}

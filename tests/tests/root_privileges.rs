@@ -10,6 +10,7 @@ use std::{net::SocketAddr, path::Path};
 use tests::{
     net::Wire,
     riptide::{Riptide, Start},
+    service::kernel_answers_at_last,
     udp::{Announce, Client, id20},
 };
 
@@ -79,6 +80,29 @@ fn nothing_more_is_kept_than_the_fast_path_needs() {
     // And it ends well, its state saved.
     let directory = riptide.stop();
     assert!(std::fs::read_dir(directory.path().join("state")).expect("its state").next().is_some());
+}
+
+/// Loading and attaching anew is more than what a plain user may do.
+#[test]
+fn nobody_attaches_again_to_an_interface_that_comes_back() {
+    let mut wire = Wire::new();
+    let riptide = Start::new(Some(&wire.tracker))
+        .arguments("--interface t0 --xdp native --udp 0.0.0.0:6969")
+        .config(NOBODY)
+        .ready();
+    announces(&wire, "10.77.0.1:6969", 1);
+    wire.tracker.ip("link del t0\n");
+    tests::net::join(&wire.tracker, "t0", &wire.clients, "c0");
+    wire.tracker.ip("addr add 10.77.0.1/24 dev t0\n");
+    wire.clients.ip("addr add 10.77.0.101/24 dev c0\n");
+    wire.clients.attach_pass("c0");
+    kernel_answers_at_last(&wire, &riptide, "10.77.0.1:6969");
+    announces(&wire, "10.77.0.1:6969", 2);
+    riptide.metrics_until("an announce through AF_XDP on the new interface", |m| {
+        m.sum("riptide_udp_responses_total", &[("path", "xsk"), ("action", "announce")]) >= 1.0
+            && m.sum("riptide_xdp_info", &[("interface", "t0"), ("mode", "native")]) == 1.0
+    });
+    riptide.stop();
 }
 
 #[test]
