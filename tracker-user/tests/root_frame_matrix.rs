@@ -1,6 +1,12 @@
 //! The frame matrix: every kind of frame, judged on the host and by the loaded program through the kernel's test-run
 //! call, against a verdict written by hand and frames built and read by a crate that the product does not use.
 //! Needs root: it loads the program.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation is how a test fails"
+)]
 
 use etherparse::{
     EtherType, Ethernet2Header, IpFragOffset, IpNumber, Ipv4Header, Ipv4Options, Ipv6Header, NetSlice,
@@ -108,7 +114,7 @@ fn request(action: u32, connection_id: [u8; 8], rest: usize) -> Vec<u8> {
 /// The connection ID that `address` got so many slots ago.
 fn id_for(address: IpAddr, slots_ago: i64) -> [u8; 8] {
     let now = Clock::new(BASE_NS).now_ns();
-    let then = now.wrapping_add_signed(-slots_ago * SLOT_NS as i64);
+    let then = now.wrapping_add_signed(-slots_ago * SLOT_NS.cast_signed());
     ConnectionIds::new(MASTER, LIFETIME_SLOTS, then).issue(&Address::from(address))
 }
 

@@ -79,4 +79,15 @@ pub enum Warning {
         /// The variable that may have been meant.
         suggestion: Option<String>,
     },
+    /// Peers are forgotten before they are asked to announce again.
+    #[error(
+        "swarm.peer_timeout = {peer_timeout} is not longer than swarm.interval = {interval}: peers will be forgotten \
+         before they announce again"
+    )]
+    ShortPeerTimeout {
+        /// As configured.
+        peer_timeout: String,
+        /// As configured.
+        interval: String,
+    },
 }

@@ -93,11 +93,11 @@ declare! {
     /// What the tracker tells its clients, and how long it remembers them.
     [swarm] Swarm {
         /// How often clients are asked to announce.
-        interval: Duration = r#""30m""#, Span { least: MINUTE, most: 4 * HOUR }, Reload;
+        interval: Duration = r#""30m""#, Span { least: 1, most: 4 * HOUR }, Reload;
         /// How soon a client may announce again, where the protocol can say so. The default is never longer than `interval`.
         min_interval: Duration = r#""5m""#, Span { least: 0, most: 4 * HOUR }, Reload;
-        /// When a peer that was not heard of is gone. Longer than `interval`.
-        peer_timeout: Duration = r#""45m""#, Span { least: MINUTE, most: 4 * HOUR }, Reload;
+        /// When a peer that was not heard of is gone. Should be longer than `interval`.
+        peer_timeout: Duration = r#""45m""#, Span { least: 1, most: 4 * HOUR }, Reload;
         /// Peers handed out where the client does not say how many it wants. The default is never more than `max_num_want`.
         default_num_want: usize = "50", Count::new(0, 1000), Reload;
         /// Peers handed out at most. Over UDP `udp.max_datagram` bounds it further.
