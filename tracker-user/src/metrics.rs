@@ -98,6 +98,7 @@ impl Sources {
             full,
         );
         collect_kernel_drops(&reports);
+        collect_xsk_drops(&reports);
         collect_interfaces(&reports);
         self.collect_engine();
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("RIPTIDE_COMMIT"))];
@@ -183,6 +184,16 @@ fn write_histogram(text: &mut String, name: &str, labels: &str, bounds: &[f64], 
         let _ = writeln!(text, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}");
     }
     let _ = writeln!(text, "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {total}\n");
+}
+
+/// What the kernel dropped between the program and the workers.
+fn collect_xsk_drops(reports: &[Report]) {
+    let sockets = reports.iter().flat_map(|report| &report.sockets).filter_map(std::sync::Weak::upgrade);
+    let lost = sockets
+        .filter_map(|socket| socket.statistics().ok())
+        .map(|statistics| statistics.rx_dropped + statistics.rx_ring_full)
+        .sum();
+    count("riptide_udp_dropped_total", labels([("path", "xsk"), ("reason", "receive_ring_full")]), lost);
 }
 
 /// The sum over all interfaces of a counter of the program.

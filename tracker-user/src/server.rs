@@ -155,6 +155,7 @@ impl Server {
             engine: engine.clone(),
             clock,
             ids: ConnectionIds::new(ids.master, lifetime_slots, clock.now_ns()),
+            busy_poll: config.xdp.busy_poll && !reports.read().is_empty(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

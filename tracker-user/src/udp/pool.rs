@@ -32,6 +32,8 @@ pub struct Shared {
     pub clock: Clock,
     /// Issues and checks connection IDs; each worker has a copy.
     pub ids: ConnectionIds,
+    /// Whether workers never sleep.
+    pub busy_poll: bool,
 }
 
 /// The running workers. Dropping it stops and joins them.
@@ -83,8 +85,15 @@ impl Pool {
                 .collect();
             let responder = Responder::new(responder_config(config), shared.ids.clone(), seed()?);
             let (engine, clock) = (shared.engine.clone(), shared.clock);
-            let (worker, handle) =
-                Worker::new(engine, responder, clock, counters.clone(), config.batch, paths)?;
+            let (worker, handle) = Worker::new(
+                engine,
+                responder,
+                clock,
+                counters.clone(),
+                config.batch,
+                shared.busy_poll,
+                paths,
+            )?;
             let cpu = cpus.get(index % cpus.len().max(1)).copied();
             pool.threads.push(spawn(format!("riptide-udp-{index}"), cpu, worker, ended.clone())?);
             pool.handles.push(handle);

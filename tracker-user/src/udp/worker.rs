@@ -25,6 +25,8 @@ use tracker_core::{engine::Engine, udp::Responder};
 const ROUNDS_BETWEEN_POLLS: u32 = 32;
 /// One batch in so many is timed for the duration histogram.
 const ROUNDS_BETWEEN_TIMINGS: u32 = 64;
+/// After the kernel had no room for a reply, it is offered again so soon, milliseconds.
+const RETRY_MS: u8 = 1;
 /// The last pass before a worker ends is bounded too.
 const LAST_ROUNDS: u32 = 64;
 
@@ -71,6 +73,7 @@ pub struct Worker {
     commands: mpsc::Receiver<Command>,
     bell: Arc<EventFd>,
     epoll: Epoll,
+    busy_poll: bool,
     rounds: u32,
 }
 
@@ -87,7 +90,8 @@ const EVENT_BELL: u64 = u64::MAX;
 const EVENTS: usize = 64;
 
 impl Worker {
-    /// A worker over these sockets. `batch` is the most frames or datagrams taken at a time.
+    /// A worker over these sockets. `batch` is the most frames or datagrams taken at a time; with `busy_poll` it never
+    /// sleeps, and its system calls drive the device.
     ///
     /// # Errors
     /// When the system has no descriptor left.
@@ -97,6 +101,7 @@ impl Worker {
         clock: Clock,
         counters: Arc<WorkerCounters>,
         batch: usize,
+        busy_poll: bool,
         sockets: Vec<SocketPath>,
     ) -> io::Result<(Self, Handle)> {
         let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
@@ -120,6 +125,7 @@ impl Worker {
             commands,
             bell,
             epoll,
+            busy_poll,
             rounds: 0,
         };
         Ok((worker, handle))
@@ -132,10 +138,14 @@ impl Worker {
     pub fn run(mut self) -> io::Result<()> {
         loop {
             let busy = self.serve();
-            let timeout = match busy {
-                false => EpollTimeout::NONE,
-                true if self.rounds.is_multiple_of(ROUNDS_BETWEEN_POLLS) => EpollTimeout::ZERO,
-                true => continue,
+            let timeout = if busy && !self.rounds.is_multiple_of(ROUNDS_BETWEEN_POLLS) {
+                continue;
+            } else if busy || self.busy_poll {
+                EpollTimeout::ZERO
+            } else if self.xsks.iter().any(|(_, path)| path.socket().has_unsent()) {
+                EpollTimeout::from(RETRY_MS)
+            } else {
+                EpollTimeout::NONE
             };
             if self.wait(timeout)? && self.obey() {
                 break;
@@ -162,7 +172,7 @@ impl Worker {
                 self.responder.handle_batch(&self.engine, self.clock.now_ns(), path);
                 path.send();
                 timer.stop(&self.counters.durations);
-            } else if path.socket().has_unsent() {
+            } else if self.busy_poll || path.socket().has_unsent() {
                 path.send();
             }
         }

@@ -128,6 +128,7 @@ pub struct XskSocket {
     free: Vec<u64>,
     tx_in_flight: u32,
     tx_budget: u32,
+    busy_poll: bool,
     interface_index: u32,
     fd: Arc<OwnedFd>,
     gauges: Arc<Gauges>,
@@ -222,6 +223,7 @@ impl XskSocket {
             tx_in_flight: 0,
             // What is not promised to the fill ring may be on its way out.
             tx_budget: options.frames.saturating_sub(options.ring_size).min(options.ring_size),
+            busy_poll: options.busy_poll,
             interface_index: options.interface_index,
             fd,
             gauges,
@@ -322,7 +324,7 @@ impl XskSocket {
         }
         self.completion.release();
         self.refill();
-        if self.fill.shared().needs_wakeup() {
+        if self.busy_poll || self.fill.shared().needs_wakeup() {
             // SAFETY: a receive without a buffer writes nothing.
             unsafe {
                 libc::recvfrom(
@@ -340,7 +342,7 @@ impl XskSocket {
     /// Whether frames wait to be sent that the kernel has not taken.
     #[must_use]
     pub fn has_unsent(&self) -> bool {
-        self.tx_in_flight > 0
+        self.tx.shared().level() > 0
     }
 
     fn kick(&self) {
