@@ -6,7 +6,6 @@
     reason = "a failed expectation is how a test fails"
 )]
 
-use std::process::Command;
 use tests::{
     net::Wire,
     riptide::Start,
@@ -92,18 +91,6 @@ fn one_worker_does_it_all() {
         count("xsk", "announce") == 40.0 && count("socket", "scrape") == 40.0
     });
     riptide.stop();
-}
-
-#[test]
-fn doctor_names_the_interface() {
-    let wire = Wire::new();
-    let program = tests::riptide::binary();
-    let mut command: Command = wire.tracker.command(&program.to_string_lossy());
-    let output = command.args(["doctor", "--interface", "t0"]).output().expect("riptide doctor");
-    let text =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(matches!(output.status.code(), Some(0 | 1)), "{text}");
-    assert!(text.contains("t0") && text.contains("veth"), "{text}");
 }
 
 /// A socket for each queue, shared among fewer workers.
