@@ -160,7 +160,7 @@ pub fn run(program: &str, arguments: &[&str]) {
 }
 
 /// Deletes the namespaces, and ends the processes in them, of test processes that are gone.
-fn sweep() {
+pub fn sweep() {
     let Ok(entries) = std::fs::read_dir("/run/netns") else { return };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

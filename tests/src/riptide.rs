@@ -291,6 +291,29 @@ impl Riptide {
         Pid::from_raw(i32::try_from(self.child.id()).expect("a process ID"))
     }
 
+    /// One value of each thread, read from its directory in `/proc`.
+    ///
+    /// # Panics
+    /// If the process is gone, or `read` finds nothing in the file.
+    pub fn threads<T>(&self, file: &str, read: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        let tasks = Path::new("/proc").join(self.pid().to_string()).join("task");
+        let tasks = std::fs::read_dir(tasks).expect("the process").flatten();
+        let values = tasks.map(|task| {
+            let text = std::fs::read_to_string(task.path().join(file)).expect("a thread");
+            read(&text).unwrap_or_else(|| panic!("not what was expected of {file}: {text}"))
+        });
+        values.collect()
+    }
+
+    /// Processor time of all threads so far, nanoseconds.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    #[must_use]
+    pub fn processor_time(&self) -> u64 {
+        self.threads("schedstat", |text| text.split_whitespace().next()?.parse::<u64>().ok()).iter().sum()
+    }
+
     /// Sends a signal.
     ///
     /// # Panics

@@ -6,10 +6,14 @@
     reason = "a failed expectation is how a test fails"
 )]
 
-use nix::sys::signal::Signal;
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    sys::signal::Signal,
+    unistd::Pid,
+};
 use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
-    path::Path,
+    os::unix::net::UnixDatagram,
 };
 use tests::{
     eventually,
@@ -405,23 +409,51 @@ fn the_ip_field_counts_for_trusted_networks() {
     assert_eq!(listed, expected);
 }
 
-/// Processor time of every thread so far, nanoseconds.
-fn processor_time(riptide: &Riptide) -> u64 {
-    let tasks = Path::new("/proc").join(riptide.pid().to_string()).join("task");
-    let times = std::fs::read_dir(tasks).expect("the process").flatten().map(|task| {
-        let text = std::fs::read_to_string(task.path().join("schedstat")).expect("a thread's times");
-        text.split_whitespace().next().and_then(|time| time.parse::<u64>().ok()).expect("a time")
-    });
-    times.sum()
-}
-
 /// Nothing spins: what is measured is the processor's time, not the clock's.
 #[test]
 fn an_idle_tracker_takes_under_one_percent_of_a_core() {
     let rig = Rig::new(Way::Loopback);
     rig.client(Family::V4, 1).connect();
-    let before = processor_time(rig.riptide());
+    let before = rig.riptide().processor_time();
     std::thread::sleep(std::time::Duration::from_secs(3));
-    let used = processor_time(rig.riptide()) - before;
+    let used = rig.riptide().processor_time() - before;
     assert!(used < 30_000_000, "{used} ns in three seconds");
+}
+
+/// Whoever gives it one processor gets one worker, and no thread elsewhere.
+#[test]
+fn workers_stay_inside_the_processors_they_are_given() {
+    let count = std::thread::scope(|scope| {
+        let started = scope.spawn(|| {
+            let mut one = CpuSet::new();
+            one.set(0).expect("a processor");
+            // The child inherits what this thread may use.
+            sched_setaffinity(Pid::from_raw(0), &one).expect("fewer processors");
+            loopback().ready()
+        });
+        let riptide = started.join().expect("a start");
+        let allowed = |text: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
+                .map(|list| list.trim().to_owned())
+        };
+        for list in riptide.threads("status", allowed) {
+            assert_eq!(list, "0");
+        }
+        client(&riptide).connect();
+        riptide.threads("comm", |name| Some(name.contains("udp"))).into_iter().filter(|udp| *udp).count()
+    });
+    assert_eq!(count, 1, "UDP workers");
+}
+
+#[test]
+fn systemd_is_told_when_it_is_ready() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(tests::PATIENCE)).expect("a timeout");
+    let _riptide = loopback().environment("NOTIFY_SOCKET", &path.display().to_string()).ready();
+    let mut buffer = [0; 256];
+    let length = socket.recv(&mut buffer).expect("a notification");
+    assert!(text(&buffer[..length]).lines().any(|line| line == "READY=1"));
 }

@@ -10,8 +10,8 @@ use tests::{
     frames::{self, Link, Sender},
     metrics::Metrics,
     rig::{Path, Rig},
-    service::{address, client, connects},
-    udp::{Announce, Row, connect_bytes, id20},
+    service::{self, address, client, connects},
+    udp::{Announce, Reply, Row, connect_bytes, id20},
 };
 
 #[test]
@@ -80,7 +80,7 @@ fn padding_is_not_payload() {
         sender.send(&frame);
         // Read by the host's own UDP stack: lengths and checksums are right.
         let reply = client.read(&client.receive(), transaction);
-        assert!(matches!(reply, tests::udp::Reply::Connected(_)));
+        assert!(matches!(reply, Reply::Connected(_)));
 
         // Fewer bytes of datagram than of frame: too short to be a connect.
         let mut short = frames::udp(link, client.address(), address(tracker), &connect_bytes(7)[..15]);
@@ -120,7 +120,12 @@ fn frames_with_options_are_answered_by_sockets() {
         let request = Announce::leecher(hash, 1).bytes(id, second);
         for (transaction, payload) in [(first, connect_bytes(first)), (second, request)] {
             sender.send(&frames::udp_with_options(link, client.address(), address(tracker), &payload));
-            let _ = client.read(&client.receive(), transaction);
+            let reply = client.read(&client.receive(), transaction);
+            if let Reply::Connected(id) = reply {
+                // One that a socket issued, taken by the program.
+                let other = service::client(wire, tracker).with_connection(id);
+                assert_eq!(other.row(hash).leechers, n - 1);
+            }
         }
         assert_eq!(client.row(hash).leechers, n);
     }

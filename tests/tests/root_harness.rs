@@ -76,3 +76,25 @@ fn a_panic_leaves_nothing_behind() {
     assert!(!name.exists(), "{}", name.display());
     assert_eq!(child.wait().expect("a child").signal(), Some(9));
 }
+
+/// What a killed test process left is cleared away by the next one.
+#[test]
+fn the_leavings_of_dead_processes_are_swept() {
+    let mut gone = std::process::Command::new("true").spawn().expect("a process");
+    gone.wait().expect("its end");
+    let name = format!("riptide-test-{}-0-swept", gone.id());
+    tests::net::run("ip", &["netns", "add", &name]);
+    let mut left = std::process::Command::new("ip")
+        .args(["netns", "exec", &name, "cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a process");
+    left.stdin.as_mut().expect("a pipe").write_all(b"!").expect("to write");
+    left.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("an answer");
+    let living = Namespace::new("living");
+    tests::net::sweep();
+    assert_eq!(left.wait().expect("a child").signal(), Some(9));
+    assert!(!Path::new("/run/netns").join(&name).exists());
+    assert!(Path::new("/run/netns").join(living.name()).exists());
+}

@@ -114,3 +114,15 @@ fn every_queue_is_served() {
     assert_eq!(metrics.sum("riptide_udp_responses_total", &[("path", "socket")]), 0.0);
     riptide.stop();
 }
+
+/// With its rings attached too, nothing spins.
+#[test]
+fn an_idle_fast_path_takes_under_one_percent_of_a_core() {
+    let wire = Wire::new();
+    let riptide = native(&wire, "--udp 0.0.0.0:6969");
+    client(&wire, "10.77.0.1:6969").announce(&Announce::leecher(id20("idle", 0), 1));
+    let before = riptide.processor_time();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let used = riptide.processor_time() - before;
+    assert!(used < 30_000_000, "{used} ns in three seconds");
+}

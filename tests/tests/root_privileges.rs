@@ -6,7 +6,7 @@
     reason = "a failed expectation is how a test fails"
 )]
 
-use std::{net::SocketAddr, path::Path};
+use std::net::SocketAddr;
 use tests::{
     net::Wire,
     riptide::{Riptide, Start},
@@ -16,13 +16,10 @@ use tests::{
 
 /// The value of a line in every thread's status.
 fn status(riptide: &Riptide, key: &str) -> Vec<String> {
-    let tasks = Path::new("/proc").join(riptide.pid().to_string()).join("task");
-    let values = std::fs::read_dir(tasks).expect("the process").flatten().map(|task| {
-        let text = std::fs::read_to_string(task.path().join("status")).expect("a thread's status");
-        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-        line.unwrap_or_else(|| panic!("no {key} in\n{text}")).split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut values = riptide.threads("status", |text| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+        Some(line.split_whitespace().collect::<Vec<_>>().join(" "))
     });
-    let mut values: Vec<String> = values.collect();
     values.sort_unstable();
     values.dedup();
     values
