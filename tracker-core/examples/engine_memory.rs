@@ -38,7 +38,7 @@ fn peer(torrent_number: u64, n: u64, ipv6: bool) -> Announce {
         address,
         port: 6881,
         event: Event::None,
-        left: u64::from(n % 4 == 0),
+        left: u64::from(n.is_multiple_of(4)),
         want_ipv4: 0,
         want_ipv6: 0,
     }

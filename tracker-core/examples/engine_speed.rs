@@ -3,6 +3,7 @@
 //! `cargo run --release -p tracker-core --example engine_speed [TORRENTS]`
 
 #![expect(clippy::print_stdout, reason = "this is what it is for")]
+#![expect(clippy::cast_sign_loss, reason = "a power of a positive number is positive")]
 
 use std::{error::Error, hint::black_box, thread, time::Instant};
 use tracker_common::address::Address;
@@ -30,7 +31,7 @@ fn peer(n: u64, torrents: u64) -> Announce {
         address: Address::from_ipv4([d % 100 + 1, c, b, a]),
         port: 6881,
         event: Event::None,
-        left: u64::from(n % 4 == 0),
+        left: u64::from(n.is_multiple_of(4)),
         want_ipv4: 30,
         want_ipv6: 0,
     }

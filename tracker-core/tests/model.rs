@@ -44,7 +44,7 @@ fn check(seed: [u64; 2], ops: Vec<Op>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn the_engine_does_what_its_rules_say(seed: [u64; 2], ops in vec(op(), 1..600)) {
