@@ -37,6 +37,7 @@ macro_rules! conformance {
             swarm::a_peer_is_its_address_and_port,
             swarm::both_families_count_together,
             swarm::downloads_outlive_the_peers,
+            swarm::a_silent_peer_is_forgotten,
             swarm::every_peer_is_handed_out_about_equally,
             identity::an_id_is_valid_from_every_port_of_an_address,
             identity::an_id_is_valid_on_every_port_of_the_tracker,

@@ -2,6 +2,7 @@
 
 use super::{client, hash};
 use crate::{
+    eventually,
     rig::{Family, Path, Rig},
     udp::{Announce, Row, event, id20},
 };
@@ -226,4 +227,35 @@ pub fn every_peer_is_handed_out_about_equally(path: Path) {
             "100 expected, {least:?} to {most:?} seen: {times:?}"
         );
     }
+}
+
+/// One peer falls silent, another goes on: only the first is gone, from lists, counts and memory, its download is not.
+pub fn a_silent_peer_is_forgotten(path: Path) {
+    let config = "[swarm]\ninterval = \"1s\"\npeer_timeout = \"3s\"\nsweep_interval = \"1s\"\n";
+    let rig = Rig::with_config(path, config);
+    let places = Family::BOTH.map(|family| {
+        let client = client(&rig, family);
+        let [shared, lonely] = ["expiry", "expiry alone"].map(|name| hash(name, family));
+        client.announce(&Announce::seeder(shared, 1).event(event::COMPLETED));
+        client.announce(&Announce::leecher(lonely, 1));
+        assert_eq!(client.row(lonely).leechers, 1);
+        (client, shared, lonely)
+    });
+    eventually("the silent peers to be forgotten", || {
+        let mut all_gone = true;
+        for (client, shared, lonely) in &places {
+            let reply = client.announce(&Announce::leecher(*shared, 2));
+            let listed = u32::try_from(reply.peers.len()).expect("a short list");
+            assert_eq!((reply.leechers, reply.seeders), (1, listed), "lists and counts agree");
+            assert_eq!(client.row(*shared).completed, 1);
+            all_gone &= reply.seeders == 0 && client.row(*lonely) == Row::default();
+        }
+        all_gone.then_some(())
+    });
+    for (client, shared, _) in &places {
+        client.announce(&Announce::leecher(*shared, 2).event(event::STOPPED));
+    }
+    rig.riptide().metrics_until("no torrent", |m| {
+        m.sum("riptide_torrents", &[]) == 0.0 && m.sum("riptide_peers", &[]) == 0.0
+    });
 }
