@@ -312,22 +312,22 @@ mod tests {
     /// An index that has shrunk below the size at which one is made has to grow again.
     #[test]
     fn a_swarm_may_shrink_and_grow_around_the_size_of_an_index() {
-        let mut members = Members::from_list(List { peers: &[], seeders: 0 });
-        let mut count = 0;
-        for target in [100, 17, 100, 20, 31, 16, 33, 1, 64, 18, 32, 3] {
-            while count < target {
-                members.insert(peer(count), Role::Seeder, KEY);
-                count += 1;
+        for top in 33..110 {
+            for low in 14..33 {
+                let mut members = Members::from_list(List { peers: &[], seeders: 0 });
+                (0..top).for_each(|n| _ = members.insert(peer(n), Role::Seeder, KEY));
+                for n in low..top {
+                    let position = members.find(&peer(n), KEY).unwrap();
+                    members.remove(position, KEY);
+                }
+                for n in low..40 {
+                    members.insert(peer(n), Role::Leecher, KEY);
+                    let capacity = members.index.capacity();
+                    assert!(capacity == 0 || capacity > n, "{top}, {low}: {n} and one, room for {capacity}");
+                }
+                assert!((0..40).all(|n| members.find(&peer(n), KEY).is_some()));
+                assert!(members.find(&peer(40), KEY).is_none());
             }
-            while count > target {
-                count -= 1;
-                let position = members.find(&peer(count), KEY).unwrap();
-                members.remove(position, KEY);
-            }
-            let capacity = members.index.capacity();
-            assert!(capacity == 0 || capacity >= count, "{count} peers, room for {capacity}");
-            assert!((0..count).all(|n| members.find(&peer(n), KEY).is_some()));
-            assert!(members.find(&peer(count), KEY).is_none());
         }
     }
 
