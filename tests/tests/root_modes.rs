@@ -7,6 +7,7 @@
 )]
 
 use tests::{
+    eventually,
     net::Wire,
     riptide::Start,
     service::{client, connects, native},
@@ -125,4 +126,48 @@ fn an_idle_fast_path_takes_under_one_percent_of_a_core() {
     std::thread::sleep(std::time::Duration::from_secs(3));
     let used = riptide.processor_time() - before;
     assert!(used < 30_000_000, "{used} ns in three seconds");
+}
+
+/// The smallest rings wrap every few requests, and a batch larger than them must wait its turn.
+#[test]
+fn small_rings_serve_and_lose_no_frame() {
+    let wire = Wire::new();
+    let riptide = Start::new(Some(&wire.tracker))
+        .arguments("--interface t0 --xdp native --udp 0.0.0.0:6969 --workers 1")
+        .config("[xdp]\nring_size = 64\nframes = 128\n[udp]\nbatch = 256\n")
+        .ready();
+    let client = client(&wire, "10.77.0.1:6969");
+    let id = client.connect();
+    let hash = id20("small rings", 0);
+    for round in 0..100_u32 {
+        for n in 0..20 {
+            client.send(&Announce::leecher(hash, 1).num_want(0).bytes(id, round * 20 + n));
+        }
+        for n in 0..20 {
+            let _ = client.read(&client.receive(), round * 20 + n);
+        }
+    }
+    riptide.metrics_until("every frame in its place", |m| {
+        m.sum("riptide_udp_responses_total", &[("path", "xsk"), ("action", "announce")]) == 2000.0
+            && m.sum("riptide_xsk_frames", &[]) == 128.0
+    });
+    riptide.stop();
+}
+
+/// Asked for, it spins, and serves as ever.
+#[test]
+fn busy_polling_serves() {
+    let wire = Wire::new();
+    let riptide = Start::new(Some(&wire.tracker))
+        .arguments("--interface t0 --xdp native --udp 0.0.0.0:6969 --workers 1")
+        .config("[xdp]\nbusy_poll = true\n")
+        .ready();
+    for port in 1..=20 {
+        client(&wire, "10.77.0.1:6969").announce(&Announce::leecher(id20("busy", 0), port));
+    }
+    let before = riptide.processor_time();
+    eventually("processor time to be used while idle", || {
+        (riptide.processor_time() - before > 100_000_000).then_some(())
+    });
+    riptide.stop();
 }
