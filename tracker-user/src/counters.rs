@@ -52,7 +52,7 @@ impl Path {
 pub enum Dropped {
     /// The responder gave no answer.
     Request(DropReason),
-    /// A reply found no room: the send buffer or ring is full.
+    /// A request or reply found no room: a buffer or ring is full.
     NoBuffer,
     /// The kernel refused to send a reply.
     SendFailed,

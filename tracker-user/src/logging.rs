@@ -2,7 +2,7 @@
 
 use crate::config::{Log, LogFormat};
 use std::io::{self, IsTerminal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 /// The environment variable that goes before the configured level.
 const VARIABLE: &str = "RUST_LOG";
@@ -48,7 +48,13 @@ pub fn start(log: &Log) -> Result<(), LoggingError> {
 }
 
 fn filter(log: &Log, variable: Option<&str>) -> Result<EnvFilter, LoggingError> {
-    let parse = |text: &str| EnvFilter::builder().parse(text).map_err(|e| e.to_string());
+    // The netlink library tells of sockets that are "ready", and of every message: both are noise at any level, and the
+    // first would be taken for ours.
+    let parse = |text: &str| {
+        let filter = EnvFilter::builder().parse(text).map_err(|e| e.to_string())?;
+        let quiet = "netlink_proto=warn".parse().map_err(|e: ParseError| e.to_string())?;
+        Ok::<_, String>(filter.add_directive(quiet))
+    };
     match variable.filter(|text| !text.trim().is_empty()) {
         Some(text) => parse(text).map_err(|reason| LoggingError::Variable { text: text.to_owned(), reason }),
         None => parse(&log.level).map_err(|reason| LoggingError::Level { text: log.level.clone(), reason }),

@@ -8,7 +8,12 @@ use crate::{
 use axum::{Router, extract::State, http::header, response::IntoResponse, routing};
 use metrics::{Label, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
-use std::{fmt::Write as _, net::UdpSocket, os::fd::AsRawFd as _, sync::Arc};
+use std::{
+    fmt::Write as _,
+    net::UdpSocket,
+    os::fd::AsRawFd as _,
+    sync::{Arc, Weak},
+};
 use tracker_common::{
     address::Family,
     bep15::{Action, CONNECT_RESPONSE_LEN},
@@ -83,22 +88,13 @@ impl Sources {
         }
         for path in Path::ALL {
             for why in Dropped::ALL {
-                let sum = self.workers.iter().map(|worker| worker.path(path).drops(why)).sum();
-                count(
-                    "riptide_udp_dropped_total",
-                    labels([("path", path.label()), ("reason", why.label())]),
-                    sum,
-                );
+                let own: u64 = self.workers.iter().map(|worker| worker.path(path).drops(why)).sum();
+                let kernel = if why == Dropped::NoBuffer { self.lost_before(path, &reports) } else { 0 };
+                let names = labels([("path", path.label()), ("reason", why.label())]);
+                count("riptide_udp_dropped_total", names, own + kernel);
             }
         }
-        let full = self.sockets.iter().map(|socket| receive_buffer_drops(socket.as_raw_fd())).sum();
-        count(
-            "riptide_udp_dropped_total",
-            labels([("path", "socket"), ("reason", "receive_buffer_full")]),
-            full,
-        );
         collect_kernel_drops(&reports);
-        collect_xsk_drops(&reports);
         collect_interfaces(&reports);
         self.collect_engine();
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("RIPTIDE_COMMIT"))];
@@ -125,6 +121,20 @@ impl Sources {
                 .fold((0, 0), |(received, sent), (more_in, more_out)| (received + more_in, sent + more_out));
             count("riptide_udp_received_bytes_total", labels(place), received);
             count("riptide_udp_sent_bytes_total", labels(place), sent);
+        }
+    }
+
+    /// Requests that the kernel dropped for want of room before a worker saw them.
+    fn lost_before(&self, path: Path, reports: &[Report]) -> u64 {
+        match path {
+            Path::Socket => self.sockets.iter().map(|socket| receive_buffer_drops(socket.as_raw_fd())).sum(),
+            Path::Xsk => reports
+                .iter()
+                .flat_map(|report| &report.sockets)
+                .filter_map(Weak::upgrade)
+                .filter_map(|socket| socket.statistics().ok())
+                .map(|statistics| statistics.rx_dropped + statistics.rx_ring_full)
+                .sum(),
         }
     }
 
@@ -186,16 +196,6 @@ fn write_histogram(text: &mut String, name: &str, labels: &str, bounds: &[f64], 
     let _ = writeln!(text, "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {total}\n");
 }
 
-/// What the kernel dropped between the program and the workers.
-fn collect_xsk_drops(reports: &[Report]) {
-    let sockets = reports.iter().flat_map(|report| &report.sockets).filter_map(std::sync::Weak::upgrade);
-    let lost = sockets
-        .filter_map(|socket| socket.statistics().ok())
-        .map(|statistics| statistics.rx_dropped + statistics.rx_ring_full)
-        .sum();
-    count("riptide_udp_dropped_total", labels([("path", "xsk"), ("reason", "receive_ring_full")]), lost);
-}
-
 /// The sum over all interfaces of a counter of the program.
 fn tally(reports: &[Report], counter: Counter, family: Family) -> Tally {
     reports.iter().fold(Tally::default(), |sum, report| {
@@ -246,7 +246,7 @@ fn collect_interfaces(reports: &[Report]) {
             ];
             count("riptide_xdp_frames_total", labels(names), frames);
         }
-        for socket in report.sockets.iter().filter_map(std::sync::Weak::upgrade) {
+        for socket in report.sockets.iter().filter_map(Weak::upgrade) {
             collect_socket(&socket);
         }
     }

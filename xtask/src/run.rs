@@ -35,9 +35,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 pub(crate) fn build_riptide() -> Result<PathBuf> {
     say::step("building riptide");
     let target_dir = machine::target_dir();
+    // The operator's own command, so that what it leaves is found again by whoever runs it next.
     let mut build = process::cargo();
-    build.args(["build", "--release", "--package", "tracker-user", "--bin", "riptide"]);
-    process::run(build.arg("--target-dir").arg(&target_dir))?;
+    process::run(build.args(["build", "--release"]).arg("--target-dir").arg(&target_dir))?;
     Ok(target_dir.join("release/riptide"))
 }
 
