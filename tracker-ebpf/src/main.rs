@@ -44,7 +44,10 @@ fn riptide(context: XdpContext) -> u32 {
                 action
             } else {
                 if log_enabled() {
-                    info!(&context, "queue {} has no AF_XDP socket, a request passes to the network stack", queue);
+                    info!(
+                        &context,
+                        "queue {} has no AF_XDP socket, a request passes to the network stack", queue
+                    );
                 }
                 count(Counter::NoSocket, family, payload_len);
                 xdp_action::XDP_PASS
