@@ -155,6 +155,66 @@ fn a_deleted_interface_that_comes_back_is_attached_again() {
     riptide.stop();
 }
 
+/// The kernel's number of the XDP program on `t0`, as `ip` shows it.
+fn program_on_t0(wire: &Wire) -> String {
+    let output = wire.tracker.command("ip").args(["link", "show", "dev", "t0"]).output().expect("ip");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, after) = text.split_once("prog/xdp id ").unwrap_or_else(|| panic!("no program on t0: {text}"));
+    after.split_whitespace().next().expect("a number").to_owned()
+}
+
+/// The kernel gives a queue free some time after its socket is closed: sockets must be opened again until they are had.
+#[test]
+fn a_program_that_a_stranger_detached_comes_back_with_its_sockets() {
+    let wire = Wire::new();
+    let riptide = native(&wire, "--udp 0.0.0.0:6969");
+    for round in 0..3 {
+        let script = tests::net::workspace().join("tests/clients/detach_xdp.py");
+        let detached = wire
+            .tracker
+            .command("/usr/bin/python3")
+            .arg(script)
+            .arg(program_on_t0(&wire))
+            .output()
+            .expect("python3");
+        assert!(detached.status.success(), "{}", String::from_utf8_lossy(&detached.stderr));
+        // Sooner or later the manager looks; a change of addresses makes it look now.
+        wire.tracker.ip(&format!("addr add 10.77.9.{}/32 dev t0\n", round + 1));
+        let lines = |what: &str| riptide.lines().iter().filter(|line| line.contains(what)).count() as u32;
+        eventually("sockets after the program was missed", || {
+            (lines("was detached") == round + 1 && lines("AF_XDP sockets, copy") == round + 2).then_some(())
+        });
+        let before = riptide.metrics().sum("riptide_udp_responses_total", &[("path", "xsk")]);
+        let client = client(&wire, "10.77.0.1:6969");
+        client.connect();
+        client.announce(&Announce::leecher(id20("detached", round), 1));
+        let after = riptide.metrics().sum("riptide_udp_responses_total", &[("path", "xsk")]);
+        assert_eq!(after - before, 1.0, "the announce went through AF_XDP");
+    }
+    riptide.stop();
+}
+
+/// A queue that is added while the tracker runs gets its socket too.
+#[test]
+fn queues_that_are_added_are_served() {
+    let wire = Wire::with_queues(4);
+    let queues = |host: &tests::net::Namespace, interface: &str, queues: &str| {
+        let mut ethtool = host.command("ethtool");
+        let output = ethtool.args(["-L", interface, "rx", queues, "tx", "1"]).output().expect("ethtool");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let sockets = |m: &tests::metrics::Metrics| m.sum("riptide_xsk_umem_frames", &[("interface", "t0")]);
+    // An end with a program needs as many receive queues as the other has transmit queues.
+    queues(&wire.clients, "c0", "4");
+    queues(&wire.tracker, "t0", "1");
+    let riptide = native(&wire, "--udp 0.0.0.0:6969");
+    let one = sockets(&riptide.metrics());
+    queues(&wire.tracker, "t0", "4");
+    wire.tracker.ip("addr add 10.77.9.1/32 dev t0\n");
+    riptide.metrics_until("four sockets", |m| sockets(m) == 4.0 * one);
+    riptide.stop();
+}
+
 #[test]
 fn a_flood_is_survived() {
     for path in [Path::Native, Path::Generic] {

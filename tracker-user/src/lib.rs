@@ -7,6 +7,7 @@ pub mod config;
 pub mod counters;
 pub mod doctor;
 pub mod exit;
+pub mod farewell;
 pub mod logging;
 pub mod metrics;
 pub mod policy;

@@ -130,10 +130,10 @@ impl Sources {
             Path::Socket => self.sockets.iter().map(|socket| receive_buffer_drops(socket.as_raw_fd())).sum(),
             Path::Xsk => reports
                 .iter()
-                .flat_map(|report| &report.sockets)
-                .filter_map(Weak::upgrade)
-                .filter_map(|socket| socket.statistics().ok())
-                .map(|statistics| statistics.rx_dropped + statistics.rx_ring_full)
+                .map(|report| {
+                    let living = report.sockets.iter().filter_map(Weak::upgrade);
+                    report.lost_before + living.map(|socket| socket.lost()).sum::<u64>()
+                })
                 .sum(),
         }
     }

@@ -29,10 +29,10 @@ use std::{
 /// What the process goes on doing, as far as it takes privileges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// Whether it has XDP interfaces: attaching again, opening sockets, updating maps.
+    /// Whether it has an XDP program: attaching again, opening AF_XDP sockets, updating maps.
     pub xdp: bool,
-    /// Whether one of its listeners has a port below 1024 and may have to be bound again.
-    pub low_port: bool,
+    /// Whether its AF_XDP sockets poll the device.
+    pub busy_poll: bool,
 }
 
 /// Who to become.
@@ -211,21 +211,26 @@ impl Identity {
     }
 }
 
-/// The capabilities that a process with these needs has to keep.
+/// The capabilities that starting the fast path takes: to load the program, attach it, and open AF_XDP sockets.
+pub const START_CAPABILITIES: [Capability; 5] = [
+    Capability::CAP_BPF,
+    Capability::CAP_PERFMON,
+    Capability::CAP_NET_ADMIN,
+    Capability::CAP_NET_RAW,
+    Capability::CAP_IPC_LOCK,
+];
+
+/// The capabilities that a process with these needs has to keep once it is started. The program is loaded by then, and
+/// attaching it again takes only its descriptor.
 #[must_use]
 pub fn capabilities(needs: Needs) -> CapsHashSet {
     let mut keep = CapsHashSet::new();
     if needs.xdp {
-        keep.extend([
-            Capability::CAP_NET_ADMIN,
-            Capability::CAP_NET_RAW,
-            Capability::CAP_BPF,
-            Capability::CAP_PERFMON,
-            Capability::CAP_IPC_LOCK,
-        ]);
-    }
-    if needs.low_port {
-        keep.insert(Capability::CAP_NET_BIND_SERVICE);
+        // AF_XDP sockets; their memory; the bpf system call where unprivileged use is off (before Linux 5.19 all of it).
+        keep.extend([Capability::CAP_NET_RAW, Capability::CAP_IPC_LOCK, Capability::CAP_BPF]);
+        if needs.busy_poll {
+            keep.insert(Capability::CAP_NET_ADMIN);
+        }
     }
     keep
 }

@@ -5,6 +5,7 @@ use crate::{
     cli::RunArgs,
     clock::{Clock, monotonic_ns},
     config::{Apply, Config, ConfigErrors, process_environment},
+    farewell::Farewell,
     metrics::{self, Sources},
     policy,
     privileges::{Identity, Needs, PrivilegeError},
@@ -15,7 +16,7 @@ use crate::{
         pool::{Pool, Shared, seed, usable_cpus},
     },
     xdp::{
-        interface::Context,
+        interface::{Context, Workers},
         manager::{self, Manager},
     },
 };
@@ -35,8 +36,6 @@ use tracker_core::engine::Engine;
 
 /// How long requests in hand may take once a stop was asked for.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
-/// The lowest port that anybody may bind.
-const FIRST_FREE_PORT: u16 = 1024;
 
 /// Why the tracker could not start.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +145,7 @@ impl Server {
         let reports = prepared.reports();
 
         // Everything that needs root is had; all threads begin after this and inherit what is left.
-        drop_privileges(&config, &udp)?;
+        drop_privileges(&config, Needs { xdp: !prepared.is_empty(), busy_poll: config.xdp.busy_poll })?;
 
         let engine =
             Arc::new(Engine::new(policy::from_config(&config), seed().map_err(system("random bytes"))?));
@@ -181,8 +180,9 @@ impl Server {
             tracing::info!("metrics are served on http://{address}/metrics");
         }
         let (running_config, config_seen) = watch::channel(config.clone());
-        runtime.spawn(sweep::run(engine.clone(), clock, config_seen));
-        let xdp = prepared.run(pool.handles().to_vec())?;
+        let sweep_ends = Farewell::new("the sweep", farewell.clone());
+        runtime.spawn(sweep::run(engine.clone(), clock, config_seen, sweep_ends));
+        let xdp = prepared.run(Workers::new(pool.handles().to_vec()), &farewell)?;
 
         let addresses = Addresses { udp, metrics };
         Ok(Self { args, config, engine, addresses, ids, ended, running_config, signals, xdp, pool, runtime })
@@ -277,9 +277,13 @@ impl Server {
         tracing::info!("stopping");
         runtime.spawn(async move {
             tokio::select! {
-                _ = signals.terminate.recv() => {}
-                _ = signals.interrupt.recv() => {}
-                () = tokio::time::sleep(DRAIN_DEADLINE) => tracing::error!("stopping took too long"),
+                Some(()) = signals.terminate.recv() => tracing::warn!("a second signal: ended at once, nothing is saved"),
+                Some(()) = signals.interrupt.recv() => tracing::warn!("a second signal: ended at once, nothing is saved"),
+                () = tokio::time::sleep(DRAIN_DEADLINE) => {
+                    tracing::error!("stopping took longer than {DRAIN_DEADLINE:?}: ended at once, nothing is saved");
+                }
+                // The runtime is going, and with it the signals.
+                else => return,
             }
             std::process::exit(1);
         });
@@ -298,7 +302,7 @@ impl Server {
 
 /// What failed while running.
 #[derive(Debug, thiserror::Error)]
-#[error("stopped by a failure: {}", .0.join("; "))]
+#[error("stopped, because {}; this is a fault in the program: please report it, start it again", .0.join("; "))]
 pub struct RunError(Vec<String>);
 
 impl Signals {
@@ -341,12 +345,8 @@ fn open_state(config: &Config) -> Result<ConnectionIdState, StartError> {
     Ok(ids)
 }
 
-fn drop_privileges(config: &Config, udp: &[SocketAddr]) -> Result<(), StartError> {
+fn drop_privileges(config: &Config, needs: Needs) -> Result<(), StartError> {
     let Some(identity) = Identity::resolve(&config.privileges)? else { return Ok(()) };
     identity.hand_over(&config.state.directory)?;
-    identity.become_it(Needs {
-        xdp: !config.xdp.interfaces.is_empty(),
-        low_port: udp.iter().any(|address| address.port() < FIRST_FREE_PORT),
-    })?;
-    Ok(())
+    Ok(identity.become_it(needs)?)
 }

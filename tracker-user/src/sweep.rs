@@ -1,6 +1,6 @@
 //! Drives the engine's sweep: a bounded share every second, so that a round over everything takes its interval.
 
-use crate::{clock::Clock, config::Config};
+use crate::{clock::Clock, config::Config, farewell::Farewell};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::MissedTickBehavior};
 use tracker_core::engine::{Engine, Totals};
@@ -12,7 +12,7 @@ const SLICE: usize = 4096;
 const ROUNDS_PER_TIMEOUT: u32 = 8;
 
 /// Sweeps for as long as the runtime lives.
-pub async fn run(engine: Arc<Engine>, clock: Clock, config: watch::Receiver<Config>) {
+pub async fn run(engine: Arc<Engine>, clock: Clock, config: watch::Receiver<Config>, _farewell: Farewell) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -5,11 +5,7 @@ use super::{
     host::{Firewall, Host},
     text,
 };
-use crate::{
-    config::Config,
-    privileges::{Needs, capabilities},
-    xdp::umem::FRAME_LEN,
-};
+use crate::{config::Config, privileges::START_CAPABILITIES, xdp::umem::FRAME_LEN};
 use caps::Capability;
 use std::net::SocketAddr;
 
@@ -82,8 +78,9 @@ fn jit(host: &Host) -> Finding {
 }
 
 fn rights(host: &Host, bad: Level) -> Finding {
-    let mut missing: Vec<String> = capabilities(Needs { xdp: true, low_port: false })
-        .difference(&host.capabilities)
+    let mut missing: Vec<String> = START_CAPABILITIES
+        .iter()
+        .filter(|c| !host.capabilities.contains(c))
         // What it gives is judged with the limit of locked memory.
         .filter(|c| **c != Capability::CAP_IPC_LOCK)
         .map(ToString::to_string)
@@ -227,7 +224,7 @@ mod tests {
             jit: Some(1),
             unprivileged_bpf_disabled: Some(2),
             io_uring_disabled: Some(0),
-            capabilities: capabilities(Needs { xdp: true, low_port: false }),
+            capabilities: START_CAPABILITIES.into_iter().collect(),
             locked_memory: Some(8 << 20),
             descriptors: Some(20_000),
             receive_buffer_max: Some(8 << 20),

@@ -5,7 +5,7 @@ use super::{
     socket::SocketPath,
     worker::{Command, Handle, Worker},
 };
-use crate::{clock::Clock, config::Udp, counters::WorkerCounters};
+use crate::{clock::Clock, config::Udp, counters::WorkerCounters, farewell::Farewell};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
@@ -154,32 +154,19 @@ impl Drop for Pool {
     }
 }
 
-/// Tells its name when it is dropped, be it by a panic.
-struct Farewell {
-    name: String,
-    ended: mpsc::UnboundedSender<String>,
-}
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        // Nobody listens while the server is stopping.
-        let _ = self.ended.send(std::mem::take(&mut self.name));
-    }
-}
-
 fn spawn(
     name: String,
     cpu: Option<usize>,
     worker: Worker,
     ended: mpsc::UnboundedSender<String>,
 ) -> io::Result<thread::JoinHandle<io::Result<()>>> {
-    let farewell = Farewell { name: name.clone(), ended };
+    let farewell = Farewell::new(name.clone(), ended);
     thread::Builder::new().name(name).spawn(move || {
         let farewell = farewell;
         if let Some(cpu) = cpu
             && let Err(error) = pin(cpu)
         {
-            tracing::warn!("{}: not pinned to CPU {cpu}: {error}", farewell.name);
+            tracing::warn!("{}: not pinned to CPU {cpu}: {error}", farewell.name());
         }
         worker.run()
     })

@@ -21,12 +21,12 @@ use std::{
 use tracker_common::bep15::Action;
 use tracker_core::{engine::Engine, udp::Responder};
 
-/// While AF_XDP keeps a worker busy, it looks at its other descriptors every so many rounds.
-const ROUNDS_BETWEEN_POLLS: u32 = 32;
-/// One batch in so many is timed for the duration histogram.
-const ROUNDS_BETWEEN_TIMINGS: u32 = 64;
+/// While AF_XDP keeps a worker busy, it looks at its other descriptors after so many passes over its sources.
+const PASSES_BETWEEN_POLLS: u32 = 32;
+/// One batch in so many is timed for the duration histogram; a prime, so that no source is always passed over.
+const ROUNDS_BETWEEN_TIMINGS: u32 = 61;
 /// After the kernel had no room for a reply, it is offered again so soon, milliseconds.
-const RETRY_MS: u8 = 1;
+const RETRY_MS: u8 = 10;
 /// The last pass before a worker ends is bounded too.
 const LAST_ROUNDS: u32 = 64;
 
@@ -136,9 +136,11 @@ impl Worker {
     /// # Errors
     /// When waiting fails, which no working kernel does.
     pub fn run(mut self) -> io::Result<()> {
+        let mut passes = 0_u32;
         loop {
             let busy = self.serve();
-            let timeout = if busy && !self.rounds.is_multiple_of(ROUNDS_BETWEEN_POLLS) {
+            passes = passes.wrapping_add(1);
+            let timeout = if busy && !passes.is_multiple_of(PASSES_BETWEEN_POLLS) {
                 continue;
             } else if busy || self.busy_poll {
                 EpollTimeout::ZERO

@@ -44,6 +44,7 @@ impl XskPath {
     /// Takes what has been received, at most a batch. Returns how many datagrams there are.
     pub fn receive(&mut self) -> usize {
         self.items.clear();
+        let mut unread = false;
         while self.items.len() < self.items.capacity() {
             let Some((address, len)) = self.socket.receive() else { break };
             let frame = self.socket.frame(address);
@@ -54,8 +55,15 @@ impl XskPath {
                     let payload_len = datagram.payload_len.unwrap_or(0);
                     self.items.push(Item { address, datagram, payload_len });
                 }
-                Err(_) => self.socket.recycle(address),
+                Err(_) => {
+                    self.socket.recycle(address);
+                    unread = true;
+                }
             }
+        }
+        if unread && self.items.is_empty() {
+            // Nothing will be sent, so the slots must be given back here.
+            self.socket.flush();
         }
         self.items.len()
     }

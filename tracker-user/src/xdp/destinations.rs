@@ -1,6 +1,6 @@
 //! Which frames are the tracker's: from listening addresses and the host's network to entries of the program's map.
 
-use super::network::{Link, Network};
+use super::network::{Link, LocalAddress, Network};
 use std::{collections::HashSet, net::SocketAddr};
 use tracker_common::{
     address::{Address, Family},
@@ -10,12 +10,18 @@ use tracker_common::{
 /// The destinations that the program on `interface` serves.
 ///
 /// A listener on one address serves that address, a wildcard every address of its family in the `local` routing table
-/// outside loopback scope. Untagged frames may name any of them but those of the VLAN devices on this interface: with
-/// receive VLAN offload a tagged frame looks untagged, and its reply would leave without its tag. Tagged frames may
-/// name the addresses of their VLAN's own device. Link-local addresses count on their own device alone.
+/// outside loopback scope. Tagged frames may name the addresses of their VLAN's own device. Untagged frames may name any
+/// address, but on an interface with VLAN devices only its own: with receive VLAN offload a tagged frame looks untagged,
+/// and its reply would leave without its tag. Link-local addresses count on their own device alone.
 #[must_use]
 pub fn destinations(network: &Network, interface: &Link, listeners: &[SocketAddr]) -> HashSet<Destination> {
     let mut wanted = HashSet::new();
+    let vlan_devices: Vec<u32> = network
+        .links
+        .iter()
+        .filter(|device| tags_over(network, interface, device).is_some())
+        .map(|device| device.index)
+        .collect();
     for local in &network.addresses {
         let Some(device) = network.links.iter().find(|link| link.index == local.device) else { continue };
         // A real interface never sees frames for loopback addresses; a loopback one sees no others.
@@ -23,7 +29,14 @@ pub fn destinations(network: &Network, interface: &Link, listeners: &[SocketAddr
             continue;
         }
         let stacked = tags_over(network, interface, device);
-        if is_link_local(local.address) && local.device != interface.index && stacked.is_none() {
+        let elsewhere = stacked.is_none() && local.device != interface.index;
+        if elsewhere && (is_link_local(local.address) || !vlan_devices.is_empty()) {
+            continue;
+        }
+        // VLAN devices have their interface's MAC, and so its link-local address, unless told otherwise.
+        let shared =
+            |other: &LocalAddress| other.address == local.address && vlan_devices.contains(&other.device);
+        if stacked.is_none() && network.addresses.iter().any(shared) {
             continue;
         }
         let vlan = stacked.unwrap_or(Vlan::NONE);
@@ -65,7 +78,7 @@ fn is_link_local(address: Address) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::network::LocalAddress, *};
+    use super::*;
     use std::net::IpAddr;
 
     fn link(index: u32, name: &str, vlan: Option<(u16, u32)>) -> Link {
@@ -75,6 +88,7 @@ mod tests {
             mac: Some(index.into()),
             is_loopback: index == 1,
             vlan,
+            is_bond: false,
             xdp_program: None,
         }
     }
@@ -130,16 +144,10 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_serves_every_address_of_its_family_behind_its_own_tags() {
+    fn an_interface_with_vlans_serves_its_own_addresses_behind_their_own_tags() {
         assert_eq!(
             on(2, &["0.0.0.0:6969"]),
-            set(&[
-                ("192.0.2.53", 6969, 0, 0),
-                ("10.0.0.1", 6969, 0, 0),
-                ("10.0.1.1", 6969, 0, 0),
-                ("10.1.0.1", 6969, 10, 0),
-                ("10.2.0.1", 6969, 10, 20),
-            ])
+            set(&[("10.0.0.1", 6969, 0, 0), ("10.1.0.1", 6969, 10, 0), ("10.2.0.1", 6969, 10, 20),])
         );
         assert_eq!(
             on(2, &["[::]:1"]),
@@ -148,10 +156,30 @@ mod tests {
     }
 
     #[test]
-    fn another_interface_takes_vlan_addresses_untagged() {
-        // They are on no VLAN of this interface, and the host answers for them wherever they come in.
-        assert!(on(5, &["0.0.0.0:1"]).is_superset(&set(&[("10.1.0.1", 1, 0, 0), ("10.2.0.1", 1, 0, 0)])));
+    fn an_interface_without_vlans_serves_every_address_of_the_host() {
+        assert_eq!(
+            on(5, &["0.0.0.0:1"]),
+            set(&[
+                ("192.0.2.53", 1, 0, 0),
+                ("10.0.0.1", 1, 0, 0),
+                ("10.0.1.1", 1, 0, 0),
+                ("10.1.0.1", 1, 0, 0),
+                ("10.2.0.1", 1, 0, 0),
+            ])
+        );
         assert_eq!(on(5, &["[::]:1"]), set(&[("fe80::5", 1, 0, 0), ("2001:db8::2", 1, 0, 0)]));
+    }
+
+    #[test]
+    fn a_link_local_address_that_a_vlan_shares_is_served_behind_the_tag_alone() {
+        let mut host = host();
+        host.addresses.push(LocalAddress { device: 3, address: "fe80::2".parse::<IpAddr>().unwrap().into() });
+        let link = host.link("eth0").unwrap();
+        let served: Vec<Vlan> = destinations(&host, link, &["[fe80::2]:1".parse().unwrap()])
+            .into_iter()
+            .map(|destination| destination.vlan)
+            .collect();
+        assert_eq!(served, [Vlan { outer: 10 | Vlan::PRESENT, inner: 0 }]);
     }
 
     #[test]

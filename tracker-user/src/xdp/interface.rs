@@ -4,6 +4,7 @@ use super::{
     destinations::destinations,
     network::{Link, Network},
     program::{self, Counters, LoadOptions, Mode, Program},
+    queues::receive_queues,
     socket::{Bind, Gauges, Options, XskSocket},
 };
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
     udp::worker::{Command, Handle},
 };
 use std::{
+    collections::{BTreeMap, HashSet},
     io,
     net::SocketAddr,
     os::fd::AsRawFd as _,
@@ -20,7 +22,7 @@ use std::{
 };
 use tracker_common::{
     connection_id::{keys_at, slot_at},
-    maps::Settings,
+    maps::{Destination, MAX_DESTINATIONS, Settings},
     siphash::Key,
 };
 
@@ -44,6 +46,41 @@ pub struct Context {
     pub lifetime_slots: u32,
 }
 
+/// The workers, and whose turn it is to get a socket.
+#[derive(Debug)]
+pub struct Workers {
+    handles: Vec<Handle>,
+    next: usize,
+}
+
+impl Workers {
+    /// Beginning with the first.
+    #[must_use]
+    pub fn new(handles: Vec<Handle>) -> Self {
+        Self { handles, next: 0 }
+    }
+
+    fn give(&mut self, socket: XskSocket, is_loopback: bool) {
+        if let Some(worker) = self.handles.get(self.next % self.handles.len().max(1)) {
+            worker.send(Command::Add(Box::new(socket), is_loopback));
+        }
+        self.next += 1;
+    }
+
+    fn take_back(&self, interface_index: u32) {
+        let (done, finished) = mpsc::sync_channel(self.handles.len());
+        for worker in &self.handles {
+            worker.send(Command::Remove(interface_index, done.clone()));
+        }
+        drop(done);
+        for _ in &self.handles {
+            if finished.recv_timeout(REMOVE_DEADLINE).is_err() {
+                break;
+            }
+        }
+    }
+}
+
 /// Why an interface is not served by XDP.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -53,12 +90,18 @@ pub enum Error {
     /// It carries no Ethernet frames.
     #[error("it is no Ethernet interface")]
     NotEthernet,
-    /// Loading, attaching or a map failed.
+    /// Another program is there.
+    #[error("{0}")]
+    Occupied(String),
+    /// No mode that is allowed could be had.
+    #[error("{0}")]
+    NoMode(String),
+    /// Loading or a map failed.
     #[error(transparent)]
     Program(#[from] program::Error),
 }
 
-/// What metrics read of an attached interface.
+/// What metrics read of an interface.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Its name.
@@ -69,6 +112,8 @@ pub struct Report {
     pub counters: Arc<Counters>,
     /// Its sockets, as long as they live.
     pub sockets: Vec<Weak<Gauges>>,
+    /// Frames that sockets lost which are no more.
+    pub lost_before: u64,
 }
 
 /// While attached.
@@ -76,12 +121,12 @@ pub struct Report {
 struct Attached {
     index: u32,
     mode: Mode,
+    /// Why no better mode was had, to be appended to the line that names this one.
+    why_not: String,
     program_id: Option<u32>,
-    bind: Option<Bind>,
-    gauges: Vec<Weak<Gauges>>,
-    /// Sockets that no worker has yet.
-    unserved: Vec<XskSocket>,
-    is_loopback: bool,
+    sockets: BTreeMap<u32, Weak<Gauges>>,
+    /// The line that names the mode has been written.
+    told: bool,
 }
 
 /// An interface named in the configuration, with its loaded program.
@@ -92,6 +137,9 @@ pub struct Interface {
     counters: Arc<Counters>,
     attached: Option<Attached>,
     enabled: bool,
+    lost_before: u64,
+    /// Destinations that found no room in the map.
+    left_out: usize,
     last_problem: String,
 }
 
@@ -109,6 +157,8 @@ impl Interface {
             counters: Arc::new(counters),
             attached: None,
             enabled: false,
+            lost_before: 0,
+            left_out: 0,
             last_problem: String::new(),
         })
     }
@@ -127,20 +177,31 @@ impl Interface {
     /// What metrics read.
     #[must_use]
     pub fn report(&self) -> Report {
+        let attached = self.attached.as_ref();
+        let bind =
+            |attached: &Attached| attached.sockets.values().find_map(Weak::upgrade).map(|socket| socket.bind);
         Report {
             name: self.name.clone(),
-            attached: self.attached.as_ref().map(|attached| (attached.mode, attached.bind)),
+            attached: attached.map(|attached| (attached.mode, bind(attached))),
             counters: self.counters.clone(),
-            sockets: self.attached.iter().flat_map(|attached| attached.gauges.iter().cloned()).collect(),
+            sockets: attached.iter().flat_map(|attached| attached.sockets.values().cloned()).collect(),
+            lost_before: self.lost_before,
         }
     }
 
-    /// Attaches in the best mode that the configuration allows, opens a socket for each receive queue, fills the
-    /// maps. Logs one line that names the mode, and why a better one was not had.
+    /// Attaches in the best mode that the configuration allows, and fills the maps. No socket is opened yet.
     ///
     /// # Errors
-    /// When no allowed mode is to be had.
+    /// When no allowed mode is to be had; it is then remembered as told.
     pub fn attach(&mut self, network: &Network, context: &Context) -> Result<(), Error> {
+        let result = self.try_attach(network, context);
+        if let Err(error) = &result {
+            self.last_problem = error.to_string();
+        }
+        result
+    }
+
+    fn try_attach(&mut self, network: &Network, context: &Context) -> Result<(), Error> {
         let link = network.link(&self.name).ok_or(Error::Missing)?;
         link.mac.ok_or(Error::NotEthernet)?;
         let modes: &[Mode] = match context.config.mode {
@@ -149,63 +210,82 @@ impl Interface {
             XdpMode::Generic => &[Mode::Generic],
             XdpMode::Off => &[],
         };
-        let mut why_not = String::new();
-        let mut last = Error::Missing;
+        let mut why_not = Vec::new();
         for mode in modes {
             match self.program.attach(link.index, *mode) {
                 Ok(()) => {
-                    self.attached(link, *mode, &why_not, context);
-                    self.update(network, context)?;
-                    return Ok(());
+                    self.attached = Some(Attached {
+                        index: link.index,
+                        mode: *mode,
+                        why_not: why_not.iter().fold(String::new(), |all, why| format!("{all}; not {why}")),
+                        program_id: self.program.id(),
+                        sockets: BTreeMap::new(),
+                        told: false,
+                    });
+                    self.last_problem.clear();
+                    return self.update(network, context);
                 }
-                Err(error) => {
-                    why_not = format!("; not {}: {error}", mode.label());
-                    last = error.into();
-                }
+                Err(program::Error::Occupied) => return Err(Error::Occupied(occupant(link))),
+                Err(error) => why_not.push(error.to_string()),
             }
         }
-        Err(last)
+        Err(Error::NoMode(why_not.join("; ")))
     }
 
-    fn attached(&mut self, link: &Link, mode: Mode, why_not: &str, context: &Context) {
-        let (sockets, problem) = open_sockets(link, mode, context);
-        let bind = sockets.first().map(|socket| socket.gauges().bind);
-        for socket in &sockets {
-            if let Err(error) = self.program.set_socket(socket.gauges().queue, socket.as_raw_fd()) {
-                tracing::warn!(interface = self.name, "xdp: {error}; the network stack serves a queue");
-            }
-        }
-        let count = sockets.len();
-        let sockets_text = match (bind, problem) {
-            (Some(bind), _) => format!("{count} AF_XDP sockets, {}", bind.label()),
-            (None, problem) => format!(
-                "connects only, no AF_XDP sockets: {}{}",
-                problem.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string),
-                problem.as_ref().map_or("", socket_hint),
-            ),
+    /// Opens a socket for each receive queue that has none, shows it to the program and gives it to a worker. Logs one
+    /// line that names the mode, and why a better one was not had. Returns whether a queue is left that may be had
+    /// later.
+    pub fn serve_queues(&mut self, network: &Network, context: &Context, workers: &mut Workers) -> bool {
+        let (Some(attached), Some(link)) = (&mut self.attached, network.link(&self.name)) else {
+            return false;
         };
-        tracing::info!("xdp {}: {} mode, {sockets_text}{why_not}", self.name, mode.label());
-        self.last_problem.clear();
-        self.attached = Some(Attached {
-            index: link.index,
-            mode,
-            program_id: self.program.id(),
-            bind,
-            gauges: sockets.iter().map(|socket| Arc::downgrade(socket.gauges())).collect(),
-            unserved: sockets,
-            is_loopback: link.is_loopback,
-        });
-    }
-
-    /// Gives the sockets to workers, the next one each, beginning with `*next`.
-    pub fn hand_over(&mut self, workers: &[Handle], next: &mut usize) {
-        let Some(attached) = &mut self.attached else { return };
-        for socket in attached.unserved.drain(..) {
-            if let Some(worker) = workers.get(*next % workers.len().max(1)) {
-                worker.send(Command::Add(Box::new(socket), attached.is_loopback));
+        attached.sockets.retain(|_, socket| socket.strong_count() > 0);
+        let before = attached.sockets.len();
+        let mut problem = None;
+        for queue in 0..queue_count(link) {
+            if attached.sockets.contains_key(&queue) {
+                continue;
             }
-            *next += 1;
+            if link.is_bond && attached.mode == Mode::Native {
+                problem = Some("frames of a bond arrive on the interfaces in it: name those".to_owned());
+                break;
+            }
+            match open_socket(link, queue, attached.mode, context) {
+                Ok(socket) => {
+                    let (fd, gauges) = (socket.as_raw_fd(), Arc::downgrade(socket.gauges()));
+                    let shown = self.program.set_socket(queue, fd);
+                    workers.give(socket, link.is_loopback);
+                    match shown {
+                        Ok(()) => drop(attached.sockets.insert(queue, gauges)),
+                        Err(error) => problem = Some(error.to_string()),
+                    }
+                }
+                // The driver says that there are more queues than can be bound.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) && queue > 0 => break,
+                Err(error) => {
+                    let first = problem.is_none();
+                    if first {
+                        problem = Some(format!("queue {queue}: {error}{}", socket_hint(&error)));
+                    }
+                }
+            }
         }
+        let count = attached.sockets.len();
+        let gained = count > before;
+        let bind =
+            attached.sockets.values().find_map(Weak::upgrade).map_or("none", |socket| socket.bind.label());
+        if !attached.told || gained {
+            let sockets = if count == 0 {
+                "connects only".to_owned()
+            } else {
+                format!("{count} AF_XDP sockets, {bind}")
+            };
+            let lacking = problem.as_ref().map_or_else(String::new, |problem| format!("; {problem}"));
+            let (name, mode, why_not) = (&self.name, attached.mode.label(), &attached.why_not);
+            tracing::info!("xdp {name}: {mode} mode, {sockets}{lacking}{why_not}");
+            attached.told = true;
+        }
+        problem.is_some()
     }
 
     /// Switches the program on or off; off, every frame passes.
@@ -218,10 +298,16 @@ impl Interface {
         Ok(self.program.set_settings(settings)?)
     }
 
-    /// Writes what follows from the network, the clock and the keys.
+    /// Writes the keys of the present time. To be called at least once an hour.
     ///
     /// # Errors
     /// When the kernel refuses.
+    pub fn set_keys(&mut self, context: &Context) -> Result<(), Error> {
+        let slot = slot_at(context.clock.now_ns());
+        Ok(self.program.set_keys(keys_at(context.master, slot, context.lifetime_slots))?)
+    }
+
+    /// Writes what follows from the network, the clock and the keys.
     fn update(&mut self, network: &Network, context: &Context) -> Result<(), Error> {
         let Some(link) = network.link(&self.name) else { return Ok(()) };
         let settings = Settings {
@@ -235,101 +321,123 @@ impl Interface {
         if settings != self.program.settings() {
             self.program.set_settings(settings)?;
         }
-        let slot = slot_at(context.clock.now_ns());
-        self.program.set_keys(keys_at(context.master, slot, context.lifetime_slots))?;
-        let wanted = destinations(network, link, &context.listeners);
+        self.set_keys(context)?;
+        let wanted = self.fitting(destinations(network, link, &context.listeners));
         let (added, removed) = self.program.set_destinations(&wanted)?;
         if added + removed > 0 {
-            tracing::info!(
-                "xdp {}: serves {} addresses and ports, {added} new, {removed} gone",
-                self.name,
-                wanted.len()
-            );
+            let (name, all) = (&self.name, wanted.len());
+            tracing::info!("xdp {name}: serves {all} addresses and ports, {added} new, {removed} gone");
         }
         Ok(())
     }
 
-    /// Brings the attachment and the maps in step with the network. What cannot be done is logged once, and tried
-    /// again at the next call.
-    pub fn reconcile(&mut self, network: &Network, context: &Context, workers: &[Handle], next: &mut usize) {
-        if let Some(attached) = &self.attached {
-            let lost = match network.link(&self.name) {
-                None => Some("the interface is gone"),
-                Some(link) if link.index != attached.index => Some("the interface was replaced"),
-                Some(link) if link.xdp_program != attached.program_id => Some("the program was detached"),
-                Some(_) => None,
-            };
-            if let Some(why) = lost {
-                tracing::warn!("xdp {}: {why}; the ordinary sockets serve on", self.name);
-                self.release(workers);
-            }
+    /// As many destinations as the map holds; the ordinary sockets serve the others.
+    fn fitting(&mut self, wanted: HashSet<Destination>) -> HashSet<Destination> {
+        let left_out = wanted.len().saturating_sub(MAX_DESTINATIONS as usize);
+        if left_out != self.left_out {
+            self.left_out = left_out;
+            tracing::warn!(
+                "xdp {}: {left_out} addresses and ports beyond {MAX_DESTINATIONS} are served by the ordinary sockets",
+                self.name
+            );
         }
-        let result = if self.attached.is_some() {
-            self.update(network, context)
-        } else {
-            self.attach(network, context)
+        if left_out == 0 {
+            return wanted;
+        }
+        let mut kept: Vec<Destination> = wanted.into_iter().collect();
+        // The same ones each time, so that the map is not rewritten at every look.
+        kept.sort_by_key(|destination| bytemuck::cast::<_, [u64; 3]>(*destination));
+        kept.truncate(MAX_DESTINATIONS as usize);
+        kept.into_iter().collect()
+    }
+
+    /// Brings the attachment, the sockets and the maps in step with the network. What cannot be done is logged once, and
+    /// tried again at the next call. Returns whether that should be soon.
+    pub fn reconcile(&mut self, network: &Network, context: &Context, workers: &mut Workers) -> bool {
+        if let Some(why) = self.loss(network) {
+            tracing::warn!("xdp {}: {why}; the ordinary sockets serve on", self.name);
+            self.release(workers);
+        }
+        let told = self.last_problem.clone();
+        let result = match &self.attached {
+            Some(_) => self.update(network, context),
+            None => self.attach(network, context),
         };
-        match result {
-            Ok(()) => self.hand_over(workers, next),
-            Err(error) => {
-                let problem = error.to_string();
-                if problem != self.last_problem {
-                    tracing::warn!("xdp {}: not attached: {problem}; trying again", self.name);
-                    self.last_problem = problem;
-                }
+        if let Err(error) = result {
+            let problem = error.to_string();
+            if problem != told {
+                tracing::warn!("xdp {}: {problem}; trying again", self.name);
             }
+            self.last_problem = problem;
+        }
+        self.serve_queues(network, context, workers)
+    }
+
+    /// What ended the attachment, if something has.
+    fn loss(&self, network: &Network) -> Option<&'static str> {
+        let attached = self.attached.as_ref()?;
+        match network.link(&self.name) {
+            // Asked once more, since a listing can be cut short.
+            None if nix::net::if_::if_nametoindex(self.name.as_str()) == Ok(attached.index) => None,
+            None => Some("the interface is gone"),
+            Some(link) if link.index != attached.index => Some("the interface was replaced"),
+            Some(link) if link.xdp_program != attached.program_id => Some("the program was detached"),
+            Some(_) => None,
         }
     }
 
     /// Detaches, and has the workers close its sockets.
-    pub fn release(&mut self, workers: &[Handle]) {
+    pub fn release(&mut self, workers: &Workers) {
         self.program.detach();
         let Some(attached) = self.attached.take() else { return };
-        let (done, finished) = mpsc::sync_channel(workers.len());
-        for worker in workers {
-            worker.send(Command::Remove(attached.index, done.clone()));
+        for socket in attached.sockets.values().filter_map(Weak::upgrade) {
+            self.lost_before += socket.lost();
         }
-        drop(done);
-        for _ in workers {
-            if finished.recv_timeout(REMOVE_DEADLINE).is_err() {
-                break;
-            }
+        for queue in attached.sockets.keys() {
+            self.program.unset_socket(*queue);
         }
+        workers.take_back(attached.index);
     }
 }
 
-/// A socket for each receive queue: the kernel refuses the first queue that the interface does not have.
-fn open_sockets(link: &Link, mode: Mode, context: &Context) -> (Vec<XskSocket>, Option<io::Error>) {
+fn queue_count(link: &Link) -> u32 {
+    // A driver that does not say has one queue as a rule; a wrong guess is refused by the kernel.
+    receive_queues(&link.name).ok().flatten().unwrap_or(1).min(MAX_QUEUES)
+}
+
+fn open_socket(link: &Link, queue: u32, mode: Mode, context: &Context) -> io::Result<XskSocket> {
     let config = &context.config;
-    let mut sockets = Vec::new();
-    for queue in 0..MAX_QUEUES {
-        let options = Options {
-            interface_index: link.index,
-            queue,
-            ring_size: config.ring_size,
-            frames: config.frames,
-            zero_copy: config.zero_copy == ZeroCopy::Auto && mode == Mode::Native,
-            busy_poll: config.busy_poll,
-        };
-        match XskSocket::new(&link.name, options) {
-            Ok(socket) => sockets.push(socket),
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput && queue > 0 => break,
-            Err(error) => {
-                if queue > 0 {
-                    tracing::warn!("xdp {}: queue {queue} has no AF_XDP socket: {error}", link.name);
-                }
-                return (sockets, Some(error));
-            }
-        }
-    }
-    (sockets, None)
+    let options = Options {
+        interface_index: link.index,
+        queue,
+        ring_size: config.ring_size,
+        frames: config.frames,
+        zero_copy: config.zero_copy == ZeroCopy::Auto && mode == Mode::Native,
+        busy_poll: config.busy_poll,
+    };
+    XskSocket::new(&link.name, options)
 }
 
 fn socket_hint(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EPERM) => " (needs CAP_NET_RAW)",
         Some(libc::ENOBUFS) => " (locked memory is short: grant CAP_IPC_LOCK, or raise it with `ulimit -l`)",
-        Some(libc::EBUSY) => " (another program has an AF_XDP socket on this queue)",
+        Some(libc::EBUSY) => " (the queue has an AF_XDP socket that is still open)",
         _ => "",
     }
+}
+
+/// Names the program that is in the way, and what to do.
+fn occupant(link: &Link) -> String {
+    let id = link.xdp_program.unwrap_or_default();
+    let name = aya::programs::loaded_programs()
+        .filter_map(Result::ok)
+        .find(|program| program.id() == id)
+        .and_then(|program| program.name_as_str().map(str::to_owned))
+        .unwrap_or_default();
+    format!(
+        "another XDP program is on it: {id} `{name}`; stop what attached it (`bpftool link` names that), or `ip link set dev \
+         {interface} xdp off`, or leave the interface out",
+        interface = link.name
+    )
 }

@@ -1,28 +1,37 @@
 //! Keeps every interface's program attached and in step with the network, from a thread of its own.
 
 use super::{
-    interface::{Context, Error, Interface, Report},
+    interface::{Context, Error, Interface, Report, Workers},
     log,
     network::{self, Netlink, Network},
 };
-use crate::{config::XdpMode, udp::worker::Handle};
+use crate::{config::XdpMode, farewell::Farewell};
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
-/// How often everything is looked at even if nothing was heard: keys go on with time, routes and foreign programs come
-/// and go without a message.
+/// The manager's thread.
+const THREAD: &str = "riptide-xdp";
+/// How often everything is looked at even if nothing was heard: keys go on with time, routes, queues and foreign programs
+/// come and go without a message.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// The same while something could not be had that may be had soon: the kernel frees a queue some time after its socket.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How long the kernel may take to tell of the network.
+const NETLINK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// XDP was asked for by name and is not to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The network is unknown.
-    #[error(transparent)]
+    #[error("xdp: {0}; XDP has to know the host's addresses: choose `--xdp off` to go on without")]
     Network(#[from] network::Error),
     /// An interface cannot be served so.
     #[error("xdp {interface}: {mode} mode is not to be had: {source}; choose `--xdp auto` to go on without")]
@@ -34,8 +43,16 @@ pub enum StartError {
         /// Why.
         source: Error,
     },
+    /// A program could not be switched on.
+    #[error("xdp {interface}: the program cannot be switched on: {source}")]
+    SwitchOn {
+        /// Its name.
+        interface: String,
+        /// Why.
+        source: Error,
+    },
     /// No runtime or thread.
-    #[error("xdp: {0}")]
+    #[error("xdp: the system refused a thread: {0}")]
     System(#[from] io::Error),
 }
 
@@ -60,6 +77,7 @@ impl Reports {
 #[derive(Debug)]
 pub struct Prepared {
     interfaces: Vec<Interface>,
+    network: Network,
     context: Context,
     reports: Reports,
 }
@@ -70,18 +88,26 @@ pub struct Prepared {
 /// # Errors
 /// When a mode asked for by name is not to be had.
 pub fn prepare(context: Context) -> Result<Prepared, StartError> {
-    let reports = Reports::default();
     let mut interfaces = Vec::new();
-    if context.config.mode != XdpMode::Off && !context.config.interfaces.is_empty() {
-        let network = runtime()?.block_on(async { Netlink::open()?.snapshot().await })?;
+    let mut network = None;
+    let mode = context.config.mode;
+    if mode != XdpMode::Off && !context.config.interfaces.is_empty() {
+        let seen = runtime()?.block_on(async { look(&Netlink::open()?).await });
+        network = match (seen, mode) {
+            (Ok(network), _) => Some(network),
+            (Err(error), XdpMode::Auto) => {
+                tracing::warn!("xdp: {error}; sockets only, until the host's addresses are known");
+                None
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
         for name in &context.config.interfaces {
-            let loaded = Interface::load(name, &context);
-            let result = loaded.and_then(|mut interface| {
-                let attached = interface.attach(&network, &context);
+            let result = Interface::load(name, &context).and_then(|mut interface| {
+                let attached = network.as_ref().map_or(Ok(()), |network| interface.attach(network, &context));
                 interfaces.push(interface);
                 attached
             });
-            match (result, context.config.mode) {
+            match (result, mode) {
                 (Ok(()), _) => {}
                 (Err(source), XdpMode::Auto) => tracing::warn!("xdp {name}: sockets only: {source}"),
                 (Err(source), mode) => {
@@ -91,8 +117,9 @@ pub fn prepare(context: Context) -> Result<Prepared, StartError> {
             }
         }
     }
+    let reports = Reports::default();
     reports.write(&interfaces);
-    Ok(Prepared { interfaces, context, reports })
+    Ok(Prepared { interfaces, network: network.unwrap_or_default(), context, reports })
 }
 
 /// The way to tell a running manager something.
@@ -109,32 +136,109 @@ impl Prepared {
         self.reports.clone()
     }
 
-    /// Gives the sockets to the workers, switches the programs on, and follows the network from then on.
-    ///
-    /// `None` where there is nothing to keep.
+    /// Whether there is a program to look after.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.interfaces.is_empty()
+    }
+
+    /// Opens sockets and gives them to the workers, switches the programs on, and follows the network from then on.
+    /// `None` where there is nothing to look after. `ended` hears when the thread that does so is no more.
     ///
     /// # Errors
-    /// When the thread cannot be had, or a program not be switched on.
-    pub fn run(mut self, workers: Vec<Handle>) -> Result<Option<Manager>, StartError> {
-        if self.interfaces.is_empty() {
+    /// When the thread cannot be had, or a program not be switched on that was asked for by name.
+    pub fn run(
+        mut self,
+        mut workers: Workers,
+        ended: &mpsc::UnboundedSender<String>,
+    ) -> Result<Option<Manager>, StartError> {
+        if self.is_empty() {
             return Ok(None);
         }
-        let mut next = 0;
+        let mut soon = false;
         for interface in &mut self.interfaces {
-            interface.hand_over(&workers, &mut next);
-            interface.set_enabled(true).map_err(|source| StartError::Interface {
-                interface: interface.name().to_owned(),
-                mode: "any",
-                source,
-            })?;
+            soon |= interface.serve_queues(&self.network, &self.context, &mut workers);
+            match interface.set_enabled(true) {
+                Ok(()) => {}
+                Err(source) if self.context.config.mode == XdpMode::Auto => {
+                    tracing::warn!("xdp {}: sockets only: {source}", interface.name());
+                }
+                Err(source) => {
+                    return Err(StartError::SwitchOn { interface: interface.name().to_owned(), source });
+                }
+            }
         }
         self.reports.write(&self.interfaces);
         let (stop, stopped) = mpsc::unbounded_channel();
         let runtime = runtime()?;
-        let thread = thread::Builder::new()
-            .name("riptide-xdp".into())
-            .spawn(move || runtime.block_on(follow(self, workers, next, stopped)))?;
+        let farewell = Farewell::new(THREAD, ended.clone());
+        let thread = thread::Builder::new().name(THREAD.into()).spawn(move || {
+            let _farewell = farewell;
+            runtime.block_on(self.follow(workers, soon, stopped));
+        })?;
         Ok(Some(Manager { stop, thread }))
+    }
+
+    async fn follow(
+        mut self,
+        mut workers: Workers,
+        mut soon: bool,
+        mut stopped: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+    ) {
+        if self.context.config.log {
+            self.interfaces.iter_mut().for_each(log::follow);
+        }
+        let mut netlink = None;
+        loop {
+            if netlink.is_none() {
+                netlink = Netlink::open().inspect_err(|error| tracing::warn!("xdp: {error}")).ok();
+            }
+            tokio::select! {
+                done = stopped.recv() => {
+                    self.stop();
+                    if let Some(done) = done {
+                        let _ = done.send(());
+                    }
+                    return;
+                }
+                () = tokio::time::sleep(if soon { RETRY_INTERVAL } else { INTERVAL }) => {}
+                alive = changed(&mut netlink) => if !alive {
+                    netlink = None;
+                },
+            }
+            // Whatever becomes of the network, the kernel must not be left with old keys.
+            for interface in &mut self.interfaces {
+                if let Err(error) = interface.set_keys(&self.context) {
+                    tracing::warn!("xdp {}: {error}", interface.name());
+                }
+            }
+            let Some(known) = &netlink else { continue };
+            match look(known).await {
+                Ok(network) => self.network = network,
+                Err(error) => {
+                    tracing::warn!("xdp: {error}");
+                    netlink = None;
+                    continue;
+                }
+            }
+            soon = false;
+            for interface in &mut self.interfaces {
+                soon |= interface.reconcile(&self.network, &self.context, &mut workers);
+            }
+            self.reports.write(&self.interfaces);
+        }
+    }
+
+    /// Every frame goes to the network stack from here on.
+    fn stop(&mut self) {
+        for interface in &mut self.interfaces {
+            if let Err(error) = interface.set_enabled(false) {
+                tracing::warn!("xdp {}: {error}", interface.name());
+            }
+            // What has arrived for the workers they still answer, so their sockets stay with them.
+            interface.release(&Workers::new(Vec::new()));
+        }
+        self.reports.write(&self.interfaces);
     }
 }
 
@@ -146,54 +250,8 @@ impl Manager {
             let _ = finished.await;
         }
         if self.thread.join().is_err() {
-            tracing::error!("the thread riptide-xdp panicked");
+            tracing::error!("the thread {THREAD} panicked");
         }
-    }
-}
-
-async fn follow(
-    prepared: Prepared,
-    workers: Vec<Handle>,
-    mut next: usize,
-    mut stopped: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
-) {
-    let Prepared { mut interfaces, context, reports } = prepared;
-    if context.config.log {
-        for interface in &mut interfaces {
-            log::follow(interface);
-        }
-    }
-    let mut netlink = None;
-    let mut tick = tokio::time::interval(INTERVAL);
-    loop {
-        if netlink.is_none() {
-            netlink = Netlink::open().inspect_err(|error| tracing::warn!("xdp: {error}")).ok();
-        }
-        tokio::select! {
-            done = stopped.recv() => {
-                for interface in &mut interfaces {
-                    if let Err(error) = interface.set_enabled(false) {
-                        tracing::warn!("xdp {}: {error}", interface.name());
-                    }
-                    interface.release(&[]);
-                }
-                reports.write(&interfaces);
-                if let Some(done) = done {
-                    let _ = done.send(());
-                }
-                return;
-            }
-            _ = tick.tick() => {}
-            alive = changed(&mut netlink) => if !alive {
-                netlink = None;
-                continue;
-            },
-        }
-        let Some(network) = snapshot(netlink.as_ref()).await else { continue };
-        for interface in &mut interfaces {
-            interface.reconcile(&network, &context, &workers, &mut next);
-        }
-        reports.write(&interfaces);
     }
 }
 
@@ -204,8 +262,8 @@ async fn changed(netlink: &mut Option<Netlink>) -> bool {
     }
 }
 
-async fn snapshot(netlink: Option<&Netlink>) -> Option<Network> {
-    netlink?.snapshot().await.inspect_err(|error| tracing::warn!("xdp: {error}")).ok()
+async fn look(netlink: &Netlink) -> Result<Network, network::Error> {
+    timeout(NETLINK_DEADLINE, netlink.snapshot()).await.unwrap_or(Err(network::Error::Silent))
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {

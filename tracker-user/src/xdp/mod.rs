@@ -11,6 +11,7 @@ pub mod log;
 pub mod manager;
 pub mod network;
 pub mod program;
+pub mod queues;
 pub mod ring;
 pub mod socket;
 pub mod umem;

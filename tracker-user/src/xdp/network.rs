@@ -5,7 +5,7 @@ use rtnetlink::{
     Handle, MulticastGroup, RouteMessageBuilder, new_multicast_connection,
     packet_route::{
         AddressFamily,
-        link::{InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp},
+        link::{InfoData, InfoKind, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp},
         route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType},
     },
     sys::AsyncSocket as _,
@@ -28,6 +28,9 @@ pub enum Error {
     /// No netlink socket.
     #[error("netlink cannot be opened: {0}")]
     Open(#[from] io::Error),
+    /// No answer in time.
+    #[error("netlink did not answer in time")]
+    Silent,
     /// A question was refused.
     #[error("netlink did not answer: {0}")]
     Ask(#[from] rtnetlink::Error),
@@ -46,6 +49,8 @@ pub struct Link {
     pub is_loopback: bool,
     /// For a VLAN device its identifier and the number of the interface below.
     pub vlan: Option<(u16, u32)>,
+    /// Whether it is a bond, whose frames arrive on other interfaces.
+    pub is_bond: bool,
     /// The XDP program on it, by the kernel's number.
     pub xdp_program: Option<u32>,
 }
@@ -153,6 +158,7 @@ fn read_link(message: &LinkMessage) -> Option<Link> {
         mac: None,
         is_loopback: message.header.flags.contains(LinkFlags::Loopback),
         vlan: None,
+        is_bond: false,
         xdp_program: None,
     };
     let (mut vlan_id, mut below) = (None, None);
@@ -161,7 +167,10 @@ fn read_link(message: &LinkMessage) -> Option<Link> {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(bytes) => link.mac = mac_number(bytes),
             LinkAttribute::Link(index) => below = Some(*index),
-            LinkAttribute::LinkInfo(infos) => vlan_id = infos.iter().find_map(read_vlan_id),
+            LinkAttribute::LinkInfo(infos) => {
+                vlan_id = infos.iter().find_map(read_vlan_id);
+                link.is_bond = infos.contains(&LinkInfo::Kind(InfoKind::Bond));
+            }
             LinkAttribute::Xdp(attributes) => {
                 link.xdp_program = attributes.iter().find_map(|attribute| match attribute {
                     LinkXdp::ProgId(id) => Some(*id),

@@ -57,7 +57,7 @@ pub enum Error {
     #[error("the kernel did not load the XDP program: {0}{hint}", hint = hint(.0))]
     Load(String),
     /// A map could not be written.
-    #[error("a map of the XDP program could not be used: {0}")]
+    #[error("a map of the XDP program could not be used: {reason}", reason = chain(.0))]
     Map(#[from] MapError),
     /// The driver has no native XDP, or cannot take it as it is configured.
     #[error("{mode} XDP cannot be attached: {reason}{hint}", mode = .mode.label(), hint = hint(.reason))]
@@ -67,10 +67,11 @@ pub enum Error {
         /// What the kernel said.
         reason: String,
     },
+    /// The kernel lacks what the program calls.
+    #[error("XDP needs Linux 5.11 or newer, this is {0}")]
+    OldKernel(String),
     /// Another program is there.
-    #[error(
-        "another XDP program is on the interface; detach it (`ip link set dev IF xdp off`) or leave the interface out"
-    )]
+    #[error("another XDP program is on the interface")]
     Occupied,
     /// The kernel attached without a link, so a crash would leave the program behind.
     #[error("the kernel has no bpf_link for XDP (Linux 5.9 brings it; Riptide wants 5.11)")]
@@ -78,11 +79,10 @@ pub enum Error {
 }
 
 fn hint(reason: &str) -> &'static str {
-    if reason.contains("Operation not permitted")
-        || reason.contains("EPERM")
-        || reason.contains("Permission denied")
-    {
+    if reason.contains("Operation not permitted") {
         " (needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)"
+    } else if reason.contains("No space left on device") {
+        " (a veth needs as many receive queues as its peer has transmit queues: `ethtool -L`)"
     } else if reason.contains("Operation not supported") {
         " (the driver does not have it; `riptide doctor` tells more)"
     } else {
@@ -167,6 +167,7 @@ impl Program {
     /// When the binary does not carry it, or the kernel refuses it.
     pub fn load(options: LoadOptions) -> Result<(Self, Counters), Error> {
         let object = OBJECT.ok_or(Error::NotBuiltIn)?;
+        check_kernel(&std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default())?;
         let log = u8::from(options.log);
         let mut ebpf = EbpfLoader::new()
             .override_global(maps::LOG, &log, true)
@@ -338,6 +339,20 @@ impl Program {
     }
 }
 
+/// The kernel whose helpers the program calls: `bpf_ktime_get_coarse_ns` is the youngest.
+const KERNEL_FLOOR: (u32, u32) = (5, 11);
+
+fn check_kernel(release: &str) -> Result<(), Error> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < KERNEL_FLOOR => {
+            Err(Error::OldKernel(release.trim().to_owned()))
+        }
+        // A release that cannot be read is left to the verifier.
+        _ => Ok(()),
+    }
+}
+
 fn xdp_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, Error> {
     let program =
         ebpf.program_mut(name).ok_or_else(|| Error::Load(format!("the object has no program {name}")))?;
@@ -350,5 +365,20 @@ fn attach_error(error: &ProgramError, mode: Mode) -> Error {
         Error::Occupied
     } else {
         Error::Attach { mode, reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_floor_is_5_11() {
+        for old in ["5.10.0-21-amd64\n", "4.19.0", "5.4.0-generic"] {
+            assert!(matches!(check_kernel(old), Err(Error::OldKernel(_))), "{old}");
+        }
+        for new in ["5.11.0", "6.1.0-18-amd64\n", "6.18.44-fc-v657", "10.0", "", "unknown"] {
+            assert!(check_kernel(new).is_ok(), "{new}");
+        }
     }
 }

@@ -115,6 +115,12 @@ impl Gauges {
     pub fn statistics(&self) -> io::Result<libc::xdp_statistics> {
         get_option(self.fd.as_raw_fd(), libc::XDP_STATISTICS)
     }
+
+    /// Frames that the kernel could not give to this socket.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.statistics().map_or(0, |statistics| statistics.rx_dropped + statistics.rx_ring_full)
+    }
 }
 
 /// A bound socket. All frames but those in the fill ring and in flight are in `free`.
