@@ -217,7 +217,7 @@ impl Interface {
                     self.attached = Some(Attached {
                         index: link.index,
                         mode: *mode,
-                        why_not: why_not.iter().fold(String::new(), |all, why| format!("{all}; not {why}")),
+                        why_not: why_not.iter().fold(String::new(), |all, why| format!("{all}; {why}")),
                         program_id: self.program.id(),
                         sockets: BTreeMap::new(),
                         told: false,
@@ -246,8 +246,8 @@ impl Interface {
             if attached.sockets.contains_key(&queue) {
                 continue;
             }
-            if link.is_bond && attached.mode == Mode::Native {
-                problem = Some("frames of a bond arrive on the interfaces in it: name those".to_owned());
+            if let Some(why) = unfit_for_sockets(link, attached.mode) {
+                problem = Some(why.to_owned());
                 break;
             }
             match open_socket(link, queue, attached.mode, context) {
@@ -285,7 +285,7 @@ impl Interface {
             tracing::info!("xdp {name}: {mode} mode, {sockets}{lacking}{why_not}");
             attached.told = true;
         }
-        problem.is_some()
+        problem.is_some() && unfit_for_sockets(link, attached.mode).is_none()
     }
 
     /// Switches the program on or off; off, every frame passes.
@@ -397,6 +397,19 @@ impl Interface {
             self.program.unset_socket(*queue);
         }
         workers.take_back(attached.index);
+    }
+}
+
+/// Why requests on this interface are left to the network stack, where AF_XDP would lose them.
+fn unfit_for_sockets(link: &Link, mode: Mode) -> Option<&'static str> {
+    if link.is_bond && mode == Mode::Native {
+        // The kernel drops a redirect to a socket of another device than the frame's.
+        Some("frames of a bond arrive on the interfaces in it: name those")
+    } else if link.is_loopback {
+        // Without the route that a local sender's frames carry, 127.0.0.0/8 is no source that the stack accepts.
+        Some("the network stack takes no frames for loopback addresses from AF_XDP")
+    } else {
+        None
     }
 }
 
