@@ -182,7 +182,8 @@ fn a_program_that_a_stranger_detached_comes_back_with_its_sockets() {
         wire.tracker.ip(&format!("addr add 10.77.9.{}/32 dev t0\n", round + 1));
         let lines = |what: &str| riptide.lines().iter().filter(|line| line.contains(what)).count() as u32;
         eventually("sockets after the program was missed", || {
-            (lines("was detached") == round + 1 && lines("AF_XDP sockets, copy") == round + 2).then_some(())
+            (lines("was detached") == round + 1 && lines("AF_XDP sockets: 1, copy") == round + 2)
+                .then_some(())
         });
         let before = riptide.metrics().sum("riptide_udp_responses_total", &[("path", "xsk")]);
         let client = client(&wire, "10.77.0.1:6969");

@@ -148,7 +148,7 @@ counters! {
     ReplyFailed = 6, Drop, "reply_failed";
     /// The program is switched off.
     Disabled = 7, Pass, "disabled";
-    /// Another station's MAC address, multicast or broadcast.
+    /// For another station, or to many; or from a MAC address that is nobody's, or ours.
     ForeignMac = 8, Pass, "foreign_mac";
     /// The frame ends before its headers or its IP length do.
     Truncated = 9, Pass, "truncated";
@@ -164,6 +164,8 @@ counters! {
     ForeignDestination = 14, Pass, "foreign_destination";
     /// No AF_XDP socket serves the queue: the ordinary sockets answer.
     NoSocket = 15, Pass, "no_socket";
+    /// An IPv4 header whose checksum is wrong.
+    BadChecksum = 16, Pass, "bad_checksum";
 }
 
 /// What is done with a frame.

@@ -54,9 +54,18 @@ pub fn judge<B: Bytes + ?Sized, E: Environment>(frame: &B, environment: &E) -> V
         Some(settings) if settings.enabled != 0 => settings,
         _ => return Verdict::Pass(Counter::Disabled, Family::Ipv4),
     };
-    match packet::destination_mac(frame) {
+    match packet::mac(frame, 0) {
         Some(mac) if mac == settings.mac => {}
         Some(_) => return Verdict::Pass(Counter::ForeignMac, Family::Ipv4),
+        None => return Verdict::Pass(Counter::Truncated, Family::Ipv4),
+    }
+    // A reply goes to the sender's MAC address: it must be a station's. On a loopback interface all are zero.
+    match packet::mac(frame, 6) {
+        Some(mac) if mac & packet::MAC_GROUP != 0 => return Verdict::Pass(Counter::ForeignMac, Family::Ipv4),
+        Some(mac) if mac == settings.mac && settings.allow_loopback == 0 => {
+            return Verdict::Pass(Counter::ForeignMac, Family::Ipv4);
+        }
+        Some(_) => {}
         None => return Verdict::Pass(Counter::Truncated, Family::Ipv4),
     }
     match packet::parse(frame) {
@@ -71,6 +80,7 @@ const fn unread_counter(unread: Unread) -> Counter {
         Unread::Truncated => Counter::Truncated,
         Unread::NotIp => Counter::NotIp,
         Unread::IpOptions => Counter::IpOptions,
+        Unread::BadChecksum => Counter::BadChecksum,
         Unread::Fragment => Counter::Fragment,
         Unread::NotUdp => Counter::NotUdp,
     }
@@ -94,7 +104,8 @@ fn judge_datagram<B: Bytes + ?Sized, E: Environment>(
     // On the wire an IPv4-mapped address is nobody's: it would be answered over the wrong protocol.
     let mapped = matches!(family, Family::Ipv6) && matches!(datagram.source.family(), Family::Ipv4);
     let loopback = datagram.source.is_loopback() && settings.allow_loopback == 0;
-    if datagram.ports.source == 0 || mapped || loopback || !datagram.source.is_unicast() {
+    let ours = datagram.source == datagram.destination && settings.allow_loopback == 0;
+    if datagram.ports.source == 0 || mapped || loopback || ours || !datagram.source.is_unicast() {
         return Verdict::Drop(Counter::BadSource, family, payload_len);
     }
     // The shortest request of all is also the head of every other.
@@ -102,11 +113,10 @@ fn judge_datagram<B: Bytes + ?Sized, E: Environment>(
         return Verdict::Drop(Counter::Malformed, family, payload_len);
     }
     let offset = datagram.payload_offset();
-    let (Some(id), Some(action), Some(transaction_id)) =
-        (frame.u64(offset), frame.u32(offset + 8), frame.u32(offset + 12))
-    else {
-        return Verdict::Drop(Counter::Malformed, family, payload_len);
-    };
+    let malformed = Verdict::Drop(Counter::Malformed, family, payload_len);
+    let Some(id) = frame.u64(offset) else { return malformed };
+    let Some(action) = frame.u32(offset + 8) else { return malformed };
+    let Some(transaction_id) = frame.u32(offset + 12) else { return malformed };
     let id = u64::from_be(id);
     let slot = slot_at(environment.monotonic_ns().wrapping_add(settings.clock_base_ns));
     let redirect = match u32::from_be(action) {

@@ -43,7 +43,12 @@ pub fn read(access: &Access) -> Result<AccessList, AccessFileError> {
         AccessMode::Deny => Mode::Deny,
     };
     let path = access.info_hashes.as_ref().ok_or(AccessFileError::NoFile)?;
-    let file = File::open(path).map_err(|source| AccessFileError::Open { path: path.clone(), source })?;
+    let unreadable = |source| AccessFileError::Open { path: path.clone(), source };
+    // Opening anything else, a pipe say, could wait for ever.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::other("it is no regular file")));
+    }
+    let file = File::open(path).map_err(unreadable)?;
     AccessList::parse(mode, BufReader::with_capacity(1 << 16, file))
         .map_err(|source| AccessFileError::Content { path: path.clone(), source })
 }

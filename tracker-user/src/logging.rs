@@ -1,6 +1,6 @@
 //! The log: lines on standard error, as text or JSON.
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, is_directive};
 use std::io::{self, IsTerminal};
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
@@ -51,6 +51,9 @@ fn filter(log: &Log, variable: Option<&str>) -> Result<EnvFilter, LoggingError> 
     // The netlink library tells of sockets that are "ready", and of every message: both are noise at any level, and the
     // first would be taken for ours.
     let parse = |text: &str| {
+        if let Some(word) = text.split(',').map(str::trim).find(|word| !is_directive(word)) {
+            return Err(format!("`{word}` is no level"));
+        }
         let filter = EnvFilter::builder().parse(text).map_err(|e| e.to_string())?;
         let quiet = "netlink_proto=warn".parse().map_err(|e: ParseError| e.to_string())?;
         Ok::<_, String>(filter.add_directive(quiet))
@@ -83,6 +86,8 @@ mod tests {
     fn what_is_wrong_is_named() {
         let error = filter(&log("warn"), Some("tracker_user=loud")).unwrap_err().to_string();
         assert!(error.contains("RUST_LOG") && error.contains("tracker_user=loud"), "{error}");
+        let error = filter(&log("warn"), Some("info,inf")).unwrap_err().to_string();
+        assert!(error.contains("RUST_LOG") && error.contains("`inf` is no level"), "{error}");
         let error = filter(&log("a=b=c"), None).unwrap_err().to_string();
         assert!(error.contains("log.level"), "{error}");
     }

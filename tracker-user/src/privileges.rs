@@ -252,9 +252,8 @@ fn find_user(name: &str) -> Result<(Option<String>, Uid, Option<Gid>), Privilege
     if let Some(user) = User::from_name(name).map_err(lookup)? {
         return Ok((Some(user.name), user.uid, Some(user.gid)));
     }
-    let Ok(number) = name.parse().map(Uid::from_raw) else {
-        return Err(PrivilegeError::Unknown { key: "user", name: name.to_owned() });
-    };
+    let unknown = || PrivilegeError::Unknown { key: "user", name: name.to_owned() };
+    let number = account_number(name).map(Uid::from_raw).ok_or_else(unknown)?;
     Ok(match User::from_uid(number).map_err(lookup)? {
         Some(user) => (Some(user.name), user.uid, Some(user.gid)),
         // A number needs no entry, as long as the group is named too.
@@ -267,8 +266,13 @@ fn find_group(name: &str) -> Result<Gid, PrivilegeError> {
     if let Some(group) = Group::from_name(name).map_err(lookup)? {
         return Ok(group.gid);
     }
-    let unknown = |_| PrivilegeError::Unknown { key: "group", name: name.to_owned() };
-    name.parse().map(Gid::from_raw).map_err(unknown)
+    let unknown = || PrivilegeError::Unknown { key: "group", name: name.to_owned() };
+    account_number(name).map(Gid::from_raw).ok_or_else(unknown)
+}
+
+/// A user's or group's number. The highest means "unchanged" to the system calls, and is nobody's.
+fn account_number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|number| *number != u32::MAX)
 }
 
 fn holds_only_ours(directory: &Path) -> bool {

@@ -4,7 +4,7 @@ use crate::{
     access_file::{self, AccessFileError},
     cli::RunArgs,
     clock::{Clock, monotonic_ns},
-    config::{Apply, Config, ConfigErrors, process_environment},
+    config::{AccessMode, Apply, Config, ConfigErrors, process_environment},
     farewell::Farewell,
     metrics::{self, Sources},
     policy,
@@ -32,7 +32,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tracker_common::connection_id::{ConnectionIds, lifetime_slots};
-use tracker_core::engine::Engine;
+use tracker_core::{access::AccessList, engine::Engine};
 
 /// How long requests in hand may take once a stop was asked for.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
@@ -50,7 +50,7 @@ pub enum StartError {
     #[error("no address to listen on: this host has neither IPv4 nor IPv6, or udp.listen is empty")]
     NoListener,
     /// The metrics listener.
-    #[error("metrics {address}: {source}; choose another address with --metrics, or \"off\"")]
+    #[error("metrics {address}: {reason}; choose another address with --metrics, or \"off\"", reason = bind::describe(.source))]
     Metrics {
         /// Where.
         address: SocketAddr,
@@ -149,7 +149,7 @@ impl Server {
 
         let engine =
             Arc::new(Engine::new(policy::from_config(&config), seed().map_err(system("random bytes"))?));
-        engine.set_access(access);
+        take_up_access(&engine, &config, access);
         let shared = Shared {
             engine: engine.clone(),
             clock,
@@ -259,7 +259,7 @@ impl Server {
         };
         let changes = Config::changed_keys(&self.config, &config);
         self.engine.set_policy(policy::from_config(&config));
-        self.engine.set_access(access);
+        take_up_access(&self.engine, &config, access);
         for change in changes.iter().filter(|change| change.apply == Apply::Restart) {
             tracing::warn!("{change} has changed and needs a restart");
         }
@@ -293,7 +293,8 @@ impl Server {
         pool.stop();
         let problems = pool.join();
         if let Err(warning) = ids.save(&config.state.directory, monotonic_ns(), &state::boot_id()) {
-            tracing::warn!("{warning}");
+            // The start has told of a directory that cannot be written; what more is lost is the time of the stop.
+            tracing::debug!("{warning}");
         }
         runtime.shutdown_timeout(Duration::from_secs(1));
         problems
@@ -343,6 +344,20 @@ fn open_state(config: &Config) -> Result<ConnectionIdState, StartError> {
         tracing::warn!("{warning}");
     }
     Ok(ids)
+}
+
+/// Swaps the access list and says what it holds: an empty or shortened one shows here.
+fn take_up_access(engine: &Engine, config: &Config, list: AccessList) {
+    let hashes = list.len();
+    engine.set_access(list);
+    match config.access.mode {
+        AccessMode::Off => {}
+        AccessMode::Allow if hashes == 0 => {
+            tracing::warn!("access: the list is empty, so every torrent is refused");
+        }
+        AccessMode::Allow => tracing::info!("access: only the {hashes} listed torrents are served"),
+        AccessMode::Deny => tracing::info!("access: the {hashes} listed torrents are refused"),
+    }
 }
 
 fn drop_privileges(config: &Config, needs: Needs) -> Result<(), StartError> {

@@ -6,7 +6,13 @@ use super::{
     values::{Listen, Place},
 };
 use ipnet::IpNet;
-use std::{marker::PhantomData, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    marker::PhantomData,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
+    time::Duration,
+};
 
 /// How a key's value is read. One key, one kind, one Rust type.
 pub(super) trait Kind {
@@ -228,17 +234,21 @@ impl<T: PartialEq> Kind for Many<T> {
             return Err(format!("the list has {} entries; {} is needed", items.len(), self.accepts()));
         }
         let mut values = Vec::with_capacity(items.len());
+        let mut problems = Vec::new();
         for item in items {
             let Raw::Text(text) = item else {
-                return Err(format!("{} in the list: {}", item.describe(), self.accepts()));
+                problems.push(format!("{} in the list: {}", item.describe(), self.accepts()));
+                continue;
             };
-            let value = (self.read)(text)?;
-            if values.contains(&value) {
-                return Err(format!("`{text}` is in the list twice"));
+            match (self.read)(text) {
+                Ok(value) if values.contains(&value) => {
+                    problems.push(format!("`{text}` is in the list twice"));
+                }
+                Ok(value) => values.push(value),
+                Err(problem) => problems.push(problem),
             }
-            values.push(value);
         }
-        Ok(values)
+        if problems.is_empty() { Ok(values) } else { Err(problems.join("; ")) }
     }
     fn accepts(&self) -> String {
         format!("a list of up to {} {}", self.most, self.what)
@@ -262,14 +272,23 @@ impl Kind for Listeners {
             return Err(format!("the list has {} entries; {} is needed", items.len(), self.accepts()));
         }
         let mut addresses = Vec::with_capacity(items.len());
+        let mut problems = Vec::new();
         for item in items {
-            let Raw::Text(text) = item else { return Err(wrong(item, self)) };
-            let address = socket_address(text)?;
-            // Port 0 asks for a port of its own each time, so it may repeat.
-            if address.port() != 0 && addresses.contains(&address) {
-                return Err(format!("`{text}` is in the list twice"));
+            let Raw::Text(text) = item else {
+                problems.push(wrong(item, self));
+                continue;
+            };
+            match listening_address(text) {
+                // Port 0 asks for a port of its own each time, so it may repeat.
+                Ok(address) if address.port() != 0 && addresses.contains(&address) => {
+                    problems.push(format!("`{text}` is in the list twice"));
+                }
+                Ok(address) => addresses.push(address),
+                Err(problem) => problems.push(problem),
             }
-            addresses.push(address);
+        }
+        if !problems.is_empty() {
+            return Err(problems.join("; "));
         }
         let may_skip = matches!(place, Place::Default | Place::File { .. });
         let is_default = may_skip && addresses == (self.default)();
@@ -287,9 +306,25 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// Reads an address that datagrams can be sent to and answered from.
+fn listening_address(text: &str) -> Result<SocketAddr, String> {
+    let address = socket_address(text)?;
+    match address.ip() {
+        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => Err(format!(
+            "`{text}` is an IPv4 address: write it as {}",
+            SocketAddr::new(ip.to_canonical(), address.port())
+        )),
+        IpAddr::V4(Ipv4Addr::BROADCAST) => {
+            Err(format!("`{text}` is a broadcast address: name one of this host"))
+        }
+        ip if ip.is_multicast() => Err(format!("`{text}` is a multicast address: name one of this host")),
+        _ => Ok(address),
+    }
+}
+
 /// Reads `192.0.2.0/24`, or an address alone.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
-    let alone = || text.parse::<std::net::IpAddr>().map(IpNet::from);
+    let alone = || text.parse::<IpAddr>().map(IpNet::from);
     text.parse::<IpNet>()
         .or_else(|_| alone())
         .map(|network| network.trunc())
@@ -332,8 +367,23 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         return Err("an empty log level: write error, warn, info, debug, trace or off".to_owned());
     }
+    if let Some(word) = text.split(',').map(str::trim).find(|word| !is_directive(word)) {
+        return Err(format!(
+            "`{word}` is not a log level (error, warn, info, debug, trace or off); for a part of the program write \
+             `{word}=debug`"
+        ));
+    }
     let read = tracing_subscriber::EnvFilter::builder().parse(text);
     read.map(|_| text.to_owned()).map_err(|e| format!("`{text}` is not a log level or filter: {e}"))
+}
+
+/// A word alone that is no level would be taken for a part of the program, and everything else fall silent.
+pub(crate) fn is_directive(word: &str) -> bool {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    word.is_empty()
+        || word.contains(['=', '[', ':'])
+        || LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word))
+        || word.parse::<u8>().is_ok_and(|number| number <= 5)
 }
 
 fn wrong<K: Kind + ?Sized>(raw: &Raw, kind: &K) -> String {

@@ -18,6 +18,7 @@ pub use declare::Change;
 pub use document::{default_file, reference};
 pub use error::{ConfigError, ConfigErrors, Warning};
 pub use keys::{Access, Config, Limits, Log, Metrics, Privileges, State, Swarm, Udp, Xdp};
+pub(crate) use kinds::is_directive;
 pub use layers::VARIABLE_PREFIX;
 pub use values::{AccessMode, Apply, Listen, LogFormat, Place, XdpMode, ZeroCopy};
 

@@ -176,3 +176,11 @@ fn with_xdp_exactly_its_capabilities_stay() {
 fn without_xdp_nothing_stays() {
     in_a_child("sockets");
 }
+
+#[test]
+fn the_number_that_means_unchanged_is_nobodys() {
+    for (user, group) in [("4294967295", "65534"), ("65534", "4294967295")] {
+        let error = Identity::resolve(&wanted(user, group)).unwrap_err();
+        assert!(matches!(error, PrivilegeError::Unknown { .. }), "{error}");
+    }
+}

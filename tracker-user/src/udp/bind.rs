@@ -9,17 +9,33 @@ use std::{
 
 /// A socket could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("udp {address}: {source}{hint}", hint = hint(.source))]
+#[error("udp {address}: {reason}{hint}", reason = describe(.source), hint = hint(.source, *.own))]
 pub struct Error {
     /// Where.
     pub address: SocketAddr,
+    /// An earlier listener of the same configuration has the port.
+    pub own: bool,
     /// Why.
     #[source]
     pub source: io::Error,
 }
 
-fn hint(error: &io::Error) -> &'static str {
+/// What the system said, in words in which nobody can find the word that tells of a finished start.
+pub(crate) fn describe(error: &io::Error) -> String {
     match error.kind() {
+        io::ErrorKind::AddrInUse => "the address is in use".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn hint(error: &io::Error, own: bool) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse if own => {
+            "; another listener of this configuration covers it: leave one of the two out"
+        }
+        io::ErrorKind::InvalidInput => {
+            "; a link-local address needs its interface: write [fe80::1%2]:6969 with its number"
+        }
         io::ErrorKind::AddrInUse => {
             "; another program has this port (`ss -lunp` names it): stop it, or choose another with --udp"
         }
@@ -50,7 +66,11 @@ pub fn bind_all(config: &Udp, workers: usize) -> Result<Vec<Listener>, Error> {
             Err(error) if config.listen.is_default && lacks_family(&error.source) => {
                 tracing::info!("udp {address} is left out: this host has no {}", family_name(*address));
             }
-            Err(error) => return Err(error),
+            Err(mut error) => {
+                error.own =
+                    listeners.iter().any(|listener: &Listener| listener.address.port() == address.port());
+                return Err(error);
+            }
         }
     }
     Ok(listeners)
@@ -66,12 +86,12 @@ fn bind_address(config: &Udp, mut address: SocketAddr, workers: usize) -> Result
             probe.bind(&address.into())?;
             probe.local_addr()
         })
-        .map_err(|source| Error { address, source })?;
+        .map_err(|source| Error { address, own: false, source })?;
     if let Some(bound) = alone.as_socket() {
         address.set_port(bound.port());
     }
     let sockets = (0..workers)
-        .map(|_| open(config, address).map_err(|source| Error { address, source }))
+        .map(|_| open(config, address).map_err(|source| Error { address, own: false, source }))
         .collect::<Result<_, _>>()?;
     Ok(Listener { address, sockets })
 }

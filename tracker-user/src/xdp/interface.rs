@@ -278,7 +278,7 @@ impl Interface {
             let sockets = if count == 0 {
                 "connects only".to_owned()
             } else {
-                format!("{count} AF_XDP sockets, {bind}")
+                format!("AF_XDP sockets: {count}, {bind}")
             };
             let lacking = problem.as_ref().map_or_else(String::new, |problem| format!("; {problem}"));
             let (name, mode, why_not) = (&self.name, attached.mode.label(), &attached.why_not);
@@ -326,7 +326,7 @@ impl Interface {
         let (added, removed) = self.program.set_destinations(&wanted)?;
         if added + removed > 0 {
             let (name, all) = (&self.name, wanted.len());
-            tracing::info!("xdp {name}: serves {all} addresses and ports, {added} new, {removed} gone");
+            tracing::info!("xdp {name}: addresses and ports served: {all} ({added} new, {removed} gone)");
         }
         Ok(())
     }
@@ -449,8 +449,8 @@ fn occupant(link: &Link) -> String {
         .and_then(|program| program.name_as_str().map(str::to_owned))
         .unwrap_or_default();
     format!(
-        "another XDP program is on it: {id} `{name}`; stop what attached it (`bpftool link` names that), or `ip link set dev \
-         {interface} xdp off`, or leave the interface out",
+        "another XDP program is on it: {id} `{name}`; stop what attached it (`bpftool link` shows links; one without a link \
+         goes by `ip link set dev {interface} xdp off`), or leave the interface out",
         interface = link.name
     )
 }

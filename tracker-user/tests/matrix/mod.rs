@@ -33,6 +33,8 @@ pub(crate) enum Expect {
 #[derive(Clone)]
 pub(crate) struct Recipe {
     pub(crate) destination_mac: [u8; 6],
+    pub(crate) source_mac: [u8; 6],
+    pub(crate) ip_checksum: Option<u16>,
     pub(crate) vlans: Vec<(u16, u16)>,
     pub(crate) ethertype: Option<u16>,
     pub(crate) source: IpAddr,
@@ -53,6 +55,8 @@ impl Default for Recipe {
     fn default() -> Self {
         Self {
             destination_mac: OUR_MAC,
+            source_mac: THEIR_MAC,
+            ip_checksum: None,
             vlans: Vec::new(),
             ethertype: None,
             source: ip("198.51.100.7"),
@@ -123,9 +127,9 @@ impl Recipe {
                     header.fragment_offset = IpFragOffset::try_new(offset).unwrap();
                     header.more_fragments = more;
                 }
-                header.header_checksum = header.calc_header_checksum();
+                header.header_checksum = self.ip_checksum.unwrap_or(header.calc_header_checksum());
                 udp.checksum = udp.calc_checksum_ipv4(&header, &self.payload).unwrap();
-                header.write(&mut ip_bytes).unwrap();
+                header.write_raw(&mut ip_bytes).unwrap();
                 EtherType::IPV4
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
@@ -157,7 +161,7 @@ impl Recipe {
         types.push(self.ethertype.unwrap_or(ethertype.0));
         let mut frame = Vec::new();
         Ethernet2Header {
-            source: THEIR_MAC,
+            source: self.source_mac,
             destination: self.destination_mac,
             ether_type: EtherType(types[0]),
         }
@@ -311,6 +315,11 @@ pub(crate) fn matrix() -> Vec<(&'static str, Recipe, Expect)> {
             Drop(C::BadSource),
         ),
         ("another station's MAC", Recipe { destination_mac: THEIR_MAC, ..base() }, Pass(C::ForeignMac)),
+        ("from the broadcast MAC", Recipe { source_mac: [0xff; 6], ..base() }, Pass(C::ForeignMac)),
+        ("from a multicast MAC", Recipe { source_mac: [1, 0, 0x5e, 0, 0, 1], ..base() }, Pass(C::ForeignMac)),
+        ("from our own MAC", Recipe { source_mac: OUR_MAC, ..base() }, Pass(C::ForeignMac)),
+        ("wrong IP checksum", Recipe { ip_checksum: Some(0x1234), ..base() }, Pass(C::BadChecksum)),
+        ("source is the destination", Recipe { source: ip("192.0.2.1"), ..base() }, Drop(C::BadSource)),
         ("broadcast MAC", Recipe { destination_mac: [0xff; 6], ..base() }, Pass(C::ForeignMac)),
         ("multicast MAC", Recipe { destination_mac: [1, 0, 0x5e, 1, 2, 3], ..base() }, Pass(C::ForeignMac)),
         ("another address", Recipe { destination: ip("192.0.2.2"), ..base() }, Pass(C::ForeignDestination)),
