@@ -303,19 +303,21 @@ fn overload_is_counted_and_passes() {
     }
     riptide.signal(Signal::SIGCONT);
     let client = client(&riptide);
+    let mut connects = 0;
     eventually("an answer as usual", || {
         client.send(&tests::udp::connect_bytes(client.transaction()));
+        connects += 1;
         std::thread::sleep(std::time::Duration::from_millis(10));
         (!client.take_arrived().is_empty()).then_some(())
     });
     for port in 1..=100 {
         client.announce(&Announce::leecher(id20("after", 0), port));
     }
-    // Everything is accounted for: served, or lost for want of a buffer.
+    // Everything is accounted for: served, or lost for want of a buffer, as the first connects after it may be too.
     let metrics = riptide.metrics_until("20,100 announces served or lost", |m| {
-        m.sum("riptide_udp_requests_total", &[("action", "announce")])
-            + m.sum("riptide_udp_dropped_total", &[])
-            == 20_100.0
+        let accounted = m.sum("riptide_udp_requests_total", &[("action", "announce")])
+            + m.sum("riptide_udp_dropped_total", &[]);
+        (20_100.0..=20_100.0 + f64::from(connects)).contains(&accounted)
     });
     let lost = metrics.sum("riptide_udp_dropped_total", &[("path", "socket")]);
     assert!(lost > 0.0, "the burst fitted into the buffer:\n{}", metrics.text);
