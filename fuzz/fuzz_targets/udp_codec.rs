@@ -65,7 +65,8 @@ fn datagrams(mut data: &[u8], ids: &ConnectionIds) -> Vec<Datagram> {
         {
             id.copy_from_slice(&ids.issue(&source));
         }
-        frame.resize(2048, 0xee);
+        // Room for the largest budget that the input can ask for, and then some.
+        frame.resize(4096, 0xee);
         all.push(Datagram { source, source_port: u16::from(*flags), frame, length, outcome: None });
     }
     all
