@@ -5,10 +5,12 @@
 //!
 //! - [`engine`] holds every swarm. [`engine::Engine`] is shared by all threads and takes `&self`.
 //! - [`policy`] and [`access`] are what the operator decides, swapped whole while the engine runs.
+//! - [`http`] turns the query of a request into a bencoded reply ([BEP 3](https://www.bittorrent.org/beps/bep_0003.html)).
 //! - [`udp`] turns a batch of datagrams into replies ([BEP 15](https://www.bittorrent.org/beps/bep_0015.html)).
 
 pub mod access;
 pub mod engine;
+pub mod http;
 pub mod model;
 pub mod policy;
 pub mod rng;
