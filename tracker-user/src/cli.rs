@@ -36,7 +36,8 @@ pub enum Command {
     after_help = "A flag goes before the environment (RIPTIDE_<TABLE>__<KEY>), that before the file, the file \
 before the defaults. `riptide config default` prints all keys.
 
-Signals: SIGTERM and SIGINT stop it cleanly, a second one at once; SIGHUP reloads [swarm], [access] and [limits].
+Signals: SIGTERM and SIGINT stop it cleanly, a second one at once; SIGHUP reloads [swarm], [access], [limits] and the
+certificate of [tls].
 
 Example: sudo riptide run --interface eth0"
 )]
@@ -54,6 +55,12 @@ pub struct RunArgs {
     /// Serve UDP at this address and port (IPv6 in brackets); may be repeated. Port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     pub udp: Vec<String>,
+    /// Serve HTTP and WebSocket at this address and port, or "unix:/path"; may be repeated. Port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub http: Vec<String>,
+    /// Serve HTTPS and secure WebSocket at this address and port, with the certificate of [tls]; may be repeated
+    #[arg(long, value_name = "ADDR")]
+    pub https: Vec<String>,
     /// Serve metrics here, such as 127.0.0.1:9000; "off" turns them off
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<String>,
@@ -102,10 +109,12 @@ mod tests {
     #[test]
     fn run_takes_the_contracts_flags() {
         let line = "riptide run --config a.toml --interface eth0 --interface eth1 --xdp native --udp 127.0.0.1:1 \
-                    --udp [::1]:2 --metrics off --workers 3 --log-format json";
+                    --udp [::1]:2 --http 127.0.0.1:3 --http unix:/run/a.sock --https [::1]:4 --metrics off --workers 3 --log-format json";
         let Command::Run(args) = parse(line).unwrap().command else { panic!("not run") };
         assert_eq!(args.config, Some(PathBuf::from("a.toml")));
         assert_eq!((args.interface.len(), args.udp.len()), (2, 2));
+        assert_eq!(args.http, ["127.0.0.1:3", "unix:/run/a.sock"]);
+        assert_eq!(args.https, ["[::1]:4"]);
         assert_eq!(args.xdp.as_deref(), Some("native"));
         assert_eq!(args.metrics.as_deref(), Some("off"));
         assert_eq!(args.workers.as_deref(), Some("3"));

@@ -5,9 +5,9 @@ use super::{
     keys::Config,
     layers::Values,
     units,
-    values::{AccessMode, Place, XdpMode},
+    values::{AccessMode, ListenAddress, Place, XdpMode},
 };
-use std::fs::File;
+use std::{fs::File, time::Duration};
 
 /// Bytes of a scrape reply before the rows, and of each row (BEP 15).
 const SCRAPE_HEAD: usize = 8;
@@ -16,7 +16,7 @@ const SCRAPE_ROW: usize = 12;
 /// Fits defaults to the keys that were given: a key that nobody set contradicts nobody. What a peer's timeout should be
 /// is a decision, so that one is not among them.
 pub(super) fn fit_defaults(config: &mut Config, values: &Values) {
-    let Config { udp, xdp, swarm, .. } = config;
+    let Config { udp, xdp, swarm, websocket, .. } = config;
     let is_default = |table, key| values.place(table, key) == Place::Default;
     if is_default("udp", "max_scrape_hashes") {
         udp.max_scrape_hashes = udp.max_scrape_hashes.min((udp.max_datagram - SCRAPE_HEAD) / SCRAPE_ROW);
@@ -29,6 +29,17 @@ pub(super) fn fit_defaults(config: &mut Config, values: &Values) {
     }
     if is_default("swarm", "default_num_want") {
         swarm.default_num_want = swarm.default_num_want.min(swarm.max_num_want);
+    }
+    if is_default("websocket", "queue_size") {
+        websocket.queue_size = websocket.queue_size.max(websocket.max_message_size);
+    } else if is_default("websocket", "max_message_size") {
+        websocket.max_message_size = websocket.max_message_size.min(websocket.queue_size);
+    }
+    if is_default("websocket", "ping_interval") {
+        let half = Duration::from_secs(websocket.idle_timeout.as_secs() / 2);
+        websocket.ping_interval = websocket.ping_interval.min(half);
+    } else if is_default("websocket", "idle_timeout") {
+        websocket.idle_timeout = websocket.idle_timeout.max(2 * websocket.ping_interval);
     }
 }
 
@@ -97,7 +108,52 @@ pub(super) fn cross_check(config: &Config, values: &mut Values) {
             }
         }
     }
+    check_streams(config, &mut wrong);
     if privileges.user.is_none() && privileges.group.is_some() {
         wrong("privileges", "group", "a group alone has no effect: set privileges.user too".to_owned());
+    }
+}
+
+/// What is wrong with the listeners, TLS and WebSocket.
+fn check_streams(config: &Config, wrong: &mut impl FnMut(&'static str, &'static str, String)) {
+    let Config { udp, xdp, http, tls, websocket, .. } = config;
+    if udp.listen.addresses.is_empty() {
+        if http.listen.addresses.is_empty() && tls.listen.addresses.is_empty() {
+            let reason = "nothing is left to listen on: udp.listen, http.listen and tls.listen are all empty";
+            wrong("udp", "listen", reason.to_owned());
+        } else if !xdp.interfaces.is_empty() {
+            let reason = "the fast path serves UDP alone and udp.listen is empty: leave one of the two out";
+            wrong("xdp", "interfaces", reason.to_owned());
+        }
+    }
+    if !tls.listen.addresses.is_empty() {
+        for (key, file) in [("certificate", &tls.certificate), ("key", &tls.key)] {
+            if file.is_none() {
+                let reason =
+                    format!("TLS is to be served and no file is named: set tls.{key}, or tls.listen = []");
+                wrong("tls", key, reason);
+            }
+        }
+    }
+    let by_unix = http.listen.addresses.iter().any(|address| matches!(address, ListenAddress::Unix(_)));
+    if http.proxy_protocol && http.trusted_proxies.is_empty() && !by_unix {
+        let reason = "nobody may send a PROXY header: name the proxies in http.trusted_proxies, or let them come by a \
+                      Unix socket in http.listen";
+        wrong("http", "proxy_protocol", reason.to_owned());
+    }
+    if websocket.queue_size < websocket.max_message_size {
+        let [queue, message] =
+            [websocket.queue_size, websocket.max_message_size].map(|size| units::size(size as u64));
+        let reason = format!("{queue} does not hold one message of websocket.max_message_size = {message}");
+        wrong("websocket", "queue_size", reason);
+    }
+    if websocket.ping_interval >= websocket.idle_timeout {
+        let [ping, idle] = [websocket.ping_interval, websocket.idle_timeout].map(units::duration);
+        let reason = format!("{ping} is not shorter than websocket.idle_timeout = {idle}");
+        wrong("websocket", "ping_interval", reason);
+    }
+    if let Some(origin) = websocket.allowed_origins.iter().find(|o| websocket.denied_origins.contains(o)) {
+        let reason = format!("`{origin}` is in websocket.allowed_origins too");
+        wrong("websocket", "denied_origins", reason);
     }
 }

@@ -62,7 +62,7 @@ before the default. Without `--config` no file is read.
 - An unknown key is an error. An unknown environment variable that begins with `RIPTIDE_` is a warning.
 - Durations are strings with a unit: `ms`, `s`, `m`, `h`, `d`. Sizes are too: `B`, `KiB`, `MiB`, `GiB`.
 - In the environment, a list is written with commas between its parts, or as a TOML array.
-- A flag given for a list (`--udp`, `--interface`) replaces the whole list.
+- A flag given for a list (`--udp`, `--http`, `--https`, `--interface`) replaces the whole list.
 - SIGHUP reads everything again. If anything is wrong, all stays as it was and the log says why; of the changed keys
   that need a restart, the log names each.
 ";

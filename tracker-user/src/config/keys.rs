@@ -3,12 +3,14 @@
 
 use super::{
     declare::{Change, Key, Table, declare},
-    kinds::{
-        Count, Limit, Listeners, Many, Optional, Required, Size, Span, Switch, Threads, Word, absolute_path,
-        account, any_path, interface_name, log_filter, network, socket_address,
+    kinds::{Count, Limit, Listeners, Many, Optional, Required, Size, Span, Switch, Threads, Word},
+    readers::{
+        absolute_path, account, any_path, file_mode, header_name, interface_name, listening_address,
+        log_filter, network, origin, socket_address, stream_address,
     },
-    values::{AccessMode, Apply, Listen, LogFormat, XdpMode, ZeroCopy},
+    values::{AccessMode, Apply, Listen, ListenAddress, LogFormat, TlsVersion, XdpMode, ZeroCopy},
 };
+use axum::http::HeaderName;
 use ipnet::IpNet;
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -24,9 +26,31 @@ const DAY: u64 = 24 * HOUR;
 /// The port of the built-in listeners.
 const PORT: u16 = 6969;
 
-fn default_listeners() -> [SocketAddr; 2] {
-    [(Ipv4Addr::UNSPECIFIED, PORT).into(), (Ipv6Addr::UNSPECIFIED, PORT).into()]
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+
+fn default_listeners() -> Vec<SocketAddr> {
+    vec![(Ipv4Addr::UNSPECIFIED, PORT).into(), (Ipv6Addr::UNSPECIFIED, PORT).into()]
 }
+
+const ADDRESSES: Listeners<SocketAddr> = Listeners {
+    what: "addresses with ports",
+    most: 64,
+    default: default_listeners,
+    read: listening_address,
+    may_repeat: |address| address.port() == 0,
+};
+const TLS_ADDRESSES: Listeners<SocketAddr> = Listeners { default: Vec::new, ..ADDRESSES };
+const STREAMS: Listeners<ListenAddress> = Listeners {
+    what: "addresses with ports or \"unix:/absolute/path\"",
+    most: 64,
+    default: || default_listeners().into_iter().map(ListenAddress::Tcp).collect(),
+    read: stream_address,
+    may_repeat: |address| matches!(address, ListenAddress::Tcp(address) if address.port() == 0),
+};
+const NETWORKS: Many<IpNet> = Many { what: "networks", most: 1024, read: network };
+const ORIGINS: Many<String> = Many { what: "origins", most: 1024, read: origin };
 
 /// Reads the address of the metrics listener; `off` is the same as an empty string.
 fn metrics_address(text: &str) -> Result<Option<SocketAddr>, String> {
@@ -45,8 +69,8 @@ declare! {
     /// UDP trackers (BEP 15).
     [udp] Udp {
         /// Where to listen. An address of a family that the host lacks is an error,
-        /// unless it is one of these built-in two.
-        listen: Listen = r#"["0.0.0.0:6969", "[::]:6969"]"#, Listeners { most: 64, default: default_listeners }, Restart;
+        /// unless it is one of these built-in two. []: no UDP.
+        listen: Listen = r#"["0.0.0.0:6969", "[::]:6969"]"#, ADDRESSES, Restart;
         /// Worker threads. "auto": one per CPU of the affinity mask the process was started with.
         workers: Option<NonZeroUsize> = r#""auto""#, Threads { most: 1024 }, Restart;
         /// How long a connection ID is accepted after its issue. BEP 15 asks for two minutes;
@@ -60,11 +84,11 @@ declare! {
         max_scrape_hashes: usize = "74", Count::new(1, 120), Restart;
         /// Networks whose clients may announce another address by the `ip` field of BEP 15,
         /// such as ["192.0.2.0/24"]. Everybody else's field is ignored.
-        trust_ip_field: Vec<IpNet> = "[]", Many { what: "networks", most: 1024, read: network }, Restart;
+        trust_ip_field: Vec<IpNet> = "[]", NETWORKS, Restart;
         /// The receive buffer of each socket. The kernel caps it at net.core.rmem_max.
-        receive_buffer: usize = r#""8MiB""#, Size { least: 64 << 10, most: 1 << 30 }, Restart;
+        receive_buffer: usize = r#""8MiB""#, Size { least: 64 * KIB, most: GIB }, Restart;
         /// The send buffer of each socket. The kernel caps it at net.core.wmem_max.
-        send_buffer: usize = r#""2MiB""#, Size { least: 64 << 10, most: 1 << 30 }, Restart;
+        send_buffer: usize = r#""2MiB""#, Size { least: 64 * KIB, most: GIB }, Restart;
         /// Datagrams handled together: received by one system call, looked up side by side.
         batch: usize = "64", Count::new(1, 256), Restart;
     }
@@ -88,6 +112,110 @@ declare! {
         busy_poll: bool = "false", Switch, Restart;
         /// Whether the program reports rare events, as log lines of level TRACE.
         log: bool = "false", Switch, Restart;
+    }
+
+    /// HTTP trackers (BEP 3) and, on the same listeners, WebTorrent. Each address serves both, and the pages /health and
+    /// /stats.
+    [http] Http {
+        /// Where to listen: addresses, or Unix sockets such as "unix:/run/riptide/http.sock". An address of a family
+        /// that the host lacks is an error, unless it is one of these built-in two. []: no HTTP without TLS.
+        listen: Listen<ListenAddress> = r#"["0.0.0.0:6969", "[::]:6969"]"#, STREAMS, Restart;
+        /// Threads that serve HTTP, TLS and WebSocket. "auto": one per CPU of the affinity mask the process was
+        /// started with.
+        workers: Option<NonZeroUsize> = r#""auto""#, Threads { most: 1024 }, Restart;
+        /// Connections at once, TLS included, WebSocket apart. Further ones wait in the kernel's queue.
+        max_connections: usize = "16_384", Count::new(1, 4_000_000), Restart;
+        /// Connections at once from one address. 0: no limit, since many clients may share an address.
+        /// Trusted proxies and Unix sockets are not limited.
+        max_connections_per_address: Option<u32> = "0", Limit { most: 1_000_000 }, Restart;
+        /// How long a new connection may take for its PROXY header, its TLS handshake and its first request.
+        request_timeout: Duration = r#""10s""#, Span { least: 1, most: 10 * MINUTE }, Restart;
+        /// When a connection is closed that has not sent a whole request in this time.
+        idle_timeout: Duration = r#""1m""#, Span { least: 1, most: HOUR }, Restart;
+        /// The longest head of a request, its first line included; longer ones are refused. Each info hash of a scrape
+        /// takes up to 71 bytes of it.
+        max_header_size: usize = r#""16KiB""#, Size { least: 8 * KIB, most: MIB }, Restart;
+        /// The longest body of a request. No request needs one: it is read and ignored, a longer one closes the
+        /// connection.
+        max_body_size: usize = r#""4KiB""#, Size { least: 0, most: 16 * MIB }, Restart;
+        /// Info hashes answered in one scrape; more are cut.
+        max_scrape_hashes: usize = "100", Count::new(1, 10_000), Restart;
+        /// Networks of the reverse proxies whose word on the client's address is taken, such as ["192.0.2.0/24"].
+        /// Whatever comes by a Unix socket is from a trusted proxy.
+        trusted_proxies: Vec<IpNet> = "[]", NETWORKS, Restart;
+        /// The header by which trusted proxies name the client: a list of addresses as in X-Forwarded-For, or Forwarded
+        /// (RFC 7239). Of several the right-most counts that is no trusted proxy itself. From anybody else it is
+        /// ignored. "" where proxies send none, as with `proxy_protocol` alone.
+        client_address_header: Option<HeaderName> = r#""X-Forwarded-For""#, Optional { what: "the name of an HTTP header", read: header_name }, Restart;
+        /// Whether every connection from a trusted proxy and on a Unix socket begins with a PROXY header, version 1 or
+        /// 2 (HAProxy: `send-proxy-v2`; nginx: `proxy_protocol on`), TLS or not. Others must not send one.
+        proxy_protocol: bool = "false", Switch, Restart;
+        /// The permissions of the Unix sockets, in octal. A proxy needs to write: it shares the tracker's group, or
+        /// this is "0666".
+        unix_mode: u32 = r#""0660""#, Required { what: "a file mode from \"0000\" to \"0777\"", read: file_mode }, Restart;
+        /// Whether /stats, a page for people, and /stats.json, the same for programs, are served.
+        stats: bool = "true", Switch, Restart;
+    }
+
+    /// HTTPS and secure WebSocket, which browsers need on secure pages. HTTP/2 is offered.
+    [tls] Tls {
+        /// Where to listen, such as ["0.0.0.0:443", "[::]:443"]. []: no TLS.
+        listen: Listen = "[]", TLS_ADDRESSES, Restart;
+        /// The file with the certificate and those that signed it, the server's own first, in PEM
+        /// (`fullchain.pem` of most ACME clients).
+        certificate: Option<PathBuf> = r#""""#, Optional { what: "an absolute path", read: absolute_path }, Restart;
+        /// The file with its private key, in PEM without a passphrase. The user of [privileges] must be able to read it
+        /// as long as the tracker runs.
+        key: Option<PathBuf> = r#""""#, Optional { what: "an absolute path", read: absolute_path }, Restart;
+        /// The oldest version of TLS that is spoken.
+        min_version: TlsVersion = r#""1.2""#, Word(&[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)]), Restart;
+        /// How often the files are looked at for a renewed certificate, which new connections then get.
+        /// "0s": only at SIGHUP.
+        reload_interval: Duration = r#""10s""#, Span { least: 0, most: DAY }, Restart;
+    }
+
+    /// WebTorrent: browsers that find each other by WebSocket messages, at any path of the listeners of [http] and
+    /// [tls].
+    [websocket] Websocket {
+        /// Whether WebSocket is served.
+        enabled: bool = "true", Switch, Restart;
+        /// How often clients are asked to announce. A peer lives as long as its connection, so this only brings it
+        /// further partners.
+        interval: Duration = r#""2m""#, Span { least: 1, most: 4 * HOUR }, Restart;
+        /// WebSocket connections at once; further ones are refused.
+        max_connections: usize = "65_536", Count::new(1, 4_000_000), Restart;
+        /// The longest message from a client; a longer one closes its connection. An announce carries an offer of about
+        /// a kilobyte or two for each partner it asks for.
+        max_message_size: usize = r#""128KiB""#, Size { least: KIB, most: 16 * MIB }, Restart;
+        /// Offers of one announce that are relayed; more are ignored.
+        max_offers: usize = "10", Count::new(0, 1000), Restart;
+        /// Torrents of one connection. Announces for further ones are refused.
+        max_torrents_per_connection: usize = "1_000", Count::new(1, 1_000_000), Restart;
+        /// Info hashes answered in one scrape; more are cut.
+        max_scrape_hashes: usize = "100", Count::new(1, 10_000), Restart;
+        /// Offers a connection was given and has not answered that are remembered, so that its answers are known for
+        /// such; the oldest go first.
+        max_pending_offers: usize = "256", Count::new(1, 65_536), Restart;
+        /// How long an offer can be answered.
+        offer_lifetime: Duration = r#""2m""#, Span { least: 1, most: HOUR }, Restart;
+        /// Messages that wait to be sent to one connection. Beyond it, or `queue_size`, offers and answers for it are
+        /// lost.
+        queue_messages: usize = "256", Count::new(1, 65_536), Restart;
+        /// Bytes that wait to be sent to one connection. At least `max_message_size`, and so is the default.
+        queue_size: usize = r#""512KiB""#, Size { least: KIB, most: GIB }, Restart;
+        /// When a connection is closed that takes none of what is sent to it.
+        send_timeout: Duration = r#""10s""#, Span { least: 1, most: 10 * MINUTE }, Restart;
+        /// How often a quiet connection is asked for a sign of life.
+        ping_interval: Duration = r#""30s""#, Span { least: 1, most: HOUR }, Restart;
+        /// When a connection that gives no sign of life is closed. Longer than `ping_interval`.
+        idle_timeout: Duration = r#""2m""#, Span { least: 2, most: 4 * HOUR }, Restart;
+        /// Messages a connection may send in a second, the answers to pings apart; more close it. 0: no limit.
+        max_messages_per_second: Option<u32> = "10_000", Limit { most: 1_000_000 }, Restart;
+        /// Origins of the web pages that may connect, such as ["https://example.org"]; "null" is a page without one.
+        /// []: all. Clients that are no browsers send no origin and may always connect.
+        allowed_origins: Vec<String> = "[]", ORIGINS, Restart;
+        /// Origins of web pages that may not connect.
+        denied_origins: Vec<String> = "[]", ORIGINS, Restart;
     }
 
     /// What the tracker tells its clients, and how long it remembers them.

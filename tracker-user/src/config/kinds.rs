@@ -5,14 +5,7 @@ use super::{
     units,
     values::{Listen, Place},
 };
-use ipnet::IpNet;
-use std::{
-    marker::PhantomData,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    num::NonZeroUsize,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{marker::PhantomData, num::NonZeroUsize, time::Duration};
 
 /// How a key's value is read. One key, one kind, one Rust type.
 pub(super) trait Kind {
@@ -255,20 +248,25 @@ impl<T: PartialEq> Kind for Many<T> {
     }
 }
 
-/// Addresses to listen on.
-pub(super) struct Listeners {
+/// Addresses to listen on; none is allowed.
+pub(super) struct Listeners<A> {
+    /// What an entry is, in the plural.
+    pub(super) what: &'static str,
     pub(super) most: usize,
-    pub(super) default: fn() -> [SocketAddr; 2],
+    pub(super) default: fn() -> Vec<A>,
+    pub(super) read: fn(&str) -> Result<A, String>,
+    /// Whether the entry asks for an address of its own each time, so that it may repeat.
+    pub(super) may_repeat: fn(&A) -> bool,
 }
 
-impl Kind for Listeners {
-    type Value = Listen;
+impl<A: PartialEq> Kind for Listeners<A> {
+    type Value = Listen<A>;
     fn is_list(&self) -> bool {
         true
     }
-    fn parse(&self, raw: &Raw, place: &Place) -> Result<Listen, String> {
+    fn parse(&self, raw: &Raw, place: &Place) -> Result<Listen<A>, String> {
         let Raw::List(items) = raw else { return Err(wrong(raw, self)) };
-        if items.is_empty() || items.len() > self.most {
+        if items.len() > self.most {
             return Err(format!("the list has {} entries; {} is needed", items.len(), self.accepts()));
         }
         let mut addresses = Vec::with_capacity(items.len());
@@ -278,9 +276,8 @@ impl Kind for Listeners {
                 problems.push(wrong(item, self));
                 continue;
             };
-            match listening_address(text) {
-                // Port 0 asks for a port of its own each time, so it may repeat.
-                Ok(address) if address.port() != 0 && addresses.contains(&address) => {
+            match (self.read)(text) {
+                Ok(address) if !(self.may_repeat)(&address) && addresses.contains(&address) => {
                     problems.push(format!("`{text}` is in the list twice"));
                 }
                 Ok(address) => addresses.push(address),
@@ -295,95 +292,8 @@ impl Kind for Listeners {
         Ok(Listen { addresses, is_default })
     }
     fn accepts(&self) -> String {
-        format!("a list of 1 to {} addresses with ports", self.most)
+        format!("a list of up to {} {}", self.most, self.what)
     }
-}
-
-/// Reads `192.0.2.1:6969` or `[2001:db8::1]:6969`.
-pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        format!("`{text}` is not an address with a port: write 192.0.2.1:6969 or [2001:db8::1]:6969")
-    })
-}
-
-/// Reads an address that datagrams can be sent to and answered from.
-fn listening_address(text: &str) -> Result<SocketAddr, String> {
-    let address = socket_address(text)?;
-    match address.ip() {
-        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => Err(format!(
-            "`{text}` is an IPv4 address: write it as {}",
-            SocketAddr::new(ip.to_canonical(), address.port())
-        )),
-        IpAddr::V4(Ipv4Addr::BROADCAST) => {
-            Err(format!("`{text}` is a broadcast address: name one of this host"))
-        }
-        ip if ip.is_multicast() => Err(format!("`{text}` is a multicast address: name one of this host")),
-        _ => Ok(address),
-    }
-}
-
-/// Reads `192.0.2.0/24`, or an address alone.
-pub(super) fn network(text: &str) -> Result<IpNet, String> {
-    let alone = || text.parse::<IpAddr>().map(IpNet::from);
-    text.parse::<IpNet>()
-        .or_else(|_| alone())
-        .map(|network| network.trunc())
-        .map_err(|_| format!("`{text}` is not a network: write 192.0.2.0/24 or 2001:db8::/32"))
-}
-
-/// Reads the name of a network interface, as Linux limits it.
-pub(super) fn interface_name(text: &str) -> Result<String, String> {
-    let valid = (1..16).contains(&text.len())
-        && text != "."
-        && text != ".."
-        && !text.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
-    if valid {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("`{text}` cannot be the name of a network interface"))
-    }
-}
-
-/// Reads a path.
-#[expect(clippy::unnecessary_wraps, reason = "the signature of all readers")]
-pub(super) fn any_path(text: &str) -> Result<PathBuf, String> {
-    Ok(PathBuf::from(text))
-}
-
-/// Reads a path that does not depend on the directory the process happens to be in.
-pub(super) fn absolute_path(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    if path.is_absolute() { Ok(path) } else { Err(format!("`{text}` is not an absolute path")) }
-}
-
-/// Reads the name or number of a user or group.
-pub(super) fn account(text: &str) -> Result<String, String> {
-    let valid = text.len() <= 256 && !text.chars().any(|c| c == ':' || c.is_whitespace() || c.is_control());
-    if valid { Ok(text.to_owned()) } else { Err(format!("`{text}` cannot be the name of a user or group")) }
-}
-
-/// Reads a log filter: a level, or directives such as `info,tracker_user::xdp=debug`.
-pub(super) fn log_filter(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() {
-        return Err("an empty log level: write error, warn, info, debug, trace or off".to_owned());
-    }
-    if let Some(word) = text.split(',').map(str::trim).find(|word| !is_directive(word)) {
-        return Err(format!(
-            "`{word}` is not a log level (error, warn, info, debug, trace or off); for a part of the program write \
-             `{word}=debug`"
-        ));
-    }
-    let read = tracing_subscriber::EnvFilter::builder().parse(text);
-    read.map(|_| text.to_owned()).map_err(|e| format!("`{text}` is not a log level or filter: {e}"))
-}
-
-/// A word alone that is no level would be taken for a part of the program, and everything else fall silent.
-pub(crate) fn is_directive(word: &str) -> bool {
-    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
-    word.is_empty()
-        || word.contains(['=', '[', ':'])
-        || LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word))
-        || word.parse::<u8>().is_ok_and(|number| number <= 5)
 }
 
 fn wrong<K: Kind + ?Sized>(raw: &Raw, kind: &K) -> String {

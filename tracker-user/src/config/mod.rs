@@ -11,16 +11,19 @@ mod keys;
 mod kinds;
 mod layers;
 mod raw;
+mod readers;
 mod units;
 mod values;
 
 pub use declare::Change;
 pub use document::{default_file, reference};
 pub use error::{ConfigError, ConfigErrors, Warning};
-pub use keys::{Access, Config, Limits, Log, Metrics, Privileges, State, Swarm, Udp, Xdp};
-pub(crate) use kinds::is_directive;
+pub use keys::{
+    Access, Config, Http, Limits, Log, Metrics, Privileges, State, Swarm, Tls, Udp, Websocket, Xdp,
+};
 pub use layers::VARIABLE_PREFIX;
-pub use values::{AccessMode, Apply, Listen, LogFormat, Place, XdpMode, ZeroCopy};
+pub(crate) use readers::is_directive;
+pub use values::{AccessMode, Apply, Listen, ListenAddress, LogFormat, Place, TlsVersion, XdpMode, ZeroCopy};
 
 use crate::cli::RunArgs;
 use layers::Values;
@@ -46,6 +49,8 @@ impl Config {
         }
         values.add_environment(&tables, environment);
         values.add_list_flag("--udp", "udp", "listen", &args.udp);
+        values.add_list_flag("--http", "http", "listen", &args.http);
+        values.add_list_flag("--https", "tls", "listen", &args.https);
         values.add_list_flag("--interface", "xdp", "interfaces", &args.interface);
         let flags = [
             ("--workers", "udp", "workers", &args.workers),

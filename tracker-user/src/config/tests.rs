@@ -102,6 +102,33 @@ fn the_defaults_are_the_contracts() {
 }
 
 #[test]
+fn the_defaults_of_http_tls_and_websocket_are_the_contracts() {
+    let Config { http, tls, websocket, udp, .. } = defaults();
+    let tcp: Vec<_> = udp.listen.addresses.into_iter().map(ListenAddress::Tcp).collect();
+    assert_eq!((http.listen.addresses, http.listen.is_default), (tcp, true));
+    assert_eq!((http.workers, http.max_connections, http.max_connections_per_address), (None, 16_384, None));
+    assert_eq!((http.request_timeout.as_secs(), http.idle_timeout.as_secs()), (10, 60));
+    assert_eq!((http.max_header_size, http.max_body_size, http.max_scrape_hashes), (16_384, 4096, 100));
+    assert_eq!(http.client_address_header.unwrap(), "x-forwarded-for");
+    assert!(http.trusted_proxies.is_empty() && !http.proxy_protocol && http.stats);
+    assert_eq!(http.unix_mode, 0o660);
+    assert!(tls.listen.addresses.is_empty());
+    assert_eq!((tls.certificate, tls.key, tls.min_version), (None, None, TlsVersion::Tls12));
+    assert_eq!(tls.reload_interval, Duration::from_secs(10));
+    assert!(websocket.enabled && websocket.allowed_origins.is_empty() && websocket.denied_origins.is_empty());
+    assert_eq!((websocket.interval.as_secs(), websocket.offer_lifetime.as_secs()), (120, 120));
+    assert_eq!((websocket.max_connections, websocket.max_message_size), (65_536, 131_072));
+    assert_eq!(
+        (websocket.max_offers, websocket.max_scrape_hashes, websocket.max_pending_offers),
+        (10, 100, 256)
+    );
+    assert_eq!(websocket.max_torrents_per_connection, 1000);
+    assert_eq!((websocket.queue_messages, websocket.queue_size), (256, 524_288));
+    assert_eq!((websocket.send_timeout.as_secs(), websocket.ping_interval.as_secs()), (10, 30));
+    assert_eq!((websocket.idle_timeout.as_secs(), websocket.max_messages_per_second), (120, Some(10_000)));
+}
+
+#[test]
 fn the_printed_file_says_the_defaults() {
     assert_eq!(Given::file(&default_file()).config(), defaults());
 }
@@ -163,6 +190,37 @@ fn listeners_given_by_hand_are_not_skipped() {
     assert!(!by_flag.config().udp.listen.is_default);
     let ports = Given::nothing().flags(|a| a.udp = vec!["127.0.0.1:0".into(), "127.0.0.1:0".into()]);
     assert_eq!(ports.config().udp.listen.addresses.len(), 2);
+}
+
+#[test]
+fn any_listener_may_be_the_only_one() {
+    let http = Given::file("[udp]\nlisten = []\n")
+        .flags(|a| a.http = vec!["unix:/run/a.sock".into(), "[::1]:0".into(), "[::1]:0".into()])
+        .config();
+    assert!(http.udp.listen.addresses.is_empty());
+    let entries = http.http.listen.addresses;
+    assert_eq!(
+        entries[..2],
+        [ListenAddress::Unix("/run/a.sock".into()), ListenAddress::Tcp(address("[::1]:0"))]
+    );
+    assert_eq!(entries.len(), 3);
+    assert_eq!(entries[0].to_string(), "unix:/run/a.sock");
+    let tls = "[udp]\nlisten = []\n[http]\nlisten = []\n[tls]\ncertificate = \"/c\"\nkey = \"/k\"\n";
+    let tls = Given::file(tls).flags(|a| a.https = vec!["127.0.0.1:443".into()]).config().tls;
+    assert_eq!(tls.listen, Listen { addresses: vec![address("127.0.0.1:443")], is_default: false });
+    let udp = Given::nothing().variable("RIPTIDE_HTTP__LISTEN", "[]").config();
+    assert_eq!(udp.http.listen.addresses, []);
+}
+
+#[test]
+fn a_proxy_header_needs_somebody_who_may_send_it() {
+    let by_unix = "[http]\nproxy_protocol = true\nlisten = [\"unix:/a\"]\nunix_mode = \"600\"\n";
+    let config = Given::file(by_unix).config().http;
+    assert!(config.proxy_protocol);
+    assert_eq!(config.unix_mode, 0o600);
+    let by_network =
+        "[http]\nproxy_protocol = true\ntrusted_proxies = [\"10.0.0.1\"]\nclient_address_header = \"\"\n";
+    assert_eq!(Given::file(by_network).config().http.client_address_header, None);
 }
 
 #[test]
@@ -237,7 +295,7 @@ x = 1
 [swarm]
 interval = \"5 minutes\"
 
-[http]
+[htp]
 listen = []
 ";
     let given = Given::file(text)
@@ -247,7 +305,7 @@ listen = []
     let expected = [
         "DIR/riptide.toml:4: key `udp.wrokers` does not exist; did you mean `udp.workers`?",
         "DIR/riptide.toml:6: table `udpp` does not exist; did you mean `udp`?",
-        "DIR/riptide.toml:12: table `http` does not exist",
+        "DIR/riptide.toml:12: table `htp` does not exist; did you mean `http`?",
         "flag --udp: udp.listen: `127.0.0.1` is not an address with a port",
         "DIR/riptide.toml:3: udp.workers: found the string \"many\"; \"auto\" or a whole number from 0 to 1024",
         "DIR/riptide.toml:2: udp.batch: found the number 0; a whole number from 1 to 256 is needed",
@@ -293,9 +351,8 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
     ("[swarm]\ninterval = \"90500ms\"", "swarm.interval: the string \"90500ms\" has a fraction of a second"),
     ("[swarm]\ndefault_num_want = 201", "swarm.default_num_want: 201 is more than swarm.max_num_want = 200"),
     ("[udp]\nmax_scrape_hashes = 103", "udp.max_scrape_hashes: 103 rows make a reply of 1244 bytes"),
-    ("[udp]\nlisten = []", "udp.listen: the list has 0 entries"),
     ("[udp]\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "udp.listen: `127.0.0.1:1` is in the list twice"),
-    ("[udp]\nlisten = \"127.0.0.1:1\"", "udp.listen: found the string \"127.0.0.1:1\"; a list of 1 to 64"),
+    ("[udp]\nlisten = \"127.0.0.1:1\"", "udp.listen: found the string \"127.0.0.1:1\"; a list of up to 64"),
     ("[udp]\nconnection_id_lifetime = \"119s\"", "udp.connection_id_lifetime: found the string \"119s\""),
     (
         "[udp]\nreceive_buffer = \"2GiB\"",
@@ -315,6 +372,55 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
     (
         "[xdp]\nring_size = 4096\nframes = 4096",
         "xdp.frames: 4096 frames are less than twice xdp.ring_size = 4096",
+    ),
+    (
+        "[udp]\nlisten = []\n[http]\nlisten = []",
+        "udp.listen: nothing is left to listen on: udp.listen, http.listen and tls.listen are all empty",
+    ),
+    ("[udp]\nlisten = []\n[xdp]\ninterfaces = [\"eth0\"]", "xdp.interfaces: the fast path serves UDP alone"),
+    ("[http]\nlisten = [\"unix:run/a\"]", "http.listen: `run/a` is not an absolute path"),
+    ("[http]\nlisten = [\"/run/a\"]", "http.listen: `/run/a`: a Unix socket is written unix:/run/"),
+    ("[http]\nlisten = [\"unix:/a\", \"unix:/a\"]", "http.listen: `unix:/a` is in the list twice"),
+    ("[http]\nlisten = [\"127.0.0.1\"]", "http.listen: `127.0.0.1` is not an address with a port"),
+    ("[http]\nlisten = [\"224.0.0.1:80\"]", "http.listen: `224.0.0.1:80` is a multicast address"),
+    ("[http]\nproxy_protocol = true", "http.proxy_protocol: nobody may send a PROXY header"),
+    (
+        "[http]\nclient_address_header = \"X Forwarded\"",
+        "http.client_address_header: `X Forwarded` cannot be the name of an HTTP header",
+    ),
+    (
+        "[http]\nmax_header_size = \"4KiB\"",
+        "http.max_header_size: found the string \"4KiB\"; a size from \"8KiB\"",
+    ),
+    ("[http]\nunix_mode = \"660 \"", "http.unix_mode: `660 ` is not a file mode"),
+    ("[http]\nunix_mode = \"1777\"", "http.unix_mode: `1777` is not a file mode"),
+    ("[http]\nunix_mode = 660", "http.unix_mode: found the number 660; a file mode"),
+    (
+        "[tls]\nlisten = [\"127.0.0.1:443\"]\nkey = \"/a\"",
+        "tls.certificate: TLS is to be served and no file is named",
+    ),
+    (
+        "[tls]\nlisten = [\"127.0.0.1:443\"]\ncertificate = \"/a\"",
+        "tls.key: TLS is to be served and no file is named",
+    ),
+    ("[tls]\nlisten = [\"unix:/a\"]", "tls.listen: `unix:/a` is not an address with a port"),
+    ("[tls]\nkey = \"key.pem\"", "tls.key: `key.pem` is not an absolute path"),
+    ("[tls]\nmin_version = \"1.1\"", "tls.min_version: found the string \"1.1\"; \"1.2\", \"1.3\" is needed"),
+    (
+        "[websocket]\nping_interval = \"2m\"\nidle_timeout = \"2m\"",
+        "websocket.ping_interval: 2m is not shorter than websocket.idle_timeout = 2m",
+    ),
+    (
+        "[websocket]\nqueue_size = \"64KiB\"\nmax_message_size = \"65KiB\"",
+        "websocket.queue_size: 64KiB does not hold one message of websocket.max_message_size = 65KiB",
+    ),
+    (
+        "[websocket]\nallowed_origins = [\"example.org\"]",
+        "websocket.allowed_origins: `example.org` is not an origin",
+    ),
+    (
+        "[websocket]\nallowed_origins = [\"https://a.org\"]\ndenied_origins = [\"https://A.org:443\"]",
+        "websocket.denied_origins: `https://a.org` is in websocket.allowed_origins too",
     ),
     ("[access]\nmode = \"allow\"", "access.mode: a list is asked for but none is named"),
     (
@@ -358,6 +464,11 @@ fn defaults_give_way_to_what_is_given() {
     .config();
     assert_eq!((config.udp.max_scrape_hashes, config.xdp.frames), (47, 16_384));
     assert_eq!((config.swarm.min_interval, config.swarm.default_num_want), (Duration::from_secs(60), 10));
+    let sockets = |text: &str| Given::file(&format!("[websocket]\n{text}\n")).config().websocket;
+    assert_eq!(sockets("max_message_size = \"1MiB\"").queue_size, 1 << 20);
+    assert_eq!(sockets("queue_size = \"8KiB\"").max_message_size, 8 << 10);
+    assert_eq!(sockets("idle_timeout = \"3s\"").ping_interval, Duration::from_secs(1));
+    assert_eq!(sockets("ping_interval = \"10m\"").idle_timeout, Duration::from_secs(1200));
     // How long a peer lives is the operator's to say.
     let given = Given::file("[swarm]\ninterval = \"1h\"\n");
     let (config, warnings) = Config::load(&given.args, &given.environment).unwrap();

@@ -2,15 +2,42 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
-/// Addresses to listen on.
+/// Where to listen: internet addresses, or for HTTP what [`ListenAddress`] holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listen {
+pub struct Listen<A = SocketAddr> {
     /// The addresses, each once; port 0 lets the kernel choose.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<A>,
     /// Whether these are the built-in ones: then one whose family the host lacks is skipped with a line, while an
     /// explicit one is an error. A file that repeats the built-in list, as `riptide config default` prints it, counts
     /// as built-in.
     pub is_default: bool,
+}
+
+/// Where a byte stream can be listened for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// TCP at an address and port.
+    Tcp(SocketAddr),
+    /// A Unix socket at an absolute path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The oldest version of TLS that is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    Tls13,
 }
 
 /// How the XDP program is attached.
