@@ -10,6 +10,7 @@ pub mod bep15;
 pub mod checksum;
 pub mod connection_id;
 pub mod headers;
+pub mod load;
 pub mod maps;
 pub mod packet;
 pub mod siphash;
