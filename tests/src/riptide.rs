@@ -56,6 +56,7 @@ pub struct Start<'a> {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     config: String,
+    http: Option<String>,
     directory: Option<Arc<TempDir>>,
     metrics_address: Option<SocketAddr>,
 }
@@ -74,11 +75,21 @@ impl<'a> Start<'a> {
         self
     }
 
-    /// Adds tables to the configuration file; `[state]` and `[metrics]` are the harness's.
+    /// Adds tables to the configuration file; `[state]`, `[metrics]` and `[http]` are the harness's.
     #[must_use]
     pub fn config(mut self, toml: &str) -> Self {
         self.config += toml;
         self.config.push('\n');
+        self
+    }
+
+    /// Adds keys to the table `[http]`. Without this (or `--http`) there is no HTTP listener, since the default one's
+    /// port is fixed; with no key named `listen` it is the default one.
+    #[must_use]
+    pub fn http(mut self, keys: &str) -> Self {
+        let http = self.http.get_or_insert_default();
+        *http += keys;
+        http.push('\n');
         self
     }
 
@@ -126,8 +137,9 @@ impl<'a> Start<'a> {
         std::fs::create_dir_all(&state).expect("a state directory");
         let metrics = self.metrics_address.unwrap_or_else(|| "127.0.0.1:0".parse().expect("an address"));
         let text = format!(
-            "[state]\ndirectory = {:?}\n[metrics]\nlisten = \"{metrics}\"\n{}",
+            "[state]\ndirectory = {:?}\n[metrics]\nlisten = \"{metrics}\"\n[http]\n{}\n{}",
             state.display().to_string(),
+            self.http.as_deref().unwrap_or("listen = []"),
             self.config
         );
         std::fs::write(&config, text).expect("a configuration file");
@@ -160,6 +172,9 @@ impl<'a> Start<'a> {
             reader: Some(reader),
             directory,
             udp: Vec::new(),
+            http: Vec::new(),
+            https: Vec::new(),
+            unix: Vec::new(),
             metrics: None,
             inside: self.namespace.map(|n| n.name().to_owned()),
         }
@@ -202,6 +217,9 @@ pub struct Riptide {
     reader: Option<JoinHandle<()>>,
     directory: Arc<TempDir>,
     udp: Vec<SocketAddr>,
+    http: Vec<SocketAddr>,
+    https: Vec<SocketAddr>,
+    unix: Vec<PathBuf>,
     metrics: Option<SocketAddr>,
     inside: Option<String>,
 }
@@ -214,12 +232,13 @@ impl Riptide {
     pub fn wait_ready(&mut self) {
         self.wait_for_line("the word ready", is_ready);
         for line in self.lines() {
-            for address in addresses(&line) {
-                if line.to_lowercase().contains("metrics") {
-                    self.metrics = Some(address);
-                } else if line.to_lowercase().contains("udp") && !self.udp.contains(&address) {
-                    self.udp.push(address);
-                }
+            match listener(&line) {
+                Some(Listener::Udp(address)) => self.udp.push(address),
+                Some(Listener::Http(address)) => self.http.push(address),
+                Some(Listener::Https(address)) => self.https.push(address),
+                Some(Listener::Unix(path)) => self.unix.push(path),
+                Some(Listener::Metrics(address)) => self.metrics = Some(address),
+                None => {}
             }
         }
     }
@@ -238,6 +257,24 @@ impl Riptide {
     pub fn udp_port(&self, ipv6: bool) -> u16 {
         let found = self.udp.iter().find(|a| a.is_ipv6() == ipv6);
         found.unwrap_or_else(|| panic!("no UDP listener was told of:\n{}", self.log_text())).port()
+    }
+
+    /// The TCP addresses where it serves plain HTTP and WebSocket, as it told.
+    #[must_use]
+    pub fn http(&self) -> &[SocketAddr] {
+        &self.http
+    }
+
+    /// The TCP addresses where it serves both over TLS, as it told.
+    #[must_use]
+    pub fn https(&self) -> &[SocketAddr] {
+        &self.https
+    }
+
+    /// The Unix sockets where it serves both, as it told.
+    #[must_use]
+    pub fn unix(&self) -> &[PathBuf] {
+        &self.unix
     }
 
     /// Where it serves metrics.
@@ -405,11 +442,30 @@ fn is_ready(line: &str) -> bool {
     line.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "ready")
 }
 
-/// Everything in a line that is an address with a port.
-fn addresses(line: &str) -> Vec<SocketAddr> {
-    line.split(|c: char| c.is_whitespace() || "=,\"/;()".contains(c))
-        .filter_map(|word| word.trim_end_matches(['.', ':']).parse().ok())
-        .collect()
+/// What a line at the start tells to be bound.
+#[derive(Debug, PartialEq, Eq)]
+enum Listener {
+    Udp(SocketAddr),
+    Http(SocketAddr),
+    Https(SocketAddr),
+    Unix(PathBuf),
+    Metrics(SocketAddr),
+}
+
+fn listener(line: &str) -> Option<Listener> {
+    if let Some((_, rest)) = line.split_once("metrics are served on http://") {
+        return rest.split('/').next()?.parse().ok().map(Listener::Metrics);
+    }
+    let (before, after) = line.split_once(" listens on ")?;
+    let what = before.rsplit(|c: char| !c.is_ascii_alphanumeric()).next()?;
+    let place = after.split([' ', '"', ',']).next()?;
+    match (what, place.strip_prefix("unix:")) {
+        ("http", Some(path)) => Some(Listener::Unix(path.into())),
+        ("udp", None) => place.parse().ok().map(Listener::Udp),
+        ("http", None) => place.parse().ok().map(Listener::Http),
+        ("https", None) => place.parse().ok().map(Listener::Https),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -417,12 +473,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_found_in_a_line() {
-        let found =
-            addresses("INFO udp listener: address=0.0.0.0:6969, [::1]:70 (http://1.2.3.4:5/metrics).");
-        let expected: Vec<SocketAddr> =
-            ["0.0.0.0:6969", "[::1]:70", "1.2.3.4:5"].iter().map(|a| a.parse().unwrap()).collect();
-        assert_eq!(found, expected);
+    fn listeners_are_found_in_lines() {
+        let address = |text: &str| text.parse().unwrap();
+        let lines = [
+            ("12:00 INFO riptide: udp listens on 0.0.0.0:6969", Some(Listener::Udp(address("0.0.0.0:6969")))),
+            ("INFO riptide: http listens on [::1]:70", Some(Listener::Http(address("[::1]:70")))),
+            ("INFO https listens on 1.2.3.4:5", Some(Listener::Https(address("1.2.3.4:5")))),
+            (
+                "{\"message\":\"http listens on unix:/run/a.sock\"}",
+                Some(Listener::Unix("/run/a.sock".into())),
+            ),
+            (
+                "INFO metrics are served on http://[::1]:9000/metrics",
+                Some(Listener::Metrics(address("[::1]:9000"))),
+            ),
+            ("INFO ready: serving udp on 0.0.0.0:6969", None),
+            ("INFO nobody listens on 0.0.0.0:6969", None),
+        ];
+        for (line, expected) in lines {
+            assert_eq!(listener(line), expected, "{line}");
+        }
     }
 
     #[test]
