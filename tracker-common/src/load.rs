@@ -179,6 +179,11 @@ const fn below(random: u64, n: u32) -> u32 {
     (((random & 0xffff_ffff) * n as u64) >> 32) as u32
 }
 
+#[inline(always)]
+const fn at_least_one(n: u32) -> u32 {
+    if n == 0 { 1 } else { n }
+}
+
 impl Plan {
     /// How many requests should have been sent by now.
     #[inline(always)]
@@ -211,15 +216,16 @@ impl Plan {
             Kind::Scrape
         };
         let second = mix(random);
-        let peer =
-            if self.in_order == 0 { below(second, self.peers) } else { (number % self.peers as u64) as u32 };
+        // A divisor of zero would be a panic, which no program may hold.
+        let (peers, sources) = (at_least_one(self.peers), at_least_one(self.sources));
+        let peer = if self.in_order == 0 { below(second, peers) } else { (number % peers as u64) as u32 };
         let about_peer = mix(peer as u64 ^ 0x5eed);
         Request {
             kind,
-            source: peer % self.sources,
+            source: peer % sources,
             transaction_id: (kind as u32) << 30 | (number as u32 & 0x3fff_ffff),
             torrent: below(about_peer, self.torrents),
-            port: 1024 + ((peer / self.sources) % 64_000) as u16,
+            port: 1024 + ((peer / sources) % 64_000) as u16,
             seeder: ((about_peer >> 32) as u32) < self.seeders_below,
         }
     }
