@@ -8,6 +8,7 @@ pub mod counters;
 pub mod doctor;
 pub mod exit;
 pub mod farewell;
+pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod policy;

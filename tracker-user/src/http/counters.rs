@@ -1,0 +1,365 @@
+//! What the HTTP side counts. Requests are counted by whichever thread answers them, so each thread has a place of its
+//! own and the places are added up when metrics are read.
+
+use crate::counters::DURATION_BOUNDS;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use tracker_common::address::Family;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// `/announce`.
+    Announce = 0,
+    /// `/scrape`.
+    Scrape = 1,
+    /// A WebSocket handshake.
+    Websocket = 2,
+    /// `/health`.
+    Health = 3,
+    /// `/stats` and `/stats.json`.
+    Stats = 4,
+    /// Anything else.
+    Other = 5,
+}
+
+impl Action {
+    /// Every action, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Announce, Self::Scrape, Self::Websocket, Self::Health, Self::Stats, Self::Other];
+
+    /// The value of the `action` label in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Announce => "announce",
+            Self::Scrape => "scrape",
+            Self::Websocket => "websocket",
+            Self::Health => "health",
+            Self::Stats => "stats",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// How a request was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// As it asked.
+    Ok = 0,
+    /// By a tracker's failure, which has the HTTP status 200.
+    Failure = 1,
+    /// By an HTTP status that tells of an error.
+    Rejected = 2,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Failure, Self::Rejected];
+
+    /// The value of the `outcome` label in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failure => "failure",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// Why the tracker closed a connection that the client would have kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Closed {
+    /// The first request was not there in time.
+    RequestTimeout = 0,
+    /// No further request came in time.
+    IdleTimeout = 1,
+    /// The TLS handshake failed.
+    Tls = 2,
+    /// The PROXY header is missing, malformed, or from somebody who may not send one.
+    ProxyHeader = 3,
+    /// The address has all the connections it may have.
+    AddressLimit = 4,
+    /// What came was no HTTP, or the connection broke.
+    Protocol = 5,
+    /// A fault in the program.
+    Panic = 6,
+}
+
+impl Closed {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::RequestTimeout,
+        Self::IdleTimeout,
+        Self::Tls,
+        Self::ProxyHeader,
+        Self::AddressLimit,
+        Self::Protocol,
+        Self::Panic,
+    ];
+
+    /// The value of the `reason` label in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::RequestTimeout => "request_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::Tls => "tls",
+            Self::ProxyHeader => "proxy_header",
+            Self::AddressLimit => "address_limit",
+            Self::Protocol => "protocol",
+            Self::Panic => "panic",
+        }
+    }
+}
+
+/// Why no connection is accepted for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pause {
+    /// `http.max_connections` is reached.
+    Connections = 0,
+    /// The system has no descriptor or memory left.
+    Resources = 1,
+}
+
+impl Pause {
+    /// Both reasons, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Connections, Self::Resources];
+
+    /// The value of the `reason` label in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Resources => "resources",
+        }
+    }
+}
+
+/// A client's family as an index; the last is that of clients whose address is not known.
+const FAMILIES: usize = Family::ALL.len() + 1;
+
+/// One thread's place, in cache lines that no other thread writes.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Place {
+    requests: [[[AtomicU64; Outcome::ALL.len()]; FAMILIES]; Action::ALL.len()],
+    durations: [Durations; 2],
+}
+
+#[derive(Debug, Default)]
+struct Durations {
+    buckets: [AtomicU64; DURATION_BOUNDS.len() + 1],
+    nanoseconds: AtomicU64,
+}
+
+/// All that the HTTP side counts.
+#[derive(Debug)]
+pub struct Counters {
+    places: Box<[Place]>,
+    /// Open now: without TLS, with TLS.
+    connections: [AtomicUsize; 2],
+    /// Accepted so far: without TLS, with TLS.
+    accepted: [AtomicU64; 2],
+    closed: [AtomicU64; Closed::ALL.len()],
+    pauses: [AtomicU64; Pause::ALL.len()],
+}
+
+impl Counters {
+    /// Counters for so many threads; further ones share places.
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        Self {
+            places: (0..threads.max(1)).map(|_| Place::default()).collect(),
+            connections: Default::default(),
+            accepted: Default::default(),
+            closed: Default::default(),
+            pauses: Default::default(),
+        }
+    }
+
+    /// A request was answered. `family` is that of the client's address, where it is known.
+    #[inline]
+    pub fn answered(&self, action: Action, family: Option<Family>, outcome: Outcome) {
+        self.place().requests[action as usize][index(family)][outcome as usize]
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An announce or scrape took so long from its head until its reply was written; others are not measured.
+    pub fn took(&self, action: Action, nanoseconds: u64) {
+        let Some(durations) = self.place().durations.get(action as usize) else { return };
+        let seconds = nanoseconds as f64 / 1e9;
+        let bucket = DURATION_BOUNDS.partition_point(|bound| *bound < seconds);
+        durations.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        durations.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// A connection was accepted. It counts as open until what this returns is dropped.
+    #[must_use]
+    pub(super) fn opened(self: &std::sync::Arc<Self>, tls: bool) -> Open {
+        self.connections[usize::from(tls)].fetch_add(1, Ordering::Relaxed);
+        self.accepted[usize::from(tls)].fetch_add(1, Ordering::Relaxed);
+        Open { counters: self.clone(), tls }
+    }
+
+    /// The tracker closed a connection.
+    pub fn closed(&self, why: Closed) {
+        self.closed[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Accepting has paused.
+    pub fn paused(&self, why: Pause) {
+        self.pauses[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests so far. `family` as for [`Counters::answered`].
+    #[must_use]
+    pub fn requests(&self, action: Action, family: Option<Family>, outcome: Outcome) -> u64 {
+        let count = |place: &Place| {
+            place.requests[action as usize][index(family)][outcome as usize].load(Ordering::Relaxed)
+        };
+        self.places.iter().map(count).sum()
+    }
+
+    /// Measured announces or scrapes per bucket of [`DURATION_BOUNDS`], the last one without a bound, and the sum of
+    /// their durations in seconds.
+    #[must_use]
+    pub fn durations(&self, action: Action) -> ([u64; DURATION_BOUNDS.len() + 1], f64) {
+        let mut buckets = [0; DURATION_BOUNDS.len() + 1];
+        let mut nanoseconds = 0;
+        for durations in self.places.iter().filter_map(|place| place.durations.get(action as usize)) {
+            for (sum, bucket) in buckets.iter_mut().zip(&durations.buckets) {
+                *sum += bucket.load(Ordering::Relaxed);
+            }
+            nanoseconds += durations.nanoseconds.load(Ordering::Relaxed);
+        }
+        (buckets, nanoseconds as f64 / 1e9)
+    }
+
+    /// Connections open now, WebSocket apart.
+    #[must_use]
+    pub fn connections(&self, tls: bool) -> usize {
+        self.connections[usize::from(tls)].load(Ordering::Relaxed)
+    }
+
+    /// Connections accepted so far.
+    #[must_use]
+    pub fn accepted(&self, tls: bool) -> u64 {
+        self.accepted[usize::from(tls)].load(Ordering::Relaxed)
+    }
+
+    /// Connections that the tracker closed.
+    #[must_use]
+    pub fn closed_for(&self, why: Closed) -> u64 {
+        self.closed[why as usize].load(Ordering::Relaxed)
+    }
+
+    /// How often accepting has paused.
+    #[must_use]
+    pub fn pauses(&self, why: Pause) -> u64 {
+        self.pauses[why as usize].load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn place(&self) -> &Place {
+        &self.places[thread_number() % self.places.len()]
+    }
+}
+
+/// A connection that is open.
+#[derive(Debug)]
+pub(super) struct Open {
+    counters: std::sync::Arc<Counters>,
+    tls: bool,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.counters.connections[usize::from(self.tls)].fetch_sub(1, Ordering::Relaxed);
+        if std::thread::panicking() {
+            self.counters.closed(Closed::Panic);
+        }
+    }
+}
+
+#[inline]
+fn index(family: Option<Family>) -> usize {
+    family.map_or(Family::ALL.len(), |family| family as usize)
+}
+
+/// Numbers the threads that ask, from 0, so that each can have a place of its own.
+#[inline]
+pub(super) fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static OWN: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    // While a thread ends it may share a place.
+    OWN.try_with(|own| *own).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn threads_count_apart_and_are_added_up() {
+        let counters = Arc::new(Counters::new(2));
+        let threads: Vec<_> = (0..5)
+            .map(|_| {
+                let counters = counters.clone();
+                std::thread::spawn(move || {
+                    for _ in 0..1_000 {
+                        counters.answered(Action::Announce, Some(Family::Ipv6), Outcome::Failure);
+                        counters.took(Action::Scrape, 1_001);
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(counters.requests(Action::Announce, Some(Family::Ipv6), Outcome::Failure), 5_000);
+        assert_eq!(counters.requests(Action::Announce, None, Outcome::Failure), 0);
+        let (buckets, seconds) = counters.durations(Action::Scrape);
+        assert_eq!((buckets[0], buckets[1], buckets.iter().sum::<u64>()), (0, 5_000, 5_000));
+        assert!((seconds - 0.005_005).abs() < 1e-9, "{seconds}");
+        assert_eq!(counters.durations(Action::Announce).0.iter().sum::<u64>(), 0);
+    }
+
+    #[test]
+    fn every_action_outcome_and_family_has_a_place_of_its_own() {
+        let counters = Counters::new(1);
+        let families = [Some(Family::Ipv4), Some(Family::Ipv6), None];
+        let all = || Action::ALL.iter().flat_map(|a| families.iter().map(move |f| (*a, *f)));
+        for (i, (action, family)) in all().enumerate() {
+            for outcome in Outcome::ALL {
+                for _ in 0..=i {
+                    counters.answered(action, family, outcome);
+                }
+            }
+        }
+        for (i, (action, family)) in all().enumerate() {
+            for outcome in Outcome::ALL {
+                assert_eq!(counters.requests(action, family, outcome), i as u64 + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_is_open_until_it_is_dropped_and_a_panic_is_told() {
+        let counters = Arc::new(Counters::new(1));
+        let open = counters.opened(true);
+        assert_eq!((counters.connections(true), counters.connections(false)), (1, 0));
+        drop(open);
+        let open = counters.opened(true);
+        let panicked = std::thread::spawn(move || {
+            let _open = open;
+            std::panic::resume_unwind(Box::new("as a fault would"));
+        });
+        assert!(panicked.join().is_err());
+        assert_eq!((counters.connections(true), counters.accepted(true)), (0, 2));
+        assert_eq!((counters.closed_for(Closed::Panic), counters.closed_for(Closed::Tls)), (1, 0));
+    }
+}
