@@ -11,7 +11,7 @@ use tracker_common::packet::{Bytes, MAX_PAYLOAD_OFFSET};
 
 /// No access begins beyond this offset: the verifier needs a bound on variable offsets to prove that the pointer
 /// arithmetic cannot wrap.
-const MAX_OFFSET: usize = MAX_PAYLOAD_OFFSET + 64;
+const MAX_OFFSET: usize = MAX_PAYLOAD_OFFSET + 128;
 
 /// The frame being judged.
 pub(crate) struct Frame<'a>(pub(crate) &'a XdpContext);
