@@ -7,7 +7,7 @@
 use std::{error::Error, fs};
 use tracker_common::address::Address;
 use tracker_core::{
-    engine::{Announce, Engine, Lists},
+    engine::{Announce, Engine, Lists, Want},
     model::{Event, InfoHash},
     policy::Policy,
     rng::Rng,
@@ -39,8 +39,7 @@ fn peer(torrent_number: u64, n: u64, ipv6: bool) -> Announce {
         port: 6881,
         event: Event::None,
         left: u64::from(n.is_multiple_of(4)),
-        want_ipv4: 0,
-        want_ipv6: 0,
+        want: Want::Own(0),
     }
 }
 

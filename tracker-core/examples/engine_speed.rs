@@ -8,7 +8,7 @@
 use std::{error::Error, hint::black_box, thread, time::Instant};
 use tracker_common::address::Address;
 use tracker_core::{
-    engine::{Announce, Engine, Lists, Located},
+    engine::{Announce, Engine, Lists, Located, Want},
     model::{Event, InfoHash},
     policy::Policy,
     rng::Rng,
@@ -32,8 +32,7 @@ fn peer(n: u64, torrents: u64) -> Announce {
         port: 6881,
         event: Event::None,
         left: u64::from(n.is_multiple_of(4)),
-        want_ipv4: 30,
-        want_ipv6: 0,
+        want: Want::Own(30),
     }
 }
 

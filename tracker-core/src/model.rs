@@ -1,6 +1,7 @@
 //! The words of the domain: torrents, events, roles, counts.
 
 use std::fmt;
+use tracker_common::address::Family;
 
 /// Protocol time in whole seconds: monotonic, and continued across a restart.
 pub type Seconds = u32;
@@ -24,6 +25,64 @@ impl fmt::Display for InfoHash {
 impl fmt::Debug for InfoHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// Names a client, as long as it runs (BEP 3). Every peer sees those of the others, so it proves nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
+pub struct PeerId(pub [u8; 20]);
+
+impl PeerId {
+    /// Bytes in a peer ID.
+    pub const LEN: usize = 20;
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&InfoHash(self.0), f)
+    }
+}
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How the peers of a swarm reach each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Network {
+    /// By IPv4 address and port.
+    Ipv4 = 0,
+    /// By IPv6 address and port.
+    Ipv6 = 1,
+    /// By offers and answers that the tracker relays.
+    Webrtc = 2,
+}
+
+impl Network {
+    /// Every network, in the order of their use as an index.
+    pub const ALL: [Self; 3] = [Self::Ipv4, Self::Ipv6, Self::Webrtc];
+
+    /// The value of the `family` label of peers in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Ipv4 => Family::Ipv4.label(),
+            Self::Ipv6 => Family::Ipv6.label(),
+            Self::Webrtc => "webrtc",
+        }
+    }
+}
+
+impl From<Family> for Network {
+    fn from(family: Family) -> Self {
+        match family {
+            Family::Ipv4 => Self::Ipv4,
+            Family::Ipv6 => Self::Ipv6,
+        }
     }
 }
 
@@ -66,7 +125,7 @@ impl Role {
     }
 }
 
-/// What a tracker says of a whole swarm, all families together.
+/// What a tracker says of a whole swarm, all networks together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Peers that have the whole torrent.
@@ -82,8 +141,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_info_hash_reads_as_hex() {
-        let hash = InfoHash(std::array::from_fn(|i| (i * 13) as u8));
-        assert_eq!(hash.to_string(), "000d1a2734414e5b6875828f9ca9b6c3d0ddeaf7");
+    fn info_hashes_and_peer_ids_read_as_hex() {
+        let bytes = std::array::from_fn(|i| (i * 13) as u8);
+        assert_eq!(InfoHash(bytes).to_string(), "000d1a2734414e5b6875828f9ca9b6c3d0ddeaf7");
+        assert_eq!(PeerId(bytes).to_string(), "000d1a2734414e5b6875828f9ca9b6c3d0ddeaf7");
+    }
+
+    #[test]
+    fn the_number_of_a_network_is_its_place() {
+        assert_eq!(Network::ALL.map(|network| network as usize), [0, 1, 2]);
+        assert_eq!(Network::ALL.map(Network::label), ["ipv4", "ipv6", "webrtc"]);
+        assert_eq!(Family::ALL.map(|family| Network::from(family).label()), Family::ALL.map(Family::label));
     }
 }

@@ -20,7 +20,7 @@ pub struct Policy {
     /// With this many torrents stored, an announce for a new one is refused.
     pub max_torrents: usize,
     /// How many peers of one torrent may share an address; `None` for any number. With a limit, each new peer costs a
-    /// pass over its torrent's peers of that family.
+    /// pass over its torrent's peers of that family and of WebRTC.
     pub peers_per_address: Option<u32>,
     /// How long the `downloaded` count of a torrent without peers is kept.
     pub downloaded_retention: Seconds,

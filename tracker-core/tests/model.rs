@@ -6,11 +6,11 @@ use naive::{Op, Twins};
 use proptest::{collection::vec, prelude::*};
 
 fn announce() -> impl Strategy<Value = Op> {
-    let fields = (any::<u8>(), any::<u16>(), 0..9_u8, any::<u8>(), any::<u8>(), any::<u8>());
-    fields.prop_map(|(torrent, peer, event, left, want4, want6)| {
+    let fields = (any::<u8>(), any::<u16>(), 0..9_u8, any::<u8>(), any::<u8>(), any::<bool>());
+    fields.prop_map(|(torrent, peer, event, left, want, both)| {
         // Most torrents here are small, one is large; most announces are no event.
         let torrent = if torrent < 128 { 0 } else { torrent };
-        Op::Announce { torrent, peer, event: event.min(4) * u8::from(event < 5), left, want4, want6 }
+        Op::Announce { torrent, peer, event: event.min(4) * u8::from(event < 5), left, want, both }
     })
 }
 

@@ -21,7 +21,7 @@ use tracker_common::{
 };
 use tracker_core::{
     engine::{Engine, SwarmSizes},
-    model::Role,
+    model::{Network, Role},
 };
 
 /// Everything that metrics are read from.
@@ -142,10 +142,10 @@ impl Sources {
         let totals = self.engine.totals();
         level("riptide_torrents", Labels::new(), totals.torrents as u64);
         level("riptide_retained_torrents", Labels::new(), totals.retained as u64);
-        for family in Family::ALL {
-            for (role, name) in [(Role::Seeder, "seeder"), (Role::Leecher, "leecher")] {
-                let peers = totals.peers_of(family, role) as u64;
-                level("riptide_peers", labels([("family", family.label()), ("role", name)]), peers);
+        for network in Network::ALL {
+            for role in Role::ALL {
+                let peers = totals.peers_of(network, role) as u64;
+                level("riptide_peers", labels([("family", network.label()), ("role", role.label())]), peers);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The keyed hash of the engine's tables: strangers choose info hashes, addresses and ports.
+//! The keyed hash of the engine's tables: strangers choose info hashes, addresses, ports and peer IDs.
 
 use crate::model::InfoHash;
 use std::fmt;
@@ -35,7 +35,13 @@ impl HashKey {
 
     #[inline]
     pub(super) fn torrent(self, hash: &InfoHash) -> u64 {
-        let [a, b, c] = info_hash_words(hash);
+        self.id(&hash.0)
+    }
+
+    /// Of an info hash or a peer ID.
+    #[inline]
+    pub(super) fn id(self, id: &[u8; 20]) -> u64 {
+        let [a, b, c] = id_words(id);
         self.hash([a, b, c | 20 << 56])
     }
 }
@@ -47,10 +53,9 @@ impl fmt::Debug for HashKey {
 }
 
 #[inline(always)]
-fn info_hash_words(hash: &InfoHash) -> [u64; 3] {
-    let [a, b, c, d, e]: [u32; 5] = std::array::from_fn(|i| {
-        u32::from_le_bytes([hash.0[4 * i], hash.0[4 * i + 1], hash.0[4 * i + 2], hash.0[4 * i + 3]])
-    });
+fn id_words(id: &[u8; 20]) -> [u64; 3] {
+    let [a, b, c, d, e]: [u32; 5] =
+        std::array::from_fn(|i| u32::from_le_bytes([id[4 * i], id[4 * i + 1], id[4 * i + 2], id[4 * i + 3]]));
     let join = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
     [join(a, b), join(c, d), u64::from(e)]
 }

@@ -1,9 +1,9 @@
-//! Peers of one family as a dense array: seeders first, then leechers.
+//! Peers of one network as a dense array: seeders first, then leechers.
 
 use super::{hash::HashKey, index::Index, peer::Peer};
 use crate::model::Role;
 
-/// The peers of one family, to be read.
+/// The peers of one network, to be read.
 #[derive(Debug)]
 pub(super) struct List<'a, P> {
     /// Seeders, then leechers.
@@ -155,7 +155,19 @@ pub(super) struct Members<P> {
 /// More peers than this are found through an index. It goes when half of them are left.
 const INDEX_FROM: usize = 32;
 
+impl<P> Default for Members<P> {
+    fn default() -> Self {
+        Self { peers: Vec::new(), seeders: 0, index: Index::none() }
+    }
+}
+
 impl<P: Peer> Members<P> {
+    /// An array grows by at least so many slots: eight, or fewer where these are large.
+    const GROWTH: usize = {
+        let few = 160 / size_of::<P>();
+        if few < 8 { few } else { 8 }
+    };
+
     /// Takes over a list that is short.
     pub(super) fn from_list(list: List<'_, P>) -> Self {
         Self { peers: list.peers.to_vec(), seeders: list.seeders, index: Index::none() }
@@ -180,7 +192,7 @@ impl<P: Peer> Members<P> {
 
     pub(super) fn insert(&mut self, peer: P, role: Role, key: HashKey) -> usize {
         if self.peers.len() == self.peers.capacity() {
-            self.peers.reserve_exact(8.max(self.peers.len() / 8));
+            self.peers.reserve_exact(Self::GROWTH.max(self.peers.len() / 8));
         }
         let most = if self.index.capacity() == 0 { INDEX_FROM } else { self.index.capacity() };
         if self.peers.len() >= most {
@@ -256,7 +268,7 @@ impl<P: Peer> Members<P> {
 mod tests {
     use super::*;
     use crate::{
-        engine::peer::{Peer4, Stamp},
+        engine::peer::{Contact as _, Peer4, Stamp},
         rng::Rng,
     };
     use std::collections::HashMap;

@@ -15,11 +15,13 @@ mod shard;
 mod swarm;
 mod sweep;
 mod torrents;
+mod webrtc;
 
 #[cfg(test)]
 mod tests;
 
-pub use report::{Announce, Announced, Lists, Membership, Rejected, SwarmSizes, SweepReport, Totals};
+pub use report::{Announce, Announced, Lists, Membership, Rejected, SwarmSizes, SweepReport, Totals, Want};
+pub use webrtc::{ConnectionKey, Partner, WebrtcAnnounce, WebrtcAnnounced};
 
 use crate::{
     access::AccessList,
@@ -141,9 +143,7 @@ impl Engine {
     ) -> Result<Announced, Rejected> {
         let (announced, ticket) =
             self.shard(at).lock().announce(self.common(), at.hash, announce, now, rng, lists)?;
-        if let Some(ticket) = ticket {
-            self.file(ticket);
-        }
+        self.file(ticket);
         Ok(announced)
     }
 
@@ -227,9 +227,12 @@ impl Engine {
         Common { key: self.key, torrents: &self.torrents.0 }
     }
 
-    /// Notes a kept `downloaded` count, and lets go of the oldest if there are too many. No lock may be held.
-    fn file(&self, ticket: Ticket) {
-        if let Some(oldest) = self.order.push(ticket, self.policy().downloaded_entries) {
+    /// Notes a newly kept `downloaded` count, if there is one, and lets go of the oldest if there are too many. No lock may be held.
+    #[inline]
+    fn file(&self, ticket: Option<Ticket>) {
+        if let Some(ticket) = ticket
+            && let Some(oldest) = self.order.push(ticket, self.policy().downloaded_entries)
+        {
             self.forget(oldest);
         }
     }

@@ -38,20 +38,24 @@ impl Stamp {
 // What is left of the period is the time in which a sweep has to come by: over four hours.
 const _: () = assert!(Policy::MAX_PEER_TIMEOUT + Stamp::SKEW + 4 * 3600 < Stamp::PERIOD);
 
-/// A peer of one family.
+/// A peer of one network.
 pub(super) trait Peer: Copy {
+    /// Whether both are the same peer of a torrent, whatever else is known of them.
+    fn is(&self, other: &Self) -> bool;
+    /// The keyed hash of what makes it this peer.
+    fn hash(&self, key: HashKey) -> u64;
+    /// Where it speaks to the tracker from.
+    fn address(&self) -> Address;
+    fn stamp(&self) -> Stamp;
+    fn set_stamp(&mut self, stamp: Stamp);
+}
+
+/// A peer that is its address and port, and is handed out as these.
+pub(super) trait Contact: Peer {
     /// Bytes of its compact form: address and port.
     const COMPACT: usize;
     /// A peer at an address of this family; the port is in host byte order.
     fn new(address: &Address, port: u16, stamp: Stamp) -> Self;
-    /// Whether both are at the same address and port.
-    fn is(&self, other: &Self) -> bool;
-    /// Whether both are at the same address.
-    fn shares_address(&self, other: &Self) -> bool;
-    fn stamp(&self) -> Stamp;
-    fn set_stamp(&mut self, stamp: Stamp);
-    /// The keyed hash of address and port.
-    fn hash(&self, key: HashKey) -> u64;
     /// Writes the compact forms of `peers`, for as many as there is room.
     fn write(peers: &[Self], out: &mut [u8]);
 }
@@ -85,19 +89,18 @@ impl Peer4 {
 }
 
 impl Peer for Peer4 {
-    const COMPACT: usize = PEER_IPV4_LEN;
-
-    fn new(address: &Address, port: u16, stamp: Stamp) -> Self {
-        Self { address: address.ipv4_bytes(), port: port.to_be_bytes(), stamp }
-    }
-
     #[inline(always)]
     fn is(&self, other: &Self) -> bool {
         self.word() == other.word()
     }
 
-    fn shares_address(&self, other: &Self) -> bool {
-        self.address == other.address
+    #[inline]
+    fn hash(&self, key: HashKey) -> u64 {
+        key.hash([self.word() | 6 << 56])
+    }
+
+    fn address(&self) -> Address {
+        Address::from_ipv4(self.address)
     }
 
     #[inline(always)]
@@ -108,10 +111,13 @@ impl Peer for Peer4 {
     fn set_stamp(&mut self, stamp: Stamp) {
         self.stamp = stamp;
     }
+}
 
-    #[inline]
-    fn hash(&self, key: HashKey) -> u64 {
-        key.hash([self.word() | 6 << 56])
+impl Contact for Peer4 {
+    const COMPACT: usize = PEER_IPV4_LEN;
+
+    fn new(address: &Address, port: u16, stamp: Stamp) -> Self {
+        Self { address: address.ipv4_bytes(), port: port.to_be_bytes(), stamp }
     }
 
     #[inline]
@@ -124,19 +130,20 @@ impl Peer for Peer4 {
 }
 
 impl Peer for Peer6 {
-    const COMPACT: usize = PEER_IPV6_LEN;
-
-    fn new(address: &Address, port: u16, stamp: Stamp) -> Self {
-        Self { address: address.octets(), port: port.to_be_bytes(), stamp }
-    }
-
     #[inline(always)]
     fn is(&self, other: &Self) -> bool {
         self.address == other.address && self.port == other.port
     }
 
-    fn shares_address(&self, other: &Self) -> bool {
-        self.address == other.address
+    #[inline]
+    fn hash(&self, key: HashKey) -> u64 {
+        let [high, low]: [[u8; 8]; 2] = bytemuck::cast(self.address);
+        let last = u64::from(u16::from_le_bytes(self.port)) | 18 << 56;
+        key.hash([u64::from_le_bytes(high), u64::from_le_bytes(low), last])
+    }
+
+    fn address(&self) -> Address {
+        Address::from_octets(self.address)
     }
 
     #[inline(always)]
@@ -147,12 +154,13 @@ impl Peer for Peer6 {
     fn set_stamp(&mut self, stamp: Stamp) {
         self.stamp = stamp;
     }
+}
 
-    #[inline]
-    fn hash(&self, key: HashKey) -> u64 {
-        let [high, low]: [[u8; 8]; 2] = bytemuck::cast(self.address);
-        let last = u64::from(u16::from_le_bytes(self.port)) | 18 << 56;
-        key.hash([u64::from_le_bytes(high), u64::from_le_bytes(low), last])
+impl Contact for Peer6 {
+    const COMPACT: usize = PEER_IPV6_LEN;
+
+    fn new(address: &Address, port: u16, stamp: Stamp) -> Self {
+        Self { address: address.octets(), port: port.to_be_bytes(), stamp }
     }
 
     #[inline]
@@ -192,12 +200,12 @@ mod tests {
         assert!(peer("1.2.3.4", 5, 0).is(&peer("1.2.3.4", 5, 99)));
         assert!(!peer("1.2.3.4", 5, 0).is(&peer("1.2.3.4", 6, 0)));
         assert!(!peer("1.2.3.4", 5, 0).is(&peer("1.2.3.5", 5, 0)));
-        assert!(peer("1.2.3.4", 5, 0).shares_address(&peer("1.2.3.4", 6, 0)));
+        assert_eq!(peer("1.2.3.4", 5, 0).address(), address("1.2.3.4"));
         let peer = |text, port| Peer6::new(&address(text), port, Stamp::new(0, false));
         assert!(peer("::1", 5).is(&peer("::1", 5)));
         assert!(!peer("::1", 5).is(&peer("::1", 6)));
         assert!(!peer("::1", 5).is(&peer("::2", 5)));
-        assert!(peer("::1", 5).shares_address(&peer("::1", 6)));
+        assert_eq!(peer("::1", 5).address(), address("::1"));
     }
 
     #[test]

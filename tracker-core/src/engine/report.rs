@@ -1,7 +1,40 @@
 //! What goes into the engine and what comes out of it.
 
-use crate::model::{Counts, Event, InfoHash, Role};
+use crate::model::{Counts, Event, InfoHash, Network, Role};
 use tracker_common::address::{Address, Family};
+
+/// Which peers an announcer is given, and how many at most; the room in [`Lists`] may cap it further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// So many of its own family, as UDP carries them (BEP 15).
+    Own(usize),
+    /// So many of both families together, as HTTP does (BEP 7). Its own comes first, but a quarter of the places,
+    /// rounded up, is for the other one, except for the first place. What one cannot fill goes to the other.
+    Both(usize),
+}
+
+impl Want {
+    /// How many peers of each family to give, where there are `most` of each.
+    #[inline]
+    pub(super) fn share(self, own: Family, most: [usize; 2]) -> [usize; 2] {
+        let [mine, theirs] = match own {
+            Family::Ipv4 => most,
+            Family::Ipv6 => [most[1], most[0]],
+        };
+        let (mine, theirs) = match self {
+            Self::Own(want) => (want.min(mine), 0),
+            Self::Both(want) => {
+                let kept = want.div_ceil(4).min(want.saturating_sub(1)).min(theirs);
+                let given = (want - kept).min(mine);
+                (given, (want - given).min(theirs))
+            }
+        };
+        match own {
+            Family::Ipv4 => [mine, theirs],
+            Family::Ipv6 => [theirs, mine],
+        }
+    }
+}
 
 /// A peer tells of itself and asks for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +49,8 @@ pub struct Announce {
     pub event: Event,
     /// Bytes it still has to get; zero makes a seeder.
     pub left: u64,
-    /// How many IPv4 peers it may be given; the buffer may cap it further.
-    pub want_ipv4: usize,
-    /// How many IPv6 peers it may be given; the buffer may cap it further.
-    pub want_ipv6: usize,
+    /// Which peers it asks for.
+    pub want: Want,
 }
 
 /// Where the peers go, in the compact form of BEP 23 and BEP 7: address, then port, in network order.
@@ -70,6 +101,9 @@ pub enum Rejected {
     /// The torrent is new, and [`crate::policy::Policy::max_torrents`] are stored.
     #[error("the limit of torrents is reached")]
     TooManyTorrents,
+    /// A WebRTC peer with this peer ID is in the torrent, from another address.
+    #[error("the peer ID belongs to a peer at another address")]
+    PeerIdTaken,
 }
 
 impl Rejected {
@@ -79,6 +113,7 @@ impl Rejected {
         match self {
             Self::NotPermitted => "info hash not allowed on this tracker",
             Self::TooManyTorrents => "tracker full, try again later",
+            Self::PeerIdTaken => "peer ID is in use by another client",
         }
     }
 }
@@ -88,17 +123,17 @@ impl Rejected {
 pub struct Totals {
     /// Torrents with at least one peer.
     pub torrents: usize,
-    /// By family, then by role, both in the order of their numbers.
-    pub peers: [[usize; 2]; 2],
+    /// By network, then by role, both in the order of their numbers.
+    pub peers: [[usize; 2]; 3],
     /// `downloaded` counts kept of torrents without peers.
     pub retained: usize,
 }
 
 impl Totals {
-    /// Peers of one family and role.
+    /// Peers of one network and role.
     #[must_use]
-    pub const fn peers_of(&self, family: Family, role: Role) -> usize {
-        self.peers[family as usize][role as usize]
+    pub const fn peers_of(&self, network: Network, role: Role) -> usize {
+        self.peers[network as usize][role as usize]
     }
 }
 

@@ -1,38 +1,46 @@
 //! Chooses the peers that an announcer is given: a random window of the seeders and one of the leechers.
 
-use super::{members::List, peer::Peer};
+use super::members::List;
 use crate::{model::Role, rng::Rng};
 
-/// Writes up to `want` peers of `list` in compact form and returns how many. A seeder is given leechers only, a
-/// leecher both in proportion to their numbers. The peer at position `me` is left out, none comes twice, and each has
-/// the same chance.
-pub(super) fn sample<P: Peer>(
-    list: List<'_, P>,
-    role: Role,
-    me: Option<usize>,
-    want: usize,
-    rng: &mut Rng,
-    out: &mut [u8],
-) -> usize {
-    let (seeders, leechers) = list.peers.split_at(list.seeders);
-    let leechers = Ring::new(leechers, me.and_then(|position| position.checked_sub(list.seeders)));
-    let seeders = match role {
-        Role::Seeder => Ring::new(&[], None),
-        Role::Leecher => Ring::new(seeders, me.filter(|&position| position < list.seeders)),
-    };
-    let total = seeders.len() + leechers.len();
-    let count = want.min(out.len() / P::COMPACT).min(total);
-    if count == 0 {
-        return 0;
+/// Who of a list an announcer may be given: a seeder leechers only, a leecher all, and nobody itself.
+pub(super) struct Candidates<'a, P> {
+    seeders: Ring<'a, P>,
+    leechers: Ring<'a, P>,
+}
+
+impl<'a, P> Candidates<'a, P> {
+    /// For an announcer of this role, which is at position `me` if it is in the list.
+    #[inline]
+    pub(super) fn new(list: List<'a, P>, role: Role, me: Option<usize>) -> Self {
+        let (seeders, leechers) = list.peers.split_at(list.seeders);
+        let leechers = Ring::new(leechers, me.and_then(|position| position.checked_sub(list.seeders)));
+        let seeders = match role {
+            Role::Seeder => Ring::new(&[], None),
+            Role::Leecher => Ring::new(seeders, me.filter(|&position| position < list.seeders)),
+        };
+        Self { seeders, leechers }
     }
-    let share = count * seeders.len();
-    // Rounded at random, so that the expected share is exact. Neither part exceeds what there is: a share of at most
-    // all, rounded up or down, is at most all.
-    let from_seeders = share / total + usize::from(rng.below(total) < share % total);
-    let (first, second) = out.split_at_mut(from_seeders * P::COMPACT);
-    seeders.write_window(from_seeders, rng, first);
-    leechers.write_window(count - from_seeders, rng, second);
-    count
+
+    pub(super) const fn len(&self) -> usize {
+        self.seeders.len() + self.leechers.len()
+    }
+
+    /// Passes `count` of them to `give`, in several slices: seeders and leechers in proportion to their numbers, none
+    /// twice, each with the same chance. There have to be that many.
+    #[inline]
+    pub(super) fn draw(&self, count: usize, rng: &mut Rng, mut give: impl FnMut(&[P])) {
+        let total = self.len();
+        if count == 0 {
+            return;
+        }
+        let share = count * self.seeders.len();
+        // Rounded at random, so that the expected share is exact. Neither part exceeds what there is: a share of at
+        // most all, rounded up or down, is at most all.
+        let from_seeders = share / total + usize::from(rng.below(total) < share % total);
+        self.seeders.draw(from_seeders, rng, &mut give);
+        self.leechers.draw(count - from_seeders, rng, &mut give);
+    }
 }
 
 /// Peers in a circle, one of them left out.
@@ -41,7 +49,7 @@ struct Ring<'a, P> {
     after: &'a [P],
 }
 
-impl<'a, P: Peer> Ring<'a, P> {
+impl<'a, P> Ring<'a, P> {
     fn new(peers: &'a [P], without: Option<usize>) -> Self {
         match without {
             Some(i) if i < peers.len() => Self { before: &peers[..i], after: &peers[i + 1..] },
@@ -53,53 +61,48 @@ impl<'a, P: Peer> Ring<'a, P> {
         self.before.len() + self.after.len()
     }
 
-    /// Writes `count` peers from a random place on; there are that many.
-    fn write_window(&self, count: usize, rng: &mut Rng, out: &mut [u8]) {
+    /// Gives `count` peers from a random place on; there are that many.
+    #[inline]
+    fn draw(&self, count: usize, rng: &mut Rng, give: &mut impl FnMut(&[P])) {
         let start = if count < self.len() { rng.below(self.len()) } else { 0 };
         let until_end = count.min(self.len() - start);
-        let (first, second) = out.split_at_mut(until_end * P::COMPACT);
-        self.write_range(start, until_end, first);
-        self.write_range(0, count - until_end, second);
+        self.give_range(start, until_end, give);
+        self.give_range(0, count - until_end, give);
     }
 
-    fn write_range(&self, start: usize, count: usize, out: &mut [u8]) {
-        let border = self.before.len();
-        let (from, to) = (start.min(border), (start + count).min(border));
-        let (first, second) = out.split_at_mut((to - from) * P::COMPACT);
-        P::write(&self.before[from..to], first);
-        let (from, to) = (start.max(border) - border, (start + count).max(border) - border);
-        P::write(&self.after[from..to], second);
+    #[inline]
+    fn give_range(&self, start: usize, count: usize, give: &mut impl FnMut(&[P])) {
+        let (border, end) = (self.before.len(), start + count);
+        give(&self.before[start.min(border)..end.min(border)]);
+        give(&self.after[start.max(border) - border..end.max(border) - border]);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::peer::{Peer4, Stamp};
     use std::collections::HashSet;
-    use tracker_common::address::Address;
 
-    /// Peers whose port is their position.
-    fn peers(count: usize) -> Vec<Peer4> {
-        let stamp = Stamp::new(0, false);
-        (0..count).map(|i| Peer4::new(&Address::from_ipv4([10, 0, 0, 1]), i as u16, stamp)).collect()
+    /// Peers that are their position.
+    fn peers(count: usize) -> Vec<usize> {
+        (0..count).collect()
     }
 
+    /// As many as wanted, or all.
     fn draw(
-        peers: &[Peer4],
+        peers: &[usize],
         seeders: usize,
         role: Role,
         me: Option<usize>,
         want: usize,
         rng: &mut Rng,
     ) -> Vec<usize> {
-        let mut out = vec![0; 6 * want];
-        let count = sample(List { peers, seeders }, role, me, want, rng, &mut out);
-        let drawn: Vec<_> = out[..6 * count]
-            .chunks(6)
-            .map(|entry| usize::from(u16::from_be_bytes([entry[4], entry[5]])))
-            .collect();
+        let candidates = Candidates::new(List { peers, seeders }, role, me);
+        let count = want.min(candidates.len());
+        let mut drawn = Vec::new();
+        candidates.draw(count, rng, |peers| drawn.extend_from_slice(peers));
         assert_eq!(drawn.iter().collect::<HashSet<_>>().len(), count, "a peer came twice: {drawn:?}");
+        assert_eq!(drawn.len(), count);
         drawn
     }
 
@@ -129,15 +132,6 @@ mod tests {
             assert_eq!(draw(&all, 30, Role::Leecher, Some(35), want, &mut rng).len(), want.min(39));
             assert_eq!(draw(&all, 30, Role::Seeder, Some(3), want, &mut rng).len(), want.min(10));
         }
-    }
-
-    #[test]
-    fn the_buffer_is_a_limit_too() {
-        let mut out = [0; 6 * 3 + 5];
-        let all = peers(40);
-        let list = List { peers: &all[..], seeders: 0 };
-        assert_eq!(sample(list, Role::Seeder, None, 50, &mut Rng::new([0, 0]), &mut out), 3);
-        assert_eq!(out[18..], [0; 5]);
     }
 
     /// Each other peer is drawn with the same probability, whoever asks.

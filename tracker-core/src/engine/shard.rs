@@ -1,14 +1,14 @@
 //! A part of the torrents, behind one lock.
 
 use super::{
-    Announce, Announced, Lists, Membership, Rejected, SwarmSizes,
+    Announce, Announced, Lists, Membership, Rejected, SwarmSizes, Want,
     hash::HashKey,
     index::Index,
-    peer::{Peer4, Peer6, Stamp},
+    peer::{Contact, Peer4, Peer6, Stamp},
     prefetch::prefetch,
     retained::{Retained, Ticket},
-    sample::sample,
-    swarm::{Placed, Resume, Swarm},
+    sample::Candidates,
+    swarm::{PeerCounts, Placed, Resume, Swarm},
     torrents::{Torrent, Torrents},
 };
 use crate::{
@@ -43,8 +43,7 @@ pub(super) struct Shard {
     torrents: Torrents,
     index: Index,
     rules: Arc<Rules>,
-    /// By family and role.
-    peers: [[usize; 2]; 2],
+    peers: PeerCounts,
     retained: Box<Retained>,
     number: u16,
 }
@@ -70,11 +69,38 @@ pub(super) struct Swept {
     pub(super) ended: bool,
 }
 
+/// What an announcer's event and progress make of it.
+#[derive(Clone, Copy)]
+pub(super) struct Asker {
+    pub(super) role: Role,
+    /// It tells that its download has become whole.
+    completed: bool,
+}
+
+impl Asker {
+    /// A partial seed is none of the seeders, whatever it says is left; and who lacks something has not completed.
+    pub(super) fn new(event: Event, left: u64) -> Self {
+        let role = if left == 0 && event != Event::Paused { Role::Seeder } else { Role::Leecher };
+        Self { role, completed: event == Event::Completed && role == Role::Seeder }
+    }
+}
+
 /// How a peer entered a swarm.
 struct Entered {
     membership: Membership,
     position: Option<usize>,
     downloaded: bool,
+}
+
+/// A torrent whose announcer has entered, if it may.
+pub(super) struct Joined<'a> {
+    /// The torrent's position. [`Shard::tidy`] has to be called with it.
+    pub(super) at: usize,
+    pub(super) swarm: &'a Swarm,
+    pub(super) counts: Counts,
+    /// The announcer's.
+    pub(super) position: Option<usize>,
+    pub(super) membership: Membership,
 }
 
 impl Shard {
@@ -83,7 +109,7 @@ impl Shard {
             torrents: Torrents::default(),
             index: Index::none(),
             rules,
-            peers: [[0; 2]; 2],
+            peers: PeerCounts::default(),
             retained: Box::default(),
             number,
         }
@@ -98,18 +124,15 @@ impl Shard {
         rng: &mut Rng,
         lists: &mut Lists<'_>,
     ) -> Result<(Announced, Option<Ticket>), Rejected> {
-        if !self.rules.access.permits(&announce.info_hash) {
-            return Err(Rejected::NotPermitted);
-        }
-        match (announce.address.family(), announce.event) {
-            (Family::Ipv4, Event::Stopped) => Ok(self.leave::<Peer4>(common, hash, announce, now)),
-            (Family::Ipv6, Event::Stopped) => Ok(self.leave::<Peer6>(common, hash, announce, now)),
-            (Family::Ipv4, _) => self.join::<Peer4>(common, hash, announce, now, rng, lists),
-            (Family::Ipv6, _) => self.join::<Peer6>(common, hash, announce, now, rng, lists),
+        self.check_permitted(&announce.info_hash)?;
+        match announce.address.family() {
+            Family::Ipv4 => self.announce_as::<Peer4>(common, hash, announce, now, rng, lists),
+            Family::Ipv6 => self.announce_as::<Peer6>(common, hash, announce, now, rng, lists),
         }
     }
 
-    fn join<P: Placed>(
+    #[inline]
+    fn announce_as<P: Placed + Contact>(
         &mut self,
         common: Common<'_>,
         hash: u64,
@@ -118,55 +141,97 @@ impl Shard {
         rng: &mut Rng,
         lists: &mut Lists<'_>,
     ) -> Result<(Announced, Option<Ticket>), Rejected> {
-        let at = match self.find(hash, &announce.info_hash) {
-            Some(at) => at,
-            None => self.add_torrent(common, hash, announce.info_hash)?,
-        };
-        let Some(torrent) = self.torrents.get_mut(at) else { return Err(Rejected::TooManyTorrents) };
-        let role = role_of(announce);
-        let before = torrent.swarm.list::<P>().counts();
-        let entered = enter::<P>(&mut torrent.swarm, announce, role, now, &self.rules.policy, common.key);
-        torrent.downloaded = torrent.downloaded.saturating_add(u32::from(entered.downloaded));
-        let after = torrent.swarm.list::<P>().counts();
-        for (peers, (before, after)) in
-            self.peers[P::FAMILY as usize].iter_mut().zip(before.into_iter().zip(after))
-        {
-            *peers = *peers + after - before;
+        let Announce { info_hash, address, port, event, left, want } = announce;
+        let fresh = P::new(address, *port, Stamp::new(now, false));
+        if *event == Event::Stopped {
+            let (counts, membership, ticket) = self.leave(common, hash, info_hash, &fresh, now);
+            return Ok((Announced { counts, ipv4_peers: 0, ipv6_peers: 0, membership }, ticket));
         }
-        let me = |family| entered.position.filter(|_| family == P::FAMILY);
-        let swarm = &torrent.swarm;
-        let ipv4_peers =
-            sample(swarm.list::<Peer4>(), role, me(Family::Ipv4), announce.want_ipv4, rng, lists.ipv4);
-        let ipv6_peers =
-            sample(swarm.list::<Peer6>(), role, me(Family::Ipv6), announce.want_ipv6, rng, lists.ipv6);
-        let counts = torrent.counts();
-        let ticket = if swarm.is_empty() { self.remove_torrent(common, at, now) } else { None };
-        Ok((Announced { counts, ipv4_peers, ipv6_peers, membership: entered.membership }, ticket))
+        let asker = Asker::new(*event, *left);
+        let joined = self.join(common, hash, info_hash, fresh, asker, now)?;
+        let Joined { at, swarm, counts, position, membership } = joined;
+        let me = position.map(|position| (address.family(), position));
+        let [ipv4_peers, ipv6_peers] = fill(swarm, address.family(), asker.role, me, *want, rng, lists);
+        let announced = Announced { counts, ipv4_peers, ipv6_peers, membership };
+        let ticket = self.tidy(common, at, now);
+        Ok((announced, ticket))
     }
 
-    fn leave<P: Placed>(
+    pub(super) fn check_permitted(&self, info_hash: &InfoHash) -> Result<(), Rejected> {
+        if self.rules.access.permits(info_hash) { Ok(()) } else { Err(Rejected::NotPermitted) }
+    }
+
+    /// What is kept of a peer.
+    pub(super) fn peer<P: Placed>(
+        &self,
+        common: Common<'_>,
+        hash: u64,
+        info_hash: &InfoHash,
+        peer: &P,
+    ) -> Option<&P> {
+        let torrent = self.torrents.get(self.find(hash, info_hash)?)?;
+        let position = torrent.swarm.find(peer, common.key)?;
+        torrent.swarm.list::<P>().peers.get(position)
+    }
+
+    /// Inserts or refreshes an announcer.
+    #[inline]
+    pub(super) fn join<P: Placed>(
         &mut self,
         common: Common<'_>,
         hash: u64,
-        announce: &Announce,
+        info_hash: &InfoHash,
+        fresh: P,
+        asker: Asker,
         now: Seconds,
-    ) -> (Announced, Option<Ticket>) {
-        let answer = |counts, membership| Announced { counts, ipv4_peers: 0, ipv6_peers: 0, membership };
-        let at = self.find(hash, &announce.info_hash);
-        let Some((at, torrent)) = at.and_then(|at| Some((at, self.torrents.get_mut(at)?))) else {
-            let downloaded = self.retained.get(&announce.info_hash, hash);
-            return (answer(Counts { downloaded, ..Counts::default() }, Membership::Absent), None);
+    ) -> Result<Joined<'_>, Rejected> {
+        let at = match self.find(hash, info_hash) {
+            Some(at) => at,
+            None => self.add_torrent(common, hash, *info_hash)?,
         };
-        let peer = P::new(&announce.address, announce.port, Stamp::default());
-        let Some(position) = torrent.swarm.find(&peer, common.key) else {
-            return (answer(torrent.counts(), Membership::Absent), None);
+        let Some(torrent) = self.torrents.get_mut(at) else { return Err(Rejected::TooManyTorrents) };
+        let before = torrent.swarm.list::<P>().counts();
+        let Entered { membership, position, downloaded } =
+            enter(&mut torrent.swarm, fresh, asker, now, &self.rules.policy, common.key);
+        torrent.downloaded = torrent.downloaded.saturating_add(u32::from(downloaded));
+        let after = torrent.swarm.list::<P>().counts();
+        for (peers, (before, after)) in
+            self.peers[P::NETWORK as usize].iter_mut().zip(before.into_iter().zip(after))
+        {
+            *peers = *peers + after - before;
+        }
+        Ok(Joined { at, swarm: &torrent.swarm, counts: torrent.counts(), position, membership })
+    }
+
+    /// Removes a torrent again whose first peer might not enter.
+    pub(super) fn tidy(&mut self, common: Common<'_>, at: usize, now: Seconds) -> Option<Ticket> {
+        let empty = self.torrents.get(at).is_some_and(|torrent| torrent.swarm.is_empty());
+        if empty { self.remove_torrent(common, at, now) } else { None }
+    }
+
+    /// Removes a peer, if it is there.
+    pub(super) fn leave<P: Placed>(
+        &mut self,
+        common: Common<'_>,
+        hash: u64,
+        info_hash: &InfoHash,
+        peer: &P,
+        now: Seconds,
+    ) -> (Counts, Membership, Option<Ticket>) {
+        let at = self.find(hash, info_hash);
+        let Some((at, torrent)) = at.and_then(|at| Some((at, self.torrents.get_mut(at)?))) else {
+            let downloaded = self.retained.get(info_hash, hash);
+            return (Counts { downloaded, ..Counts::default() }, Membership::Absent, None);
+        };
+        let Some(position) = torrent.swarm.find(peer, common.key) else {
+            return (torrent.counts(), Membership::Absent, None);
         };
         let role = torrent.swarm.list::<P>().role(position);
         torrent.swarm.remove::<P>(position, common.key);
-        self.peers[P::FAMILY as usize][role as usize] -= 1;
+        self.peers[P::NETWORK as usize][role as usize] -= 1;
         let counts = torrent.counts();
-        let ticket = if torrent.swarm.is_empty() { self.remove_torrent(common, at, now) } else { None };
-        (answer(counts, Membership::Removed), ticket)
+        let ticket = self.tidy(common, at, now);
+        (counts, Membership::Removed, ticket)
     }
 
     pub(super) fn scrape(&self, hash: u64, info_hash: &InfoHash) -> Counts {
@@ -248,8 +313,7 @@ impl Shard {
         for at in (0..self.torrents.len()).rev() {
             let refused = self.torrents.get(at).is_some_and(|torrent| !access.permits(&torrent.info_hash));
             if refused && let Some((torrent, _)) = self.drop_torrent(common, at) {
-                let gone = [torrent.swarm.list::<Peer4>().counts(), torrent.swarm.list::<Peer6>().counts()];
-                self.subtract(gone);
+                self.subtract(torrent.swarm.peers());
             }
         }
         self.retained.retain(|info_hash| access.permits(info_hash));
@@ -299,7 +363,7 @@ impl Shard {
         }
     }
 
-    fn subtract(&mut self, gone: [[usize; 2]; 2]) {
+    fn subtract(&mut self, gone: PeerCounts) {
         for (peers, gone) in self.peers.iter_mut().flatten().zip(gone.iter().flatten()) {
             *peers -= gone;
         }
@@ -310,8 +374,8 @@ impl Shard {
         self.retained.forget(ticket, key);
     }
 
-    /// Torrents, peers by family and role, kept counts.
-    pub(super) fn totals(&self) -> (usize, [[usize; 2]; 2], usize) {
+    /// Torrents, peers, kept counts.
+    pub(super) fn totals(&self) -> (usize, PeerCounts, usize) {
         (self.torrents.len(), self.peers, self.retained.len())
     }
 
@@ -337,26 +401,21 @@ impl Shard {
     }
 }
 
-/// A partial seed is none of the seeders, whatever it says is left.
-fn role_of(announce: &Announce) -> Role {
-    if announce.left == 0 && announce.event != Event::Paused { Role::Seeder } else { Role::Leecher }
-}
-
 /// Inserts or refreshes the announcer.
 fn enter<P: Placed>(
     swarm: &mut Swarm,
-    announce: &Announce,
-    role: Role,
+    mut fresh: P,
+    asker: Asker,
     now: Seconds,
     policy: &Policy,
     key: HashKey,
 ) -> Entered {
-    let completed = announce.event == Event::Completed && role == Role::Seeder;
-    let fresh = P::new(&announce.address, announce.port, Stamp::new(now, completed));
+    let Asker { role, completed } = asker;
     let Some(position) = swarm.find(&fresh, key) else {
-        if let Some(membership) = refusal::<P>(swarm, &fresh, policy) {
+        if let Some(membership) = refusal(swarm, &fresh, policy) {
             return Entered { membership, position: None, downloaded: false };
         }
+        fresh.set_stamp(Stamp::new(now, completed));
         let position = swarm.insert(fresh, role, key);
         return Entered { membership: Membership::Added, position: Some(position), downloaded: completed };
     };
@@ -365,7 +424,8 @@ fn enter<P: Placed>(
     if let Some(peer) = swarm.peer_mut::<P>(position) {
         let counted = peer.stamp().counted();
         downloaded = completed && was == Role::Leecher && !counted;
-        peer.set_stamp(Stamp::new(now, counted || downloaded));
+        fresh.set_stamp(Stamp::new(now, counted || downloaded));
+        *peer = fresh;
     }
     let position = if was == role { position } else { swarm.set_role::<P>(position, role, key) };
     Entered { membership: Membership::Refreshed, position: Some(position), downloaded }
@@ -377,6 +437,39 @@ fn refusal<P: Placed>(swarm: &Swarm, peer: &P, policy: &Policy) -> Option<Member
         return Some(Membership::TorrentFull);
     }
     let limit = policy.peers_per_address? as usize;
-    let sharing = swarm.list::<P>().peers.iter().filter(|other| other.shares_address(peer));
-    (sharing.take(limit).count() >= limit).then_some(Membership::AddressFull)
+    (swarm.sharing(&peer.address(), limit) >= limit).then_some(Membership::AddressFull)
+}
+
+/// Writes peers to `lists` and returns how many, by family. `me` is where the announcer is.
+#[inline]
+fn fill(
+    swarm: &Swarm,
+    own: Family,
+    role: Role,
+    me: Option<(Family, usize)>,
+    want: Want,
+    rng: &mut Rng,
+    lists: &mut Lists<'_>,
+) -> [usize; 2] {
+    let me = |family| me.and_then(|(own, position)| (own == family).then_some(position));
+    let ipv4 = Candidates::new(swarm.list::<Peer4>(), role, me(Family::Ipv4));
+    let ipv6 = Candidates::new(swarm.list::<Peer6>(), role, me(Family::Ipv6));
+    let most = [
+        ipv4.len().min(lists.ipv4.len() / Peer4::COMPACT),
+        ipv6.len().min(lists.ipv6.len() / Peer6::COMPACT),
+    ];
+    let counts = want.share(own, most);
+    ipv4.draw(counts[0], rng, writer(lists.ipv4));
+    ipv6.draw(counts[1], rng, writer(lists.ipv6));
+    counts
+}
+
+/// Writes the compact forms of the peers it is given one behind the other.
+fn writer<P: Contact>(mut room: &mut [u8]) -> impl FnMut(&[P]) {
+    move |peers| {
+        let all = std::mem::take(&mut room);
+        let (here, rest) = all.split_at_mut(all.len().min(peers.len() * P::COMPACT));
+        P::write(peers, here);
+        room = rest;
+    }
 }

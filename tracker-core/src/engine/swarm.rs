@@ -1,15 +1,16 @@
 //! The peers of one torrent, in 24 bytes and an allocation only where there are several.
 //!
-//! Nearly all torrents have one or two peers, of one family. A swarm starts in place, goes to an array of its own,
+//! Nearly all torrents have one or two peers, of one network. A swarm starts in place, goes to an array of its own,
 //! and only as a large or mixed one gets the full structure with an index.
 
 use super::{
     hash::HashKey,
     members::{List, Members, Shape, Untracked},
     peer::{Peer, Peer4, Peer6},
+    webrtc::WebrtcPeer,
 };
-use crate::model::{Role, Seconds};
-use tracker_common::address::Family;
+use crate::model::{Network, Role, Seconds};
+use tracker_common::address::{Address, Family};
 
 /// The peers of a torrent.
 #[derive(Debug, Default)]
@@ -25,7 +26,9 @@ pub(super) enum Swarm {
     Heap4(SmallShape, Box<[Peer4]>),
     /// Some IPv6 peers.
     Heap6(SmallShape, Box<[Peer6]>),
-    /// Many peers, or of both families.
+    /// Some WebRTC peers.
+    HeapWebrtc(SmallShape, Box<[WebrtcPeer]>),
+    /// Many peers, or of several networks.
     Full(Box<Full>),
 }
 const _: () = assert!(size_of::<Swarm>() == 24);
@@ -48,14 +51,19 @@ impl SmallShape {
     }
 }
 
-/// Both families.
+/// All networks. Swarms with WebRTC peers are few, so these take no room in the others.
 #[derive(Debug)]
 pub(super) struct Full {
     v4: Members<Peer4>,
     v6: Members<Peer6>,
+    webrtc: Option<Box<Members<WebrtcPeer>>>,
 }
 
+/// Peers by network and role.
+pub(super) type PeerCounts = [[usize; 2]; Network::ALL.len()];
+
 /// How far a pass over a swarm's peers has come: those at `below` and above are done, and all of the families before.
+/// WebRTC peers are not looked at: they live as long as their connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Resume {
     family: Family,
@@ -72,8 +80,8 @@ impl Resume {
 pub(super) struct Expired {
     /// Peers looked at.
     pub(super) visited: usize,
-    /// Peers removed, by family and role.
-    pub(super) gone: [[usize; 2]; 2],
+    /// Peers removed.
+    pub(super) gone: PeerCounts,
     /// Where to go on, unless this was the end.
     pub(super) resume: Option<Resume>,
 }
@@ -81,35 +89,34 @@ pub(super) struct Expired {
 /// Beyond this a swarm is full-grown; it becomes small again at half of it.
 const SMALL_MAX: usize = 32;
 
-/// A family's places in a [`Swarm`].
+/// A network's places in a [`Swarm`].
 pub(super) trait Placed: Peer + Default {
-    const FAMILY: Family;
+    const NETWORK: Network;
     /// Peers that fit in place.
     const INLINE: usize;
-    /// The slots and shape of a small swarm of this family.
+    /// The slots and shape of a small swarm of this network.
     fn small(swarm: &Swarm) -> Option<(&[Self], SmallShape)>;
     /// As [`Placed::small`], to be changed.
     fn small_mut(swarm: &mut Swarm) -> Option<(&mut [Self], &mut SmallShape)>;
-    /// A small swarm of at most [`Placed::INLINE`] peers.
-    fn inline(shape: SmallShape, peers: &[Self]) -> Swarm;
-    /// A small swarm with these slots, of which the first are taken.
-    fn heap(shape: SmallShape, slots: Box<[Self]>) -> Swarm;
-    /// This family's part of a full swarm.
-    fn members(full: &Full) -> &Members<Self>;
+    /// A small swarm of these peers with `room` slots, in place where they fit.
+    fn small_with(shape: SmallShape, peers: &[Self], room: usize) -> Swarm;
+    /// This network's part of a full swarm.
+    fn members(full: &Full) -> Option<&Members<Self>>;
     /// As [`Placed::members`], to be changed.
     fn members_mut(full: &mut Full) -> &mut Members<Self>;
 }
 
 macro_rules! placed {
-    ($peer:ident, $family:ident, $inline_len:literal, $inline:ident, $heap:ident, $members:ident) => {
+    ($peer:ident: $network:ident, $([$inline:ident; $most:literal])? $heap:ident,
+     $full:ident => $members:expr, $members_mut:expr) => {
         impl Placed for $peer {
-            const FAMILY: Family = Family::$family;
-            const INLINE: usize = $inline_len;
+            const NETWORK: Network = Network::$network;
+            const INLINE: usize = 0 $(+ $most)?;
 
             #[inline(always)]
             fn small(swarm: &Swarm) -> Option<(&[Self], SmallShape)> {
                 match swarm {
-                    Swarm::$inline(shape, slots) => Some((slots, *shape)),
+                    $(Swarm::$inline(shape, slots) => Some((slots, *shape)),)?
                     Swarm::$heap(shape, slots) => Some((slots, *shape)),
                     _ => None,
                 }
@@ -118,69 +125,91 @@ macro_rules! placed {
             #[inline(always)]
             fn small_mut(swarm: &mut Swarm) -> Option<(&mut [Self], &mut SmallShape)> {
                 match swarm {
-                    Swarm::$inline(shape, slots) => Some((slots, shape)),
+                    $(Swarm::$inline(shape, slots) => Some((slots, shape)),)?
                     Swarm::$heap(shape, slots) => Some((slots, shape)),
                     _ => None,
                 }
             }
 
-            fn inline(shape: SmallShape, peers: &[Self]) -> Swarm {
-                Swarm::$inline(shape, std::array::from_fn(|i| peers.get(i).copied().unwrap_or_default()))
+            fn small_with(shape: SmallShape, peers: &[Self], room: usize) -> Swarm {
+                $(if room <= $most {
+                    let slot = |i| peers.get(i).copied().unwrap_or_default();
+                    return Swarm::$inline(shape, std::array::from_fn(slot));
+                })?
+                let mut slots = Vec::with_capacity(room);
+                slots.extend_from_slice(peers);
+                slots.resize(room, Self::default());
+                Swarm::$heap(shape, slots.into_boxed_slice())
             }
 
-            fn heap(shape: SmallShape, slots: Box<[Self]>) -> Swarm {
-                Swarm::$heap(shape, slots)
+            #[inline(always)]
+            fn members($full: &Full) -> Option<&Members<Self>> {
+                $members
             }
 
-            fn members(full: &Full) -> &Members<Self> {
-                &full.$members
-            }
-
-            fn members_mut(full: &mut Full) -> &mut Members<Self> {
-                &mut full.$members
+            #[inline(always)]
+            fn members_mut($full: &mut Full) -> &mut Members<Self> {
+                $members_mut
             }
         }
     };
 }
 
-placed!(Peer4, Ipv4, 2, Inline4, Heap4, v4);
-placed!(Peer6, Ipv6, 1, Inline6, Heap6, v6);
+placed!(Peer4: Ipv4, [Inline4; 2] Heap4, full => Some(&full.v4), &mut full.v4);
+placed!(Peer6: Ipv6, [Inline6; 1] Heap6, full => Some(&full.v6), &mut full.v6);
+placed!(WebrtcPeer: Webrtc, HeapWebrtc, full => full.webrtc.as_deref(), full.webrtc.get_or_insert_default());
 
 impl Swarm {
-    /// The peers of a family.
+    /// The peers of a network.
     #[inline]
     pub(super) fn list<P: Placed>(&self) -> List<'_, P> {
         if let Some((slots, shape)) = P::small(self) {
             let Shape { len, seeders } = shape.shape();
             return List { peers: slots.get(..len).unwrap_or_default(), seeders };
         }
-        match self {
-            Self::Full(full) => P::members(full).list(),
-            _ => List { peers: &[], seeders: 0 },
-        }
+        let members = if let Self::Full(full) = self { P::members(full) } else { None };
+        members.map_or(List { peers: &[], seeders: 0 }, Members::list)
     }
 
-    /// Peers of both families.
+    /// Peers of all networks.
     pub(super) fn len(&self) -> usize {
-        self.list::<Peer4>().peers.len() + self.list::<Peer6>().peers.len()
+        self.counts().iter().sum()
     }
 
     pub(super) const fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }
 
-    /// Seeders and leechers of both families.
+    /// Seeders and leechers of all networks.
     #[inline]
     pub(super) fn counts(&self) -> [usize; 2] {
-        let ([a, b], [c, d]) = (self.list::<Peer4>().counts(), self.list::<Peer6>().counts());
-        [a + c, b + d]
+        let [v4, v6, webrtc] = self.peers();
+        [v4[0] + v6[0] + webrtc[0], v4[1] + v6[1] + webrtc[1]]
+    }
+
+    #[inline]
+    pub(super) fn peers(&self) -> PeerCounts {
+        [self.list::<Peer4>().counts(), self.list::<Peer6>().counts(), self.list::<WebrtcPeer>().counts()]
+    }
+
+    /// How many peers of any network are at an address, counted up to a limit.
+    pub(super) fn sharing(&self, address: &Address, limit: usize) -> usize {
+        fn at<P: Placed>(swarm: &Swarm, address: &Address, limit: usize) -> usize {
+            let peers = swarm.list::<P>().peers.iter();
+            peers.filter(|peer| peer.address() == *address).take(limit).count()
+        }
+        let direct = match address.family() {
+            Family::Ipv4 => at::<Peer4>(self, address, limit),
+            Family::Ipv6 => at::<Peer6>(self, address, limit),
+        };
+        direct + at::<WebrtcPeer>(self, address, limit - direct)
     }
 
     /// The position of a peer.
     #[inline]
     pub(super) fn find<P: Placed>(&self, peer: &P, key: HashKey) -> Option<usize> {
         match self {
-            Self::Full(full) => P::members(full).find(peer, key),
+            Self::Full(full) => P::members(full)?.find(peer, key),
             _ => self.list::<P>().peers.iter().position(|other| other.is(peer)),
         }
     }
@@ -209,6 +238,9 @@ impl Swarm {
         let mut full = Box::new(Full {
             v4: Members::from_list(self.list::<Peer4>()),
             v6: Members::from_list(self.list::<Peer6>()),
+            webrtc: Some(self.list::<WebrtcPeer>())
+                .filter(|list| !list.peers.is_empty())
+                .map(|list| Box::new(Members::from_list(list))),
         });
         let position = P::members_mut(&mut full).insert(peer, role, key);
         *self = Self::Full(full);
@@ -239,14 +271,14 @@ impl Swarm {
         target
     }
 
-    /// Makes a free slot for this family, where the swarm may stay small.
+    /// Makes a free slot for this network, where the swarm may stay small.
     fn make_room<P: Placed>(&mut self) {
         if self.is_empty() {
-            *self = P::inline(SmallShape::default(), &[]);
+            *self = P::small_with(SmallShape::default(), &[], P::INLINE.max(1));
         } else if let Some((slots, small)) = P::small(self) {
             let length = usize::from(small.len);
             if length == slots.len() && length < SMALL_MAX {
-                *self = heap(small, slots, room_for::<P>(length + 1 + length / 4));
+                *self = P::small_with(small, slots, room_for::<P>(length + 1 + length / 4));
             }
         }
     }
@@ -293,7 +325,7 @@ impl Swarm {
             visited += 1;
             let list = self.list::<P>();
             if list.peers.get(at).is_some_and(|peer| peer.stamp().is_older(now, timeout)) {
-                expired.gone[P::FAMILY as usize][list.role(at) as usize] += 1;
+                expired.gone[P::NETWORK as usize][list.role(at) as usize] += 1;
                 self.remove::<P>(at, key);
             }
         }
@@ -303,11 +335,17 @@ impl Swarm {
 
     /// Takes the smallest form again, with some slack so that a peer that comes and goes costs nothing.
     fn shrink(&mut self) {
+        if let Self::Full(full) = self
+            && full.webrtc.as_ref().is_some_and(|members| members.list().peers.is_empty())
+        {
+            full.webrtc = None;
+        }
         match self.len() {
             0 => *self = Self::Empty,
             length if length <= SMALL_MAX / 2 => {
                 self.shrink_as::<Peer4>(length);
                 self.shrink_as::<Peer6>(length);
+                self.shrink_as::<WebrtcPeer>(length);
             }
             _ => {}
         }
@@ -324,9 +362,9 @@ impl Swarm {
             None => true,
         };
         if length <= P::INLINE && (slack || P::INLINE == 1) {
-            *self = P::inline(small, list.peers);
+            *self = P::small_with(small, list.peers, length);
         } else if slack {
-            *self = heap(small, list.peers, room_for::<P>(length + length / 4));
+            *self = P::small_with(small, list.peers, room_for::<P>(length + length / 4));
         }
     }
 
@@ -336,6 +374,7 @@ impl Swarm {
             Self::Empty | Self::Inline4(..) | Self::Inline6(..) => None,
             Self::Heap4(_, slots) => Some(slots.as_ptr().cast()),
             Self::Heap6(_, slots) => Some(slots.as_ptr().cast()),
+            Self::HeapWebrtc(_, slots) => Some(slots.as_ptr().cast()),
             Self::Full(full) => Some(std::ptr::from_ref(&**full).cast()),
         }
     }
@@ -346,11 +385,4 @@ const fn room_for<P>(slots: usize) -> usize {
     let bytes = (slots * size_of::<P>() + 8).next_multiple_of(16) - 8;
     let room = bytes / size_of::<P>();
     if room > SMALL_MAX { SMALL_MAX } else { room }
-}
-
-fn heap<P: Placed>(shape: SmallShape, peers: &[P], slots: usize) -> Swarm {
-    let mut fresh = Vec::with_capacity(slots);
-    fresh.extend_from_slice(peers);
-    fresh.resize(slots, P::default());
-    P::heap(shape, fresh.into_boxed_slice())
 }

@@ -61,7 +61,7 @@ impl Engine {
         let budget = budget.max(2);
         let swept = self.shards[*shard].0.lock().sweep(self.common(), progress, now, budget, sizes, tickets);
         for ticket in tickets.drain(..) {
-            self.file(ticket);
+            self.file(Some(ticket));
         }
         swept
     }

@@ -1,21 +1,20 @@
 //! The rules of swarms, one by one.
 
-use super::{Announce, Announced, Engine, Lists, Membership, Rejected, SwarmSizes};
+use super::{Announce, Announced, Engine, Lists, Membership, Rejected, SwarmSizes, Want};
 use crate::{
     access::{AccessList, Mode},
-    model::{Counts, Event, InfoHash, Role},
+    model::{Counts, Event, InfoHash, Network, Role},
     policy::Policy,
     rng::Rng,
 };
 use std::{net::IpAddr, sync::Barrier, thread};
-use tracker_common::address::Family;
 
 const NOW: u32 = 1_700_000_000;
 
 /// Asks for nothing.
 fn peer(torrent: u8, ip: &str, port: u16, event: Event, left: u64) -> Announce {
     let address = ip.parse::<IpAddr>().unwrap().into();
-    Announce { info_hash: InfoHash([torrent; 20]), address, port, event, left, want_ipv4: 0, want_ipv6: 0 }
+    Announce { info_hash: InfoHash([torrent; 20]), address, port, event, left, want: Want::Own(0) }
 }
 
 fn engine(policy: Policy) -> Engine {
@@ -82,7 +81,7 @@ fn who_stops_is_gone_and_told_so() {
     tell(&engine, &a, NOW).unwrap();
     tell(&engine, &b, NOW).unwrap();
     let stop = |announce: Announce| {
-        let stop = Announce { event: Event::Stopped, want_ipv4: 9, ..announce };
+        let stop = Announce { event: Event::Stopped, want: Want::Own(9), ..announce };
         let (mut room, mut rng) = ([0; 60], Rng::new([1, 1]));
         engine.announce(&stop, NOW, &mut rng, &mut Lists { ipv4: &mut room, ipv6: &mut [] }).unwrap()
     };
@@ -102,7 +101,7 @@ fn a_peer_is_its_address_and_port() {
     assert_eq!(counts_after(&engine, &peer(1, "10.0.0.1", 2, Event::None, 9)), (0, 2, 0));
     assert_eq!(counts_after(&engine, &peer(1, "::ffff:10.0.0.1", 2, Event::None, 9)), (0, 2, 0));
     assert_eq!(counts_after(&engine, &peer(2, "10.0.0.1", 1, Event::None, 9)), (0, 1, 0));
-    assert_eq!(engine.totals().peers_of(Family::Ipv6, Role::Leecher), 0);
+    assert_eq!(engine.totals().peers_of(Network::Ipv6, Role::Leecher), 0);
 }
 
 #[test]
@@ -110,7 +109,7 @@ fn each_family_goes_to_its_own_list() {
     let engine = engine(Policy::default());
     tell(&engine, &peer(1, "10.0.0.1", 258, Event::None, 9), NOW).unwrap();
     tell(&engine, &peer(1, "2001:db8::1", 772, Event::None, 0), NOW).unwrap();
-    let asking = Announce { want_ipv4: 5, want_ipv6: 5, ..peer(1, "10.0.0.9", 1, Event::None, 1) };
+    let asking = Announce { want: Want::Both(5), ..peer(1, "10.0.0.9", 1, Event::None, 1) };
     let (mut four, mut six) = ([0; 30], [0; 90]);
     let mut lists = Lists { ipv4: &mut four, ipv6: &mut six };
     let answer = engine.announce(&asking, NOW, &mut Rng::new([1, 1]), &mut lists).unwrap();
@@ -206,7 +205,7 @@ fn a_full_torrent_answers_without_storing() {
     let engine = engine(Policy { max_peers_per_torrent: 2, ..Policy::default() });
     tell(&engine, &peer(1, "10.0.0.1", 1, Event::None, 1), NOW).unwrap();
     tell(&engine, &peer(1, "2001:db8::1", 1, Event::None, 1), NOW).unwrap();
-    let third = Announce { want_ipv4: 9, ..peer(1, "10.0.0.3", 1, Event::Completed, 0) };
+    let third = Announce { want: Want::Own(9), ..peer(1, "10.0.0.3", 1, Event::Completed, 0) };
     let mut room = [0; 60];
     let mut lists = Lists { ipv4: &mut room, ipv6: &mut [] };
     let answer = engine.announce(&third, NOW, &mut Rng::new([1, 1]), &mut lists).unwrap();
@@ -251,7 +250,7 @@ fn a_refused_torrent_is_gone_at_once() {
     let odd = (0..=101).filter(|n| n % 2 == 1).map(|n| InfoHash([n; 20])).collect();
     engine.set_access(AccessList::new(Mode::Deny, odd).unwrap());
     let totals = engine.totals();
-    assert_eq!((totals.torrents, totals.peers, totals.retained), (50, [[50, 0], [0, 50]], 0));
+    assert_eq!((totals.torrents, totals.peers, totals.retained), (50, [[50, 0], [0, 50], [0, 0]], 0));
     assert_eq!(engine.scrape(&InfoHash([1; 20])), Counts::default());
     assert_eq!(tell(&engine, &peer(1, "10.0.0.1", 1, Event::None, 1), NOW), Err(Rejected::NotPermitted));
     assert_eq!(tell(&engine, &peer(1, "10.0.0.1", 1, Event::Stopped, 1), NOW), Err(Rejected::NotPermitted));
@@ -322,5 +321,5 @@ fn threads_share_one_engine() {
     });
     let totals = engine.totals();
     assert_eq!(totals.torrents, 40);
-    assert_eq!(totals.peers, [[6000, 6000], [0, 0]]);
+    assert_eq!(totals.peers, [[6000, 6000], [0, 0], [0, 0]]);
 }

@@ -5,7 +5,7 @@ use super::{
     query::{self, AnnounceQuery},
 };
 use crate::{
-    engine::{Announce, Announced, Engine, Lists, Rejected},
+    engine::{Announce, Announced, Engine, Lists, Rejected, Want},
     model::{Counts, InfoHash, Seconds},
     policy::Policy,
     rng::Rng,
@@ -85,13 +85,8 @@ impl Responder {
         };
         let policy = engine.policy();
         let want = policy.num_want(asked.num_want);
-        let other = want.div_ceil(4);
-        let (want_ipv4, want_ipv6) = match client.family() {
-            Family::Ipv4 => (want - other, other),
-            Family::Ipv6 => (other, want - other),
-        };
         let AnnounceQuery { info_hash, port, event, left, compact, .. } = asked;
-        let announce = Announce { info_hash, address: client, port, event, left, want_ipv4, want_ipv6 };
+        let announce = Announce { info_hash, address: client, port, event, left, want: Want::Both(want) };
         let mut lists =
             Lists { ipv4: room(&mut self.ipv4, want * ENTRY4), ipv6: room(&mut self.ipv6, want * ENTRY6) };
         match engine.announce(&announce, now, &mut self.rng, &mut lists) {
@@ -152,6 +147,8 @@ fn retry(rejected: Rejected, policy: &Policy) -> Option<Retry> {
     match rejected {
         Rejected::NotPermitted => Some(Retry::Never),
         Rejected::TooManyTorrents => Some(Retry::Minutes(policy.interval.div_ceil(60).max(1))),
+        // Of WebRTC peers only.
+        Rejected::PeerIdTaken => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a batch of received datagrams to replies: the same code for the socket and the AF_XDP back end.
 
 use crate::{
-    engine::{Announce, Engine, Lists, Located},
+    engine::{Announce, Engine, Lists, Located, Want},
     model::{InfoHash, Seconds},
     policy::Policy,
     rng::Rng,
@@ -238,19 +238,13 @@ impl Responder {
     }
 
     fn announce(&self, policy: &Policy, source: &Address, body: &AnnounceBody) -> Announce {
-        let want = policy.num_want(Some(i64::from(body.num_want)));
-        let (want_ipv4, want_ipv6) = match source.family() {
-            Family::Ipv4 => (want, 0),
-            Family::Ipv6 => (0, want),
-        };
         Announce {
             info_hash: body.info_hash,
             address: self.announced_address(source, body.ip),
             port: body.port,
             event: body.event,
             left: body.left,
-            want_ipv4,
-            want_ipv6,
+            want: Want::Own(policy.num_want(Some(i64::from(body.num_want)))),
         }
     }
 

@@ -4,7 +4,7 @@ use super::{Batch, DropReason, MAX_BATCH, Network, Outcome, Received, Responder,
 use crate::{
     access::{AccessList, Mode},
     engine::Engine,
-    model::{InfoHash, Role},
+    model::{self, InfoHash, Role},
     policy::Policy,
 };
 use std::net::IpAddr;
@@ -348,7 +348,7 @@ fn the_ip_field_counts_for_trusted_senders_only() {
     let announced = |source: &str, ip: [u8; 4]| {
         let mut tracker = Tracker::with(config.clone(), Policy::default());
         tracker.answer(Tail { ip, ..TAIL }.from(source)).unwrap();
-        let peers = tracker.engine.totals().peers_of(Family::Ipv4, Role::Leecher);
+        let peers = tracker.engine.totals().peers_of(model::Network::Ipv4, Role::Leecher);
         let reply = tracker.answer(Tail { port: 9, ..TAIL }.from("10.200.0.1")).unwrap();
         (peers, reply[20..].to_vec())
     };

@@ -11,8 +11,8 @@ use std::{
 use tracker_common::address::{Address, Family};
 use tracker_core::{
     access::{AccessList, Mode},
-    engine::{Announce, Announced, Engine, Lists, Membership, Rejected},
-    model::{Counts, Event, InfoHash, Role, Seconds},
+    engine::{Announce, Announced, Engine, Lists, Membership, Rejected, Want},
+    model::{Counts, Event, InfoHash, Network, Role, Seconds},
     policy::Policy,
     rng::Rng,
 };
@@ -20,7 +20,7 @@ use tracker_core::{
 /// A step; the small numbers choose among few, so that the same ones meet often.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Op {
-    Announce { torrent: u8, peer: u16, event: u8, left: u8, want4: u8, want6: u8 },
+    Announce { torrent: u8, peer: u16, event: u8, left: u8, want: u8, both: bool },
     Scrape { torrent: u8 },
     Advance { seconds: u16 },
     Sweep { budget: u16 },
@@ -97,7 +97,7 @@ impl Twins {
 
     pub(crate) fn run(&mut self, op: Op) {
         match op {
-            Op::Announce { torrent, peer, event: number, left, want4, want6 } => {
+            Op::Announce { torrent, peer, event: number, left, want, both } => {
                 let (ip, port) = key(peer);
                 self.announce(&Announce {
                     info_hash: info_hash(torrent),
@@ -105,8 +105,7 @@ impl Twins {
                     port,
                     event: event(number),
                     left: u64::from(left % 3),
-                    want_ipv4: usize::from(want4),
-                    want_ipv6: usize::from(want6),
+                    want: if both { Want::Both(usize::from(want)) } else { Want::Own(usize::from(want)) },
                 });
             }
             Op::Scrape { torrent } => {
@@ -133,7 +132,7 @@ impl Twins {
         while !self.engine.sweep(self.now, 1000).cycle_ended {}
         while !self.engine.sweep(self.now, 1000).cycle_ended {}
         let totals = self.engine.totals();
-        assert_eq!((totals.torrents, totals.peers), (0, [[0; 2]; 2]));
+        assert_eq!((totals.torrents, totals.peers), (0, [[0; 2]; 3]));
         assert!(totals.retained <= self.policy.downloaded_entries);
         assert_eq!(self.engine.swarm_sizes().peers, 0);
         self.now += self.policy.downloaded_retention;
@@ -244,23 +243,41 @@ impl Twins {
         let swarm = self.swarms.get(&announce.info_hash).unwrap_or(&none);
         let seeder = announce.left == 0 && announce.event != Event::Paused;
         let me = (announce.address.to_ip(), announce.port);
-        for (family, count, want, room, bytes) in [
-            (Family::Ipv4, answer.ipv4_peers, announce.want_ipv4, 70, ipv4),
-            (Family::Ipv6, answer.ipv6_peers, announce.want_ipv6, 40, ipv6),
-        ] {
+        let stopped = announce.event == Event::Stopped;
+        let candidates = |family| -> HashSet<Key> {
+            let eligible = swarm.peers.iter().filter(|(key, member)| {
+                let same = Address::from(key.0).family() == family;
+                !stopped && same && **key != me && !(seeder && member.role == Role::Seeder)
+            });
+            eligible.map(|(key, _)| *key).collect()
+        };
+        let (own, other) = match announce.address.family() {
+            Family::Ipv4 => (Family::Ipv4, Family::Ipv6),
+            Family::Ipv6 => (Family::Ipv6, Family::Ipv4),
+        };
+        // Places are taken one by one: the own family's first, up to those kept for the other one.
+        let most = |family| candidates(family).len().min(if family == Family::Ipv4 { 70 } else { 40 });
+        let (most_own, most_other) = (most(own), most(other));
+        let (mut from_own, mut from_other) = (0, 0);
+        match announce.want {
+            Want::Own(want) => from_own = want.min(most_own),
+            Want::Both(want) => {
+                let kept = if want == 1 { 0 } else { want.div_ceil(4) };
+                for _ in 0..want {
+                    if from_own < most_own && (from_own < want - kept || most_other < want - from_own) {
+                        from_own += 1;
+                    } else if from_other < most_other {
+                        from_other += 1;
+                    }
+                }
+            }
+        }
+        for (family, count, bytes) in
+            [(Family::Ipv4, answer.ipv4_peers, ipv4), (Family::Ipv6, answer.ipv6_peers, ipv6)]
+        {
             let size = if family == Family::Ipv4 { 6 } else { 18 };
-            let candidates: HashSet<Key> = swarm
-                .peers
-                .iter()
-                .filter(|(key, member)| {
-                    let same = Address::from(key.0).family() == family;
-                    same && **key != me && !(seeder && member.role == Role::Seeder)
-                })
-                .map(|(key, _)| *key)
-                .collect();
-            let stopped = announce.event == Event::Stopped;
-            let expected = if stopped { 0 } else { want.min(room).min(candidates.len()) };
-            assert_eq!(count, expected);
+            let candidates = candidates(family);
+            assert_eq!(count, if family == own { from_own } else { from_other }, "{family:?} {announce:?}");
             let given: HashSet<Key> = bytes[..count * size]
                 .chunks(size)
                 .map(|entry| {
@@ -340,7 +357,7 @@ impl Twins {
                 let expected = peers
                     .filter(|(key, member)| Address::from(key.0).family() == family && member.role == role)
                     .count();
-                assert_eq!(totals.peers_of(family, role), expected, "{family:?} {role:?}");
+                assert_eq!(totals.peers_of(Network::from(family), role), expected, "{family:?} {role:?}");
             }
         }
         assert_eq!(totals.retained, self.retained.iter().filter(|kept| kept.1 > 0).count());
