@@ -1,4 +1,4 @@
-//! `cargo xtask build-ebpf`: the XDP program, from source to `target/bpf/riptide.bpf.o`.
+//! `cargo xtask build-ebpf`: the XDP programs, from source to `target/bpf/`.
 
 use crate::{
     machine, pins, process, say,
@@ -13,6 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The binaries of tracker-ebpf, and the objects that they become: the tracker's program, and the load generator's.
+const OBJECTS: [(&str, &str); 2] =
+    [("riptide-xdp", "riptide.bpf.o"), ("riptide-load-xdp", "riptide-load.bpf.o")];
+
 /// What `build-ebpf` takes.
 #[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
@@ -21,7 +25,7 @@ pub(crate) struct Arguments {
     way: Option<Way>,
 }
 
-/// Builds the object. Its path never depends on `CARGO_TARGET_DIR`: the build script of `riptide` embeds it from there.
+/// Builds the objects. Their path never depends on `CARGO_TARGET_DIR`: build scripts embed them from there.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let toolchain = toolchain::ensure(arguments.way)?;
     let linker = pins::BPF_LINKER.ensure()?;
@@ -29,7 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let build_dir = root.join("target/ebpf-build");
 
     let mut build = process::cargo();
-    build.args(["build", "--package", "tracker-ebpf", "--bin", "riptide-xdp", "--profile", "bpf"]);
+    build.args(["build", "--package", "tracker-ebpf", "--bins", "--profile", "bpf"]);
     build.args(["--target", pins::EBPF_TARGET]).arg("--target-dir").arg(&build_dir);
     for variable in ["RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "RUSTFLAGS"] {
         build.env_remove(variable);
@@ -39,21 +43,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     // bpf-linker takes the first LLVM library in these directories.
     match &toolchain {
         Toolchain::RustSrc { libraries } => {
-            say::step("building the eBPF object with the active toolchain and rust-src");
+            say::step("building the eBPF objects with the active toolchain and rust-src");
             build.arg("-Zbuild-std=core").env("LD_LIBRARY_PATH", libraries);
         }
         Toolchain::Debian { llvm } => {
-            say::step("building the eBPF object with Debian's rustc-web");
+            say::step("building the eBPF objects with Debian's rustc-web");
             build.env("RUSTC", pins::DEBIAN_RUSTC).env("LD_LIBRARY_PATH", only_this(llvm, &build_dir)?);
         }
     }
-    process::run(&mut build).context("cannot build the eBPF object: see the compiler's message above")?;
+    process::run(&mut build).context("cannot build the eBPF objects: see the compiler's message above")?;
 
-    let built = build_dir.join(pins::EBPF_TARGET).join("bpf/riptide-xdp");
-    let object = root.join("target/bpf/riptide.bpf.o");
-    let changed = copy_if_changed(&built, &object)?;
-    let state = if changed { "built" } else { "up to date" };
-    say::step(&format!("{}: {state}", object.strip_prefix(&root).unwrap_or(&object).display()));
+    for (binary, object) in OBJECTS {
+        let built = build_dir.join(pins::EBPF_TARGET).join("bpf").join(binary);
+        let object = root.join("target/bpf").join(object);
+        let changed = copy_if_changed(&built, &object)?;
+        let state = if changed { "built" } else { "up to date" };
+        say::step(&format!("{}: {state}", object.strip_prefix(&root).unwrap_or(&object).display()));
+    }
     Ok(())
 }
 
