@@ -1,0 +1,39 @@
+//! Drain and stop: everything ends in order, within one deadline.
+
+use super::Server;
+use crate::{clock::monotonic_ns, state};
+use std::time::Duration;
+
+/// How long requests in hand may take once a stop was asked for.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+impl Server {
+    /// Stops in order, within one deadline. Returns what failed.
+    pub(super) fn drain(self) -> Vec<String> {
+        let Self { config, ids, mut signals, xdp, mut pool, runtime, .. } = self;
+        tracing::info!("stopping");
+        runtime.spawn(async move {
+            tokio::select! {
+                Some(()) = signals.terminate.recv() => tracing::warn!("a second signal: ended at once, nothing is saved"),
+                Some(()) = signals.interrupt.recv() => tracing::warn!("a second signal: ended at once, nothing is saved"),
+                () = tokio::time::sleep(DEADLINE) => {
+                    tracing::error!("stopping took longer than {DEADLINE:?}: ended at once, nothing is saved");
+                }
+                // The runtime is going, and with it the signals.
+                else => return,
+            }
+            std::process::exit(1);
+        });
+        if let Some(xdp) = xdp {
+            runtime.block_on(xdp.stop());
+        }
+        pool.stop();
+        let problems = pool.join();
+        if let Err(warning) = ids.save(&config.state.directory, monotonic_ns(), &state::boot_id()) {
+            // The start has told of a directory that cannot be written; what more is lost is the time of the stop.
+            tracing::debug!("{warning}");
+        }
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        problems
+    }
+}

@@ -1,0 +1,64 @@
+//! Reload: what can change while running is prepared aside and swapped whole.
+
+use super::Server;
+use crate::{
+    access_file,
+    config::{AccessMode, Apply, Config, ConfigErrors, process_environment},
+    policy,
+};
+use tracker_core::{access::AccessList, engine::Engine};
+
+impl Server {
+    /// Takes up what can change while running: prepared aside, swapped whole, the old kept on any error.
+    pub(super) fn reload(&mut self) {
+        let loaded = Config::load(&self.args, &process_environment());
+        let config = match loaded {
+            Ok((config, warnings)) => {
+                for warning in warnings {
+                    tracing::warn!("{warning}");
+                }
+                config
+            }
+            Err(ConfigErrors(errors)) => {
+                for error in errors {
+                    tracing::error!("{error}");
+                }
+                tracing::error!("not reloaded: the running configuration stays");
+                return;
+            }
+        };
+        let access = match access_file::read(&config.access) {
+            Ok(access) => access,
+            Err(error) => {
+                tracing::error!("not reloaded: the running configuration stays: {error}");
+                return;
+            }
+        };
+        let changes = Config::changed_keys(&self.config, &config);
+        self.engine.set_policy(policy::from_config(&config));
+        take_up_access(&self.engine, &config, access);
+        for change in changes.iter().filter(|change| change.apply == Apply::Restart) {
+            tracing::warn!("{change} has changed and needs a restart");
+        }
+        // What needs a restart is compared with what runs, not with what was last read.
+        self.config.swarm = config.swarm;
+        self.config.access = config.access;
+        self.config.limits = config.limits;
+        self.running_config.send_replace(self.config.clone());
+        tracing::info!("reloaded: [swarm], [access] and [limits]");
+    }
+}
+
+/// Swaps the access list and says what it holds: an empty or shortened one shows here.
+pub(super) fn take_up_access(engine: &Engine, config: &Config, list: AccessList) {
+    let hashes = list.len();
+    engine.set_access(list);
+    match config.access.mode {
+        AccessMode::Off => {}
+        AccessMode::Allow if hashes == 0 => {
+            tracing::warn!("access: the list is empty, so every torrent is refused");
+        }
+        AccessMode::Allow => tracing::info!("access: only the {hashes} listed torrents are served"),
+        AccessMode::Deny => tracing::info!("access: the {hashes} listed torrents are refused"),
+    }
+}
