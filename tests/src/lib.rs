@@ -15,6 +15,7 @@
 use std::time::{Duration, Instant};
 
 pub mod conformance;
+pub mod doors;
 pub mod frames;
 pub mod maps;
 pub mod metrics;
@@ -24,6 +25,7 @@ pub mod riptide;
 pub mod service;
 pub mod transfer;
 pub mod udp;
+pub mod web;
 
 /// How long anything that must happen may take. A passing test never waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(15);
