@@ -8,10 +8,12 @@ mod build_ebpf;
 mod cargo_tool;
 mod ci;
 mod machine;
+mod npm;
 mod pins;
 mod process;
 mod run;
 mod say;
+mod screenshot;
 mod test;
 mod toolchain;
 
@@ -28,6 +30,8 @@ enum Command {
     Test,
     /// Build the eBPF object from source and put it at target/bpf/riptide.bpf.o
     BuildEbpf(build_ebpf::Arguments),
+    /// Take the README's pictures of the stats page, from a tracker that has something to show
+    Screenshot(screenshot::Arguments),
     /// What CI runs: format, lints, docs, dependency policy, eBPF, tests, fuzz smoke
     Ci(ci::Arguments),
 }
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Test => test::run(),
         Command::BuildEbpf(arguments) => build_ebpf::run(&arguments),
+        Command::Screenshot(arguments) => screenshot::run(&arguments),
         Command::Ci(arguments) => ci::run(&arguments),
     };
     match done {
@@ -66,6 +71,8 @@ mod tests {
             "xtask test",
             "xtask build-ebpf",
             "xtask build-ebpf --way debian",
+            "xtask screenshot",
+            "xtask screenshot --minutes 1",
             "xtask ci",
             "xtask ci --only lints --only fuzz",
         ] {

@@ -77,5 +77,12 @@ pub(crate) const TEST_PACKAGES: &[Package] = &[
     Package { name: "python3-libtorrent", proof: Proof::PythonModule("libtorrent") },
 ];
 
+/// A browser, and what drives it and brings the packages of `tests/clients/npm`, which want Node.js 18 or newer.
+pub(crate) const BROWSER_PACKAGES: &[Package] = &[
+    Package { name: "nodejs", proof: Proof::Program("node") },
+    Package { name: "npm", proof: Proof::Program("npm") },
+    Package { name: "chromium", proof: Proof::Program("chromium") },
+];
+
 /// The C++ compiler that libFuzzer is built with.
 pub(crate) const FUZZ_PACKAGES: &[Package] = &[Package { name: "g++", proof: Proof::Program("c++") }];

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test, with the tools and the binary that they drive.
 
-use crate::{apt, build_ebpf, machine, pins, process, run, say};
+use crate::{apt, build_ebpf, machine, npm, pins, process, run, say};
 use anyhow::{Context, Result, bail};
 
 /// Tests that need root say so by name: a function or a binary that starts with `root_`.
@@ -14,6 +14,8 @@ pub(crate) fn run() -> Result<()> {
         bail!("with CI=true every test must run, and some need root: run this command as root");
     }
     apt::ensure(pins::TEST_PACKAGES, "network set-up and BitTorrent clients of the tests")?;
+    apt::ensure(pins::BROWSER_PACKAGES, "WebTorrent clients of the tests")?;
+    npm::ensure()?;
     pins::NEXTEST.ensure()?;
     build_ebpf::run(&build_ebpf::Arguments::default())?;
     let riptide = run::build_riptide()?;
