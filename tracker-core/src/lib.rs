@@ -7,6 +7,7 @@
 //! - [`policy`] and [`access`] are what the operator decides, swapped whole while the engine runs.
 //! - [`http`] turns the query of a request into a bencoded reply ([BEP 3](https://www.bittorrent.org/beps/bep_0003.html)).
 //! - [`udp`] turns a batch of datagrams into replies ([BEP 15](https://www.bittorrent.org/beps/bep_0015.html)).
+//! - [`ws`] answers WebTorrent messages and relays offers and answers between browsers.
 
 pub mod access;
 pub mod engine;
@@ -15,3 +16,4 @@ pub mod model;
 pub mod policy;
 pub mod rng;
 pub mod udp;
+pub mod ws;

@@ -1,0 +1,54 @@
+//! The offers that a client has been given and has not answered yet.
+
+use crate::model::Seconds;
+use std::collections::VecDeque;
+
+/// Room for so many is kept when there is none.
+const KEPT: usize = 16;
+
+/// A bounded queue, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct PendingOffers {
+    offers: VecDeque<Pending>,
+}
+
+/// Twelve bytes: there may be hundreds of these for each connection.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    ticket: [u32; 2],
+    given: Seconds,
+}
+
+const fn halves(ticket: u64) -> [u32; 2] {
+    [ticket as u32, (ticket >> 32) as u32]
+}
+
+impl PendingOffers {
+    /// Notes an offer, in place of the oldest if there are `most`.
+    pub(super) fn note(&mut self, ticket: u64, most: usize, lifetime: Seconds, now: Seconds) {
+        self.expire(lifetime, now);
+        if self.offers.len() >= most {
+            self.offers.pop_front();
+        }
+        if most > 0 {
+            self.offers.push_back(Pending { ticket: halves(ticket), given: now });
+        }
+    }
+
+    /// Whether the offer can be answered. It cannot be a second time.
+    pub(super) fn take(&mut self, ticket: u64, lifetime: Seconds, now: Seconds) -> bool {
+        self.expire(lifetime, now);
+        let ticket = halves(ticket);
+        let place = self.offers.iter().position(|offer| offer.ticket == ticket);
+        place.is_some_and(|place| self.offers.remove(place).is_some())
+    }
+
+    fn expire(&mut self, lifetime: Seconds, now: Seconds) {
+        while self.offers.front().is_some_and(|offer| now.saturating_sub(offer.given) >= lifetime) {
+            self.offers.pop_front();
+        }
+        if self.offers.is_empty() && self.offers.capacity() > KEPT {
+            self.offers = VecDeque::new();
+        }
+    }
+}

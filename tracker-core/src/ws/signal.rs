@@ -1,0 +1,326 @@
+//! One client's connection: which swarms it is in, which offers it was given, and what a message of it leads to.
+
+use super::{
+    message::{self, Action, Announce, Answer, Limits, Lists, OfferId, Request},
+    pending::PendingOffers,
+    write,
+};
+use crate::{
+    engine::{ConnectionKey, Engine, Membership, Partner, Rejected, WebrtcAnnounce},
+    model::{Counts, Event, InfoHash, PeerId, Seconds},
+    rng::Rng,
+};
+use tracker_common::{
+    address::Address,
+    siphash::{Key, hash_bytes},
+};
+
+/// What every connection has in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a client is asked to wait between announces.
+    pub interval: Seconds,
+    /// Offers of one announce that are relayed; more are ignored.
+    pub max_offers: usize,
+    /// Torrents that one connection may be in, each peer ID of a torrent by itself; more are a failure.
+    pub max_torrents_per_connection: usize,
+    /// Torrents that one scrape may ask for; more are ignored.
+    pub max_scrape_hashes: usize,
+    /// Offers that a client has been given and can still answer; the oldest is forgotten for a new one.
+    pub max_pending_offers: usize,
+    /// How long an offer can be answered.
+    pub offer_lifetime: Seconds,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            interval: 120,
+            max_offers: 10,
+            max_torrents_per_connection: 1000,
+            max_scrape_hashes: 100,
+            max_pending_offers: 256,
+            offer_lifetime: 120,
+        }
+    }
+}
+
+/// What a message leads to. Reused from message to message, and from connection to connection.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// For the client itself, JSON text.
+    pub reply: Option<String>,
+    /// For others.
+    pub relays: Vec<(ConnectionKey, Relay)>,
+    pub(super) lists: Lists,
+    partners: Vec<Partner>,
+}
+
+/// A message from one client for another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Relay {
+    /// An offer, which the receiver may answer once.
+    Offer {
+        /// What has to be known to answer it, as a keyed hash.
+        ticket: u64,
+        /// JSON text.
+        text: String,
+    },
+    /// An answer.
+    Answer {
+        /// JSON text.
+        text: String,
+    },
+}
+
+impl Relay {
+    /// The JSON text that the receiver will get.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Offer { text, .. } | Self::Answer { text } => text,
+        }
+    }
+}
+
+/// What a message was and what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// What it was.
+    pub kind: Kind,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What a message was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A peer tells of itself.
+    Announce = 0,
+    /// An answer to an offer.
+    Answer = 1,
+    /// A question for counts.
+    Scrape = 2,
+    /// No request at all.
+    Malformed = 3,
+}
+
+impl Kind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Announce, Self::Answer, Self::Scrape, Self::Malformed];
+
+    /// The value of the `kind` label in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Announce => "announce",
+            Self::Answer => "answer",
+            Self::Scrape => "scrape",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// The client is told of a failure.
+    Failed,
+    /// Ignored: the answer is to an offer that this client was not given or has answered, or its sender is gone, or it
+    /// comes from no peer of this connection.
+    Unroutable,
+}
+
+/// One client's connection.
+#[derive(Debug)]
+pub struct Connection {
+    key: ConnectionKey,
+    pub(super) address: Address,
+    ticket_key: Key,
+    /// Sorted. Some may have been taken over by other connections meanwhile.
+    pub(super) memberships: Vec<(InfoHash, PeerId)>,
+    pending: PendingOffers,
+}
+
+/// Why an announce is refused.
+enum Refusal {
+    TooManyTorrents,
+    Rejected(Rejected),
+}
+
+impl Refusal {
+    /// What the client is told.
+    const fn message(&self) -> &'static str {
+        match self {
+            Self::TooManyTorrents => "too many torrents on one connection",
+            Self::Rejected(rejected) => rejected.message(),
+        }
+    }
+}
+
+impl Connection {
+    /// A client that is in no swarm. `key` is its alone; `address` is where it comes from, behind any proxies;
+    /// `hash_key` is random and the same for all connections that relay to each other.
+    #[must_use]
+    pub fn new(key: ConnectionKey, address: Address, hash_key: [u64; 2]) -> Self {
+        let [k0, k1] = hash_key;
+        Self {
+            key,
+            address,
+            ticket_key: Key { k0, k1 },
+            memberships: Vec::new(),
+            pending: PendingOffers::default(),
+        }
+    }
+
+    /// Takes a text message from the client. What it leads to is in `out`, which is cleared first.
+    pub fn receive(
+        &mut self,
+        text: &str,
+        engine: &Engine,
+        settings: &Settings,
+        now: Seconds,
+        rng: &mut Rng,
+        out: &mut Outbox,
+    ) -> Received {
+        out.reply = None;
+        out.relays.clear();
+        let limits = Limits { offers: settings.max_offers, hashes: settings.max_scrape_hashes };
+        match message::read(text, &limits, &mut out.lists) {
+            Ok(Request::Announce(announce)) => {
+                let outcome = self.announce(&announce, text, engine, settings, now, rng, out);
+                Received { kind: Kind::Announce, outcome }
+            }
+            Ok(Request::Answer(answer)) => {
+                Received { kind: Kind::Answer, outcome: self.answer(&answer, engine, settings, now, out) }
+            }
+            Ok(Request::Scrape(alone)) => {
+                let rows = out.lists.hashes.iter().map(|hash| (*hash, engine.scrape(hash)));
+                out.reply = Some(write::scraped(alone, rows));
+                Received { kind: Kind::Scrape, outcome: Outcome::Done }
+            }
+            Err(refused) => {
+                let reply = write::failure(refused.action, refused.info_hash.as_ref(), refused.malformed);
+                out.reply = Some(reply);
+                Received { kind: Kind::Malformed, outcome: Outcome::Failed }
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the tail of one method")]
+    fn announce(
+        &mut self,
+        announce: &Announce,
+        text: &str,
+        engine: &Engine,
+        settings: &Settings,
+        now: Seconds,
+        rng: &mut Rng,
+        out: &mut Outbox,
+    ) -> Outcome {
+        let info_hash = announce.info_hash;
+        match self.join_or_leave(announce, engine, settings, now, rng, out) {
+            Ok(counts) => {
+                out.reply = Some(write::announced(&info_hash, settings.interval, counts));
+                for (partner, offer) in out.partners.iter().zip(&out.lists.offers) {
+                    let ticket = self.ticket(&info_hash, &announce.peer_id, &offer.id);
+                    let json = text.get(offer.json.clone()).unwrap_or_default();
+                    let text = write::offer(&info_hash, &announce.peer_id, &offer.id, json);
+                    out.relays.push((partner.connection, Relay::Offer { ticket, text }));
+                }
+                Outcome::Done
+            }
+            Err(refusal) => {
+                let action = Some(Action::Announce);
+                out.reply = Some(write::failure(action, Some(&info_hash), refusal.message()));
+                Outcome::Failed
+            }
+        }
+    }
+
+    /// Fills `out.partners`.
+    fn join_or_leave(
+        &mut self,
+        announce: &Announce,
+        engine: &Engine,
+        settings: &Settings,
+        now: Seconds,
+        rng: &mut Rng,
+        out: &mut Outbox,
+    ) -> Result<Counts, Refusal> {
+        let Announce { info_hash, peer_id, event, left } = *announce;
+        let place = self.memberships.binary_search(&(info_hash, peer_id));
+        let room = self.memberships.len() < settings.max_torrents_per_connection;
+        if place.is_err() && event != Event::Stopped && !room {
+            return Err(Refusal::TooManyTorrents);
+        }
+        let partners = out.lists.offers.len();
+        let (connection, address) = (self.key, self.address);
+        let asked = WebrtcAnnounce { info_hash, peer_id, connection, address, event, left, partners };
+        let announced = engine.announce_webrtc(&asked, now, rng, &mut out.partners);
+        let member = announced
+            .as_ref()
+            .is_ok_and(|announced| matches!(announced.membership, Membership::Added | Membership::Refreshed));
+        match (place, member) {
+            (Err(place), true) => self.memberships.insert(place, (info_hash, peer_id)),
+            (Ok(place), false) => drop(self.memberships.remove(place)),
+            _ => {}
+        }
+        if !member {
+            // Nobody could send an answer to a peer that is not stored.
+            out.partners.clear();
+        }
+        announced.map(|announced| announced.counts).map_err(Refusal::Rejected)
+    }
+
+    fn answer(
+        &mut self,
+        answer: &Answer<'_>,
+        engine: &Engine,
+        settings: &Settings,
+        now: Seconds,
+        out: &mut Outbox,
+    ) -> Outcome {
+        let ticket = self.ticket(&answer.info_hash, &answer.to_peer_id, &answer.offer_id);
+        let member = self.memberships.binary_search(&(answer.info_hash, answer.peer_id)).is_ok();
+        if !member || !self.pending.take(ticket, settings.offer_lifetime, now) {
+            return Outcome::Unroutable;
+        }
+        let Some(to) = engine.find_webrtc(&answer.info_hash, &answer.to_peer_id) else {
+            return Outcome::Unroutable;
+        };
+        out.relays.push((to, Relay::Answer { text: write::answer(answer) }));
+        Outcome::Done
+    }
+
+    /// A relay from the connection's queue is about to be written: an offer is noted, so that it can be answered.
+    /// Gives its JSON text.
+    pub fn deliver(&mut self, relay: Relay, settings: &Settings, now: Seconds) -> String {
+        match relay {
+            Relay::Offer { ticket, text } => {
+                self.pending.note(ticket, settings.max_pending_offers, settings.offer_lifetime, now);
+                text
+            }
+            Relay::Answer { text } => text,
+        }
+    }
+
+    /// Leaves every torrent.
+    pub fn close(&mut self, engine: &Engine, now: Seconds) {
+        for (info_hash, peer_id) in std::mem::take(&mut self.memberships) {
+            engine.leave_webrtc(&info_hash, &peer_id, self.key, now);
+        }
+        self.pending = PendingOffers::default();
+    }
+
+    /// Stands for an offer. Keyed, so that nobody can make up an answer to an offer that was not given.
+    fn ticket(&self, info_hash: &InfoHash, from: &PeerId, offer: &OfferId) -> u64 {
+        let mut bytes = [0; 60];
+        for (part, value) in bytes.as_chunks_mut::<20>().0.iter_mut().zip([info_hash.0, from.0, offer.0]) {
+            *part = value;
+        }
+        hash_bytes(self.ticket_key, &bytes)
+    }
+}

@@ -1,0 +1,432 @@
+//! The rules of WebTorrent told a second time, as plainly as possible, and a run of messages through both tellings.
+//!
+//! Shared by the property test and the fuzz target.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed check is what this is for")]
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use tracker_common::address::Address;
+use tracker_core::{
+    engine::{ConnectionKey, Engine},
+    model::{InfoHash, PeerId, Seconds},
+    policy::Policy,
+    rng::Rng,
+    ws::{Connection, Kind, Outbox, Outcome, Received, Relay, Settings},
+};
+
+/// A step; the small numbers choose among few, so that the same ones meet often.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Op {
+    Announce {
+        client: u8,
+        torrent: u8,
+        peer: u8,
+        event: u8,
+        left: u8,
+        offers: u8,
+        wanted: u8,
+    },
+    Answer {
+        client: u8,
+        torrent: u8,
+        peer: u8,
+        to: u8,
+        offer: u8,
+    },
+    /// Answers an offer that was delivered to the client, counted from the latest, mostly as a peer of its own.
+    AnswerDelivered {
+        client: u8,
+        back: u8,
+        peer: u8,
+    },
+    Deliver {
+        client: u8,
+        count: u8,
+    },
+    Scrape {
+        torrents: u8,
+    },
+    Advance {
+        seconds: u8,
+    },
+    Reconnect {
+        client: u8,
+    },
+}
+
+const CLIENTS: usize = 6;
+const SETTINGS: Settings = Settings {
+    interval: 77,
+    max_offers: 3,
+    max_torrents_per_connection: 3,
+    max_scrape_hashes: 3,
+    max_pending_offers: 3,
+    offer_lifetime: 10,
+};
+
+/// (torrent, peer ID), both by number.
+type Membership = (u8, u8);
+
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    client: usize,
+    seeder: bool,
+    counted: bool,
+}
+
+/// An offer: of which torrent, by which peer, and its number.
+type Offer = (u8, u8, u32);
+
+#[derive(Debug, Default)]
+struct Client {
+    key: u64,
+    memberships: BTreeSet<Membership>,
+    given: Vec<(Offer, Seconds)>,
+    delivered: Vec<Offer>,
+    queue: Vec<(Relay, Option<Offer>, String)>,
+}
+
+/// The state machine and its naive twin.
+pub(crate) struct Twins {
+    engine: Engine,
+    rng: Rng,
+    out: Outbox,
+    now: Seconds,
+    connections: Vec<Connection>,
+    clients: Vec<Client>,
+    swarms: BTreeMap<u8, BTreeMap<u8, Member>>,
+    downloaded: BTreeMap<u8, u32>,
+    keys: u64,
+    offers: u32,
+}
+
+/// Bytes that need every kind of care in JSON.
+fn id(kind: u8, number: u32) -> [u8; 20] {
+    let mut bytes = *b"k\0\n\r\t\x08\x0c\x1f\"\\/ \x7f\x80\xa0\xff1234";
+    bytes[0] = kind;
+    bytes[16..].copy_from_slice(&number.to_be_bytes());
+    bytes
+}
+
+/// As a JSON string, every byte escaped.
+fn json(bytes: [u8; 20]) -> String {
+    let escaped: String = bytes.iter().map(|byte| format!("\\u{byte:04X}")).collect();
+    format!("\"{escaped}\"")
+}
+
+/// As the tracker writes it.
+fn written(bytes: [u8; 20]) -> String {
+    let character = |byte: &u8| match byte {
+        b'"' => "\\\"".to_owned(),
+        b'\\' => "\\\\".to_owned(),
+        0..=31 => format!("\\u{byte:04x}"),
+        _ => char::from(*byte).to_string(),
+    };
+    format!("\"{}\"", bytes.iter().map(character).collect::<String>())
+}
+
+fn torrent_id(torrent: u8) -> [u8; 20] {
+    id(b'h', u32::from(torrent))
+}
+
+fn peer_id(peer: u8) -> [u8; 20] {
+    id(b'p', u32::from(peer))
+}
+
+fn address(client: usize) -> Address {
+    // Each two share one.
+    Address::from_ipv4([10, 0, 0, 1 + (client / 2) as u8])
+}
+
+impl Twins {
+    pub(crate) fn new(seed: [u64; 2]) -> Self {
+        let mut twins = Self {
+            engine: Engine::new(Policy::default(), seed),
+            rng: Rng::new(seed),
+            out: Outbox::default(),
+            now: 1_700_000_000,
+            connections: Vec::new(),
+            clients: Vec::new(),
+            swarms: BTreeMap::new(),
+            downloaded: BTreeMap::new(),
+            keys: 0,
+            offers: 0,
+        };
+        for client in 0..CLIENTS {
+            let (connection, fresh) = twins.connect(client);
+            twins.connections.push(connection);
+            twins.clients.push(fresh);
+        }
+        twins
+    }
+
+    fn connect(&mut self, client: usize) -> (Connection, Client) {
+        self.keys += 1;
+        let connection = Connection::new(ConnectionKey(self.keys), address(client), [11, 12]);
+        (connection, Client { key: self.keys, ..Client::default() })
+    }
+
+    pub(crate) fn run(&mut self, op: Op) {
+        let client = |number: u8| usize::from(number) % CLIENTS;
+        match op {
+            Op::Announce { client: c, torrent, peer, event, left, offers, wanted } => {
+                self.announce(client(c), torrent % 4, peer % 8, event, left % 2, offers % 6, wanted);
+            }
+            Op::Answer { client: c, torrent, peer, to, offer } => {
+                let offer = self.offers.saturating_sub(u32::from(offer) % 8);
+                self.answer(client(c), peer % 8, (torrent % 4, to % 8, offer));
+            }
+            Op::AnswerDelivered { client: c, back, peer } => {
+                let state = &self.clients[client(c)];
+                if let Some(offer) = state.delivered.iter().rev().nth(usize::from(back) % 6).copied() {
+                    let own = state.memberships.iter().find(|(torrent, _)| *torrent == offer.0);
+                    let own = own.filter(|_| peer < 200).map(|(_, peer)| *peer);
+                    self.answer(client(c), own.unwrap_or(peer % 8), offer);
+                }
+            }
+            Op::Deliver { client: c, count } => (0..1 + count % 4).for_each(|_| self.deliver(client(c))),
+            Op::Scrape { torrents } => self.scrape(torrents),
+            Op::Advance { seconds } => self.now += u32::from(seconds) % 12,
+            Op::Reconnect { client: c } => self.reconnect(client(c)),
+        }
+    }
+
+    /// Closes everything and checks that nothing is left.
+    pub(crate) fn end(&mut self) {
+        for client in 0..CLIENTS {
+            self.reconnect(client);
+        }
+        assert!(self.swarms.values().all(BTreeMap::is_empty));
+        let totals = self.engine.totals();
+        assert_eq!((totals.torrents, totals.peers), (0, [[0; 2]; 3]));
+    }
+
+    fn receive(&mut self, client: usize, text: &str) -> Received {
+        let Self { engine, rng, out, now, connections, .. } = self;
+        connections[client].receive(text, engine, &SETTINGS, *now, rng, out)
+    }
+
+    fn counts(&self, torrent: u8) -> (usize, usize, u32) {
+        let members = self.swarms.get(&torrent);
+        let complete = members.map_or(0, |all| all.values().filter(|member| member.seeder).count());
+        let all = members.map_or(0, BTreeMap::len);
+        (complete, all - complete, self.downloaded.get(&torrent).copied().unwrap_or(0))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one for each field of the message")]
+    fn announce(
+        &mut self,
+        client: usize,
+        torrent: u8,
+        peer: u8,
+        event: u8,
+        left: u8,
+        offers: u8,
+        wanted: u8,
+    ) {
+        let event = ["", "started", "completed", "stopped", "paused", "bogus"][usize::from(event) % 6];
+        let wanted = (wanted < 200).then_some(u32::from(wanted % 8));
+        let first = self.offers + 1;
+        self.offers += u32::from(offers);
+        let list: Vec<String> = (first..=self.offers)
+            .map(|offer| format!(r#"{{"offer_id":{},"offer":{{"sdp":"{offer}"}}}}"#, json(id(b'o', offer))))
+            .collect();
+        let wanted_field = wanted.map(|wanted| format!(r#","numwant":{wanted}"#)).unwrap_or_default();
+        let text = format!(
+            r#"{{"action":"announce","info_hash":{},"peer_id":{},"event":"{event}","left":{left},"offers":[{}]{wanted_field}}}"#,
+            json(torrent_id(torrent)),
+            json(peer_id(peer)),
+            list.join(",")
+        );
+        let received = self.receive(client, &text);
+        let failure = self.announce_naively(client, torrent, peer, event, left);
+        let hash = written(torrent_id(torrent));
+        let (outcome, reply) = match failure {
+            None => {
+                let (complete, incomplete, _) = self.counts(torrent);
+                (Outcome::Done, format!(r#""interval":77,"complete":{complete},"incomplete":{incomplete}"#))
+            }
+            Some(reason) => (Outcome::Failed, format!(r#""failure reason":"{reason}""#)),
+        };
+        assert_eq!(received, Received { kind: Kind::Announce, outcome });
+        let reply = format!(r#"{{"action":"announce","info_hash":{hash},{reply}}}"#);
+        assert_eq!(self.out.reply.as_deref(), Some(reply.as_str()));
+        let most = if failure.is_some() || event == "stopped" {
+            0
+        } else {
+            usize::from(offers)
+                .min(wanted.map_or(usize::MAX, |wanted| wanted as usize))
+                .min(SETTINGS.max_offers)
+        };
+        let seeder = left == 0 && event != "paused";
+        self.check_offers(torrent, peer, seeder, first, most);
+    }
+
+    /// Gives the reason of a failure.
+    fn announce_naively(
+        &mut self,
+        client: usize,
+        torrent: u8,
+        peer: u8,
+        event: &str,
+        left: u8,
+    ) -> Option<&'static str> {
+        let known = self.clients[client].memberships.contains(&(torrent, peer));
+        let full = self.clients[client].memberships.len() >= SETTINGS.max_torrents_per_connection;
+        if !known && full && event != "stopped" {
+            return Some("too many torrents on one connection");
+        }
+        let swarm = self.swarms.entry(torrent).or_default();
+        let holder = swarm.get(&peer).copied();
+        if holder.is_some_and(|holder| address(holder.client) != address(client)) {
+            self.clients[client].memberships.remove(&(torrent, peer));
+            return Some("peer ID is in use by another client");
+        }
+        if event == "stopped" {
+            swarm.remove(&peer);
+            self.clients[client].memberships.remove(&(torrent, peer));
+            return None;
+        }
+        let seeder = left == 0 && event != "paused";
+        let completed = seeder && event == "completed";
+        let counted = holder.is_some_and(|holder| holder.counted);
+        let counts = completed && !counted && holder.is_none_or(|holder| !holder.seeder);
+        swarm.insert(peer, Member { client, seeder, counted: counted || counts });
+        *self.downloaded.entry(torrent).or_default() += u32::from(counts);
+        self.clients[client].memberships.insert((torrent, peer));
+        None
+    }
+
+    fn check_offers(&mut self, torrent: u8, peer: u8, seeder: bool, first: u32, most: usize) {
+        let none = BTreeMap::new();
+        let candidates: BTreeMap<u8, usize> = self
+            .swarms
+            .get(&torrent)
+            .unwrap_or(&none)
+            .iter()
+            .filter(|(other, member)| **other != peer && !(seeder && member.seeder))
+            .map(|(other, member)| (*other, member.client))
+            .collect();
+        let relays: Vec<(ConnectionKey, Relay)> = self.out.relays.drain(..).collect();
+        assert_eq!(relays.len(), most.min(candidates.len()));
+        let mut given = HashSet::new();
+        for (number, (to, relay)) in relays.into_iter().enumerate() {
+            let offer = first + number as u32;
+            let text = format!(
+                r#"{{"action":"announce","info_hash":{},"peer_id":{},"offer_id":{},"offer":{{"sdp":"{offer}"}}}}"#,
+                written(torrent_id(torrent)),
+                written(peer_id(peer)),
+                written(id(b'o', offer))
+            );
+            assert_eq!(relay.text(), text);
+            // Which of a connection's peers was meant is not to be seen.
+            let client = self.clients.iter().position(|client| client.key == to.0).unwrap();
+            let partners: Vec<u8> =
+                candidates.iter().filter(|(_, at)| **at == client).map(|(other, _)| *other).collect();
+            assert!(!partners.is_empty(), "given to no candidate");
+            let free = partners.into_iter().find(|partner| given.insert(*partner));
+            assert!(free.is_some(), "a partner came twice");
+            self.clients[client].queue.push((relay, Some((torrent, peer, offer)), text));
+        }
+    }
+
+    fn deliver(&mut self, client: usize) {
+        if self.clients[client].queue.is_empty() {
+            return;
+        }
+        let (relay, offer, text) = self.clients[client].queue.remove(0);
+        let delivered = self.connections[client].deliver(relay, &SETTINGS, self.now);
+        assert_eq!(delivered, text);
+        if let Some(offer) = offer {
+            let state = &mut self.clients[client];
+            let now = self.now;
+            state.given.retain(|(_, at)| now - at < SETTINGS.offer_lifetime);
+            if state.given.len() == SETTINGS.max_pending_offers {
+                state.given.remove(0);
+            }
+            state.given.push((offer, now));
+            state.delivered.push(offer);
+        }
+    }
+
+    fn answer(&mut self, client: usize, peer: u8, offer: Offer) {
+        let (torrent, to, number) = offer;
+        let text = format!(
+            r#"{{"answer":{{"x":[1 ]}},"offer_id":{},"to_peer_id":{},"action":"announce","info_hash":{},"peer_id":{}}}"#,
+            json(id(b'o', number)),
+            json(peer_id(to)),
+            json(torrent_id(torrent)),
+            json(peer_id(peer)),
+        );
+        let received = self.receive(client, &text);
+        assert_eq!(self.out.reply, None);
+        let relays: Vec<(ConnectionKey, Relay)> = self.out.relays.drain(..).collect();
+        let destination = self.answer_naively(client, peer, offer);
+        let outcome = if destination.is_some() { Outcome::Done } else { Outcome::Unroutable };
+        assert_eq!(received, Received { kind: Kind::Answer, outcome });
+        assert_eq!(relays.len(), usize::from(destination.is_some()));
+        for (key, relay) in relays {
+            let client = destination.unwrap();
+            assert_eq!(key.0, self.clients[client].key);
+            let text = format!(
+                r#"{{"action":"announce","info_hash":{},"peer_id":{},"offer_id":{},"answer":{{"x":[1 ]}}}}"#,
+                written(torrent_id(torrent)),
+                written(peer_id(peer)),
+                written(id(b'o', number))
+            );
+            self.clients[client].queue.push((relay, None, text));
+        }
+    }
+
+    /// Gives the client that the answer goes to.
+    fn answer_naively(&mut self, client: usize, peer: u8, offer: Offer) -> Option<usize> {
+        let now = self.now;
+        let state = &mut self.clients[client];
+        if !state.memberships.contains(&(offer.0, peer)) {
+            return None;
+        }
+        let alive = |given: Seconds| now - given < SETTINGS.offer_lifetime;
+        let place = state.given.iter().position(|(given, at)| *given == offer && alive(*at))?;
+        state.given.remove(place);
+        self.swarms.get(&offer.0)?.get(&offer.1).map(|member| member.client)
+    }
+
+    fn scrape(&mut self, torrents: u8) {
+        let asked: Vec<u8> = (0..4).filter(|torrent| torrents >> torrent & 1 == 1).collect();
+        let list: Vec<String> = asked.iter().map(|torrent| json(torrent_id(*torrent))).collect();
+        let text = format!(r#"{{"action":"scrape","info_hash":[{}]}}"#, list.join(","));
+        assert_eq!(self.receive(0, &text), Received { kind: Kind::Scrape, outcome: Outcome::Done });
+        let rows: Vec<String> = asked
+            .iter()
+            .take(SETTINGS.max_scrape_hashes)
+            .map(|torrent| {
+                let (complete, incomplete, downloaded) = self.counts(*torrent);
+                format!(
+                    r#"{}:{{"complete":{complete},"incomplete":{incomplete},"downloaded":{downloaded}}}"#,
+                    written(torrent_id(*torrent))
+                )
+            })
+            .collect();
+        let reply = format!(r#"{{"action":"scrape","files":{{{}}}}}"#, rows.join(","));
+        assert_eq!(self.out.reply.as_deref(), Some(reply.as_str()));
+        assert!(self.out.relays.is_empty());
+    }
+
+    fn reconnect(&mut self, client: usize) {
+        self.connections[client].close(&self.engine, self.now);
+        for (torrent, peer) in std::mem::take(&mut self.clients[client].memberships) {
+            let swarm = self.swarms.get_mut(&torrent).unwrap();
+            if swarm.get(&peer).is_some_and(|member| member.client == client) {
+                swarm.remove(&peer);
+            }
+        }
+        (self.connections[client], self.clients[client]) = self.connect(client);
+        for (torrent, swarm) in &self.swarms {
+            for (peer, member) in swarm {
+                let (hash, peer) = (InfoHash(torrent_id(*torrent)), PeerId(peer_id(*peer)));
+                let key = ConnectionKey(self.clients[member.client].key);
+                assert_eq!(self.engine.find_webrtc(&hash, &peer), Some(key));
+            }
+        }
+    }
+}
