@@ -20,6 +20,7 @@ pub mod frames;
 pub mod maps;
 pub mod metrics;
 pub mod net;
+pub mod process;
 pub mod rig;
 pub mod riptide;
 pub mod service;

@@ -1,0 +1,460 @@
+//! What strangers send to do harm, and what the system withholds: a clear failure or a closed connection, bounded
+//! memory, and others served as before.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation is how a test fails"
+)]
+
+use serde_json::{Value, json};
+use std::{io::Write, net::Ipv4Addr, time::Duration};
+use tests::{
+    eventually,
+    process::{descriptors, limit_descriptors, resident},
+    rig::Family,
+    udp::{Announce as UdpAnnounce, id20},
+    web::{
+        house::{Door, House},
+        http::{Announce, Connection},
+        stream::{Stream, is_closed, tcp},
+        websocket::{self, Socket, announce, counts, latin, offer_id, offering, opcode, with},
+    },
+};
+
+const MIB: u64 = 1024 * 1024;
+
+/// Checks that memory does not grow by more than so many MiB.
+fn bounded<T>(house: &House, mebibytes: u64, work: impl FnOnce() -> T) -> T {
+    let before = resident(house.riptide());
+    let result = work();
+    let after = resident(house.riptide());
+    assert!(after < before + mebibytes * MIB, "{} MiB became {} MiB", before / MIB, after / MIB);
+    result
+}
+
+/// An announce, a UDP announce and a WebSocket are served as on any day.
+fn is_well(house: &House) {
+    let client = house.client(Family::V4, 9);
+    let hash = id20("well", 0);
+    client.announce(&Announce::leecher(hash, 1));
+    house.udp(Family::V4, 9).announce(&UdpAnnounce::leecher(hash, 1));
+    let mut socket = client.websocket();
+    let _ = counts(&socket.ask(&announce(hash, id20("webrtc", 0))), hash);
+    socket.close();
+    assert!(!house.riptide().log_text().contains("panicked"), "{}", house.riptide().log_text());
+}
+
+/// Pseudo-random numbers, the same at each run.
+fn random(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+#[test]
+fn requests_that_never_end_hold_nobody_up() {
+    let house = House::with(Door::Plain, "request_timeout = \"2s\"\nidle_timeout = \"2s\"", "");
+    let client = house.client(Family::V4, 1);
+    let mut slow: Vec<Connection> = (0..200).map(|_| client.connect()).collect();
+    bounded(&house, 32, || {
+        for connection in &mut slow {
+            connection.send(b"GET /announce?info_hash=");
+        }
+        for round in 0..5 {
+            is_well(&house);
+            for connection in &mut slow {
+                // A byte now and then does not count as a request.
+                let sent = connection.stream().write_all(b"%");
+                assert!(sent.as_ref().err().is_none_or(is_closed), "round {round}: {sent:?}");
+            }
+        }
+    });
+    for connection in &mut slow {
+        connection.stream().wait_closed();
+    }
+    house.riptide().metrics_until("no connection left", |m| m.sum("riptide_http_connections", &[]) <= 1.0);
+}
+
+#[test]
+fn malformed_requests_end_their_connection_alone() {
+    let house = House::new(Door::Plain);
+    let client = house.client(Family::V4, 1);
+    let malformed: [&[u8]; 17] = [
+        b"\r\n\r\n\r\n\r\nnonsense\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET /announce\r\n\r\n",
+        b"GET /announce HTTP/9.9\r\nHost: a\r\n\r\n",
+        b"GET /announce HTTP/1.1 more\r\nHost: a\r\n\r\n",
+        b"GET  /announce HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /announce?info_hash=\xff\xfe HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /announce?info_hash=a b HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /announce HTTP/1.1\r\nNo colon\r\n\r\n",
+        b"GET /announce HTTP/1.1\r\nA: \0\r\n\r\n",
+        b"GET /announce HTTP/1.1\r\nA : b\r\n\r\n",
+        b"GET /announce HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\n",
+        b"GET /announce HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"GET /announce HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        b"POST /announce HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nno frame at all, but bytes enough for one",
+    ];
+    for bytes in malformed {
+        let mut connection = client.connect();
+        connection.send(bytes);
+        connection.stream().finish();
+        connection.stream().wait_closed();
+    }
+    // Half-closed with a request in it: answered or not, it comes to an end.
+    for _ in 0..20 {
+        let mut connection = client.connect();
+        let request = connection.request("GET", &Announce::leecher(id20("half", 0), 1).target(), "");
+        connection.send(&request);
+        connection.stream().finish();
+        connection.stream().wait_closed();
+    }
+    // Old clients.
+    let mut connection = client.connect();
+    let target = Announce::leecher(id20("old", 0), 1).target();
+    connection.send(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes());
+    assert_eq!(connection.receive().dictionary().integer("incomplete"), 1);
+    connection.stream().wait_closed();
+    // Bytes without any sense, and good requests with a few bytes changed.
+    let mut state = 0x5eed_0001_u64;
+    let request = client.connect().request("GET", &target, "");
+    bounded(&house, 32, || {
+        for round in 0..300_u64 {
+            let bytes: Vec<u8> = if round % 2 == 0 {
+                (0..random(&mut state) % 600).map(|_| random(&mut state).to_le_bytes()[3]).collect()
+            } else {
+                let mut bytes = request.clone();
+                for _ in 0..=random(&mut state) % 4 {
+                    let at = usize::try_from(random(&mut state)).unwrap_or_default() % bytes.len();
+                    bytes[at] = random(&mut state).to_le_bytes()[5];
+                }
+                bytes
+            };
+            let mut connection = client.connect();
+            let _ = connection.stream().write_all(&bytes);
+            if let Stream::Tcp(tcp) = connection.stream() {
+                let _ = tcp.shutdown(std::net::Shutdown::Write);
+            }
+            connection.stream().wait_closed();
+        }
+    });
+    is_well(&house);
+}
+
+#[test]
+fn wrong_bytes_over_tls_and_websockets_end_their_connection_alone() {
+    let house = House::with(Door::Tls, "request_timeout = \"1s\"", "");
+    let client = house.client(Family::V4, 1);
+    let mut state = 0x5eed_0002_u64;
+    let raw = || Stream::Tcp(tcp(Ipv4Addr::LOCALHOST.into(), house.address(Family::V4)));
+    let mut junk =
+        |length: u64| -> Vec<u8> { (0..length).map(|_| random(&mut state).to_le_bytes()[3]).collect() };
+    bounded(&house, 32, || {
+        // No hello, half a hello, a plain request, and nothing at all.
+        for bytes in [
+            b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+            b"\x16\x03\x01".to_vec(),
+            vec![],
+            junk(5_000),
+        ] {
+            let mut stream = raw();
+            let _ = stream.write_all(&bytes);
+            stream.wait_closed();
+        }
+        for round in 0..100 {
+            let mut stream = raw();
+            let _ = stream.write_all(&junk(200));
+            drop(stream);
+            let mut socket = client.websocket();
+            let bytes = match round % 3 {
+                0 => junk(300),
+                1 => Socket::frame(true, opcode::TEXT, &junk(40)),
+                _ => {
+                    let mut text = announce(id20("junk", 0), id20("junk", 1)).to_string().into_bytes();
+                    let at = usize::from(junk(1)[0]) % text.len();
+                    text[at] = b' ' + junk(1)[0] % 95;
+                    Socket::frame(true, opcode::TEXT, &text)
+                }
+            };
+            let _ = socket.try_send(&bytes);
+        }
+    });
+    house.riptide().metrics_until("no WebSocket left", |m| m.sum("riptide_ws_connections", &[]) == 0.0);
+    is_well(&house);
+}
+
+fn many_offers(count: u32) -> String {
+    let offer = |n: u32| {
+        let mut id = offer_id(7, 0);
+        id[..4].copy_from_slice(&n.to_be_bytes());
+        json!({"offer": {"type": "offer", "sdp": "v=0"}, "offer_id": latin(&id)})
+    };
+    let offers: Vec<Value> = (0..count).map(offer).collect();
+    with(announce(id20("offers", 0), id20("webrtc", 0)), &json!({"offers": offers, "numwant": count}))
+        .to_string()
+}
+
+#[test]
+fn a_hundred_thousand_offers_are_cut_or_refused() {
+    let text = many_offers(100_000);
+    // Longer than a message may be: the connection ends before it is read.
+    let house = House::new(Door::Plain);
+    let client = house.client(Family::V4, 1);
+    bounded(&house, 16, || {
+        let mut socket = client.websocket();
+        let _ = socket.try_send(&Socket::frame(true, opcode::TEXT, text.as_bytes()));
+        assert!(matches!(socket.wait_closed(), None | Some(1009)));
+    });
+    is_well(&house);
+    // Long messages allowed: no more are relayed than may be.
+    let house =
+        House::with(Door::Plain, "", "[websocket]\nmax_message_size = \"16MiB\"\nqueue_size = \"16MiB\"\n");
+    let client = house.client(Family::V4, 1);
+    let hash = id20("offers", 0);
+    let mut others: Vec<Socket> = (1..=15)
+        .map(|n| {
+            let mut socket = client.websocket();
+            let _ = socket.ask(&announce(hash, id20("webrtc", n)));
+            socket
+        })
+        .collect();
+    let mut asker = client.websocket();
+    bounded(&house, 64, || {
+        for _ in 0..3 {
+            asker.send_text(&text);
+            assert_eq!(counts(&asker.json(), hash), (0, 16));
+        }
+        for n in 0..3 {
+            let scrape = json!({"action": "scrape", "info_hash": vec![latin(&hash); 100_000]});
+            assert_eq!(asker.ask(&scrape)["files"].as_object().unwrap().len(), 1, "{n}");
+        }
+    });
+    let relayed = |m: &tests::metrics::Metrics| {
+        m.sum("riptide_ws_messages_total", &[("direction", "out"), ("kind", "offer")])
+    };
+    house.riptide().metrics_until("ten offers thrice", |m| relayed(m) == 30.0);
+    let got: usize = others
+        .iter_mut()
+        .map(|socket| {
+            socket.fence();
+            socket.take_early().len()
+        })
+        .sum();
+    assert_eq!(got, 30);
+    is_well(&house);
+}
+
+#[test]
+fn a_slow_reader_loses_messages_and_stalls_nobody() {
+    let tables = "[websocket]\nqueue_messages = 64\nqueue_size = \"256KiB\"\nsend_timeout = \"1s\"\n";
+    let house = House::with(Door::Plain, "", tables);
+    let client = house.client(Family::V4, 1);
+    let [slow_hash, other_hash] = [id20("slow", 0), id20("brisk", 0)];
+    let mut slow = client.websocket();
+    let _ = slow.ask(&announce(slow_hash, id20("webrtc", 1)));
+    let mut talker = client.websocket();
+    let _ = talker.ask(&announce(slow_hash, id20("webrtc", 2)));
+    let mut brisk: Vec<Socket> = (0..2).map(|_| client.websocket()).collect();
+    for (n, socket) in (3..).zip(&mut brisk) {
+        let _ = socket.ask(&announce(other_hash, id20("webrtc", n)));
+    }
+    let sdp = "x".repeat(30_000);
+    let mut message = offering(slow_hash, id20("webrtc", 2), 1, 1);
+    message["offers"][0]["offer"]["sdp"] = json!(sdp);
+    let frame = Socket::frame(true, opcode::TEXT, message.to_string().as_bytes());
+    // Socket buffers of both sides hold a few megabytes; 60 megabytes do not fit anywhere.
+    bounded(&house, 24, || {
+        for n in 0..2_000_u32 {
+            talker.send_bytes(&frame);
+            let (seeders, leechers) = counts(&talker.json(), slow_hash);
+            assert_eq!(seeders, 0);
+            assert!((1..=2).contains(&leechers));
+            if n % 100 == 0 {
+                let (one, two) = brisk.split_at_mut(1);
+                let _ = one[0].ask(&offering(other_hash, id20("webrtc", 3), 2, 1));
+                assert_eq!(two[0].json()["peer_id"], latin(&id20("webrtc", 3)));
+            }
+        }
+    });
+    house
+        .riptide()
+        .metrics_until("the slow reader to be gone", |m| m.sum("riptide_ws_connections", &[]) == 3.0);
+    // It is no peer any more, and what it can still read comes to an end.
+    assert_eq!(client.row(slow_hash).leechers, 1);
+    let _ = slow.wait_closed();
+    is_well(&house);
+}
+
+#[test]
+fn floods_close_their_connection() {
+    let house = House::with(Door::Plain, "", "[websocket]\nmax_messages_per_second = 50\n");
+    let client = house.client(Family::V4, 1);
+    let hash = id20("flood", 0);
+    let frame = Socket::frame(true, opcode::TEXT, announce(hash, id20("webrtc", 0)).to_string().as_bytes());
+    for flood in [frame.repeat(1_000), Socket::frame(true, opcode::TEXT, b"{").repeat(1_000)] {
+        let mut socket = client.websocket();
+        let _ = socket.try_send(&flood);
+        let _ = socket.wait_closed();
+    }
+    house.riptide().metrics_until("no WebSocket left", |m| m.sum("riptide_ws_connections", &[]) == 0.0);
+    assert_eq!(client.row(hash).leechers, 0);
+    is_well(&house);
+}
+
+#[test]
+fn quiet_connections_are_asked_and_dead_ones_closed() {
+    let tables = "[websocket]\nping_interval = \"1s\"\nidle_timeout = \"3s\"\n";
+    let house = House::with(Door::Plain, "", tables);
+    let client = house.client(Family::V4, 1);
+    let hash = id20("quiet", 0);
+    let mut dead = client.websocket();
+    let _ = dead.ask(&announce(hash, id20("webrtc", 0)));
+    let mut alive = client.websocket();
+    let _ = alive.ask(&announce(hash, id20("webrtc", 1)));
+    // One answers five pings, which takes it past the other's time.
+    for _ in 0..5 {
+        match alive.receive() {
+            websocket::Message::Ping(payload) => alive.pong(&payload),
+            other => panic!("a ping expected, not {other:?}"),
+        }
+    }
+    let _ = dead.wait_closed();
+    assert_eq!(counts(&alive.ask(&announce(hash, id20("webrtc", 1))), hash), (0, 1));
+    alive.close();
+}
+
+#[test]
+fn offers_can_be_answered_for_a_while() {
+    let house =
+        House::with(Door::Plain, "", "[websocket]\noffer_lifetime = \"1s\"\nmax_pending_offers = 3\n");
+    let client = house.client(Family::V4, 1);
+    let hash = id20("lifetime", 0);
+    let [asker_id, other_id] = [0, 1].map(|n| id20("webrtc", n));
+    let mut other = client.websocket();
+    let _ = other.ask(&announce(hash, other_id));
+    let mut asker = client.websocket();
+    let mut ask = |asker: &mut Socket, tag| {
+        let _ = asker.ask(&offering(hash, asker_id, tag, 1));
+        assert_eq!(other.json()["offer_id"], latin(&offer_id(tag, 0)));
+    };
+    ask(&mut asker, 1);
+    // The tracker counts whole seconds: three are surely more than one.
+    std::thread::sleep(Duration::from_secs(3));
+    // Of five, three are remembered.
+    for tag in 2..=6 {
+        ask(&mut asker, tag);
+    }
+    for tag in 1..=6 {
+        other.send(&websocket::answer(hash, other_id, asker_id, offer_id(tag, 0)));
+    }
+    for tag in 4..=6 {
+        assert_eq!(asker.json()["offer_id"], latin(&offer_id(tag, 0)));
+    }
+}
+
+#[test]
+fn websockets_are_limited_in_number() {
+    let house = House::with(Door::Plain, "", "[websocket]\nmax_connections = 3\n");
+    let client = house.client(Family::V4, 1);
+    let mut sockets: Vec<Socket> = (0..3).map(|_| client.websocket()).collect();
+    let refused = client.try_websocket("").err().expect("a refusal");
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(client.get("/health").status, 200);
+    sockets.pop().unwrap().close();
+    let _ = eventually("room for another", || client.try_websocket("").ok());
+    let house = House::with(Door::Plain, "", "[websocket]\nenabled = false\n");
+    let refused = house.client(Family::V4, 1).try_websocket("").err().expect("a refusal");
+    assert!((400..500).contains(&refused.status), "{refused:?}");
+}
+
+/// More wait in the kernel's queue until there is room.
+#[test]
+fn connections_are_limited_in_number() {
+    let house = House::with(Door::Plain, "max_connections = 5", "");
+    let client = house.client(Family::V4, 1);
+    let mut kept: Vec<Connection> = (0..5).map(|_| client.connect()).collect();
+    for connection in &mut kept {
+        assert_eq!(connection.get("/health").status, 200);
+    }
+    let mut waiting = client.connect();
+    let request = waiting.request("GET", "/health", "");
+    waiting.send(&request);
+    house.udp(Family::V4, 1).connect();
+    kept.pop();
+    assert_eq!(waiting.receive().status, 200);
+    for connection in &mut kept {
+        assert_eq!(connection.get("/health").status, 200);
+    }
+}
+
+/// Accepts pause and say so, nothing spins, and service resumes.
+#[test]
+fn the_descriptor_limit_is_survived() {
+    let house = House::new(Door::Plain);
+    let riptide = house.riptide();
+    let client = house.client(Family::V4, 1);
+    is_well(&house);
+    let mut kept = client.connect();
+    assert_eq!(kept.get("/health").status, 200);
+    limit_descriptors(riptide, descriptors(riptide) + 4);
+    let mut crowd: Vec<Connection> = (0..40).map(|_| client.connect()).collect();
+    let metrics = tcp(Ipv4Addr::LOCALHOST.into(), riptide.metrics_address());
+    let line =
+        riptide.wait_for_line("that accepts pause", |line| line.contains("WARN") && line.contains("accept"));
+    assert!(line.contains("descriptor") || line.contains("files"), "the line names the limit: {line}");
+    let before = riptide.processor_time();
+    for _ in 0..10 {
+        // Whoever is in is served.
+        assert_eq!(kept.get("/health").status, 200);
+        house.udp(Family::V4, 1).connect();
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    let used = Duration::from_nanos(riptide.processor_time() - before);
+    assert!(used < Duration::from_millis(700), "{used:?} of processor time in 1.5 s of waiting");
+    let told = |text: &str| riptide.lines().iter().filter(|line| line.contains(text)).count();
+    assert_eq!(told(&line), 1, "once, not at each attempt:\n{}", riptide.log_text());
+    // Those that wait get their turn when others leave.
+    crowd.drain(..35);
+    for connection in &mut crowd {
+        assert_eq!(connection.get("/health").status, 200);
+    }
+    drop(metrics);
+    drop(crowd);
+    riptide.wait_for_line("that accepts go on", |line| line.contains("INFO") && line.contains("accept"));
+    let metrics =
+        riptide.metrics_until("the pause", |m| m.sum("riptide_http_accept_pauses_total", &[]) >= 1.0);
+    assert!(metrics.text.contains("# TYPE riptide_http_accept_pauses_total counter"), "{}", metrics.text);
+    is_well(&house);
+}
+
+#[test]
+fn nothing_is_left_of_connections_that_come_and_go() {
+    let house = House::every("", "");
+    let round = |times: u32| {
+        for n in 0..times {
+            let door = [Door::Plain, Door::Tls, Door::Unix][usize::try_from(n).unwrap() % 3];
+            let client = house.client_by(door, Family::V4, 1);
+            assert_eq!(client.get("/health").status, 200);
+            let mut socket = client.websocket();
+            let hash = id20("churn", n);
+            let _ = counts(&socket.ask(&offering(hash, id20("webrtc", n), 1, 5)), hash);
+            if n % 2 == 0 {
+                socket.close();
+            }
+        }
+        house.riptide().metrics_until("no connection left", |m| {
+            m.sum("riptide_ws_connections", &[]) == 0.0
+                && m.sum("riptide_http_connections", &[]) == 0.0
+                && m.sum("riptide_torrents", &[]) == 0.0
+        });
+    };
+    round(60);
+    let open = descriptors(house.riptide());
+    bounded(&house, 8, || round(600));
+    assert_eq!(descriptors(house.riptide()), open);
+}

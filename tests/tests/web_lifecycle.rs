@@ -1,0 +1,195 @@
+//! Listeners, configuration, drain and statistics of the TCP doors, as an operator sees them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation is how a test fails"
+)]
+
+use nix::sys::signal::Signal;
+use std::net::TcpListener;
+use tests::{
+    rig::Family,
+    riptide::{Start, command},
+    udp::id20,
+    web::{
+        house::{Door, House},
+        http::{Announce, Announced},
+        stream::try_tcp,
+        websocket::announce,
+    },
+};
+
+#[test]
+fn a_drain_finishes_what_is_in_hand() {
+    for door in [Door::Plain, Door::Tls, Door::Unix] {
+        let mut house = House::new(door);
+        let client = house.client(Family::V4, 1);
+        let mut idle = client.connect();
+        assert_eq!(idle.get("/health").status, 200);
+        let mut silent = client.connect();
+        let mut sockets = [client.websocket(), client.websocket()];
+        for (n, socket) in (0..).zip(&mut sockets) {
+            let _ = socket.ask(&announce(id20("drain", 0), id20("webrtc", n)));
+        }
+        // All but the end of a request.
+        let mut busy = client.connect();
+        let target = Announce::leecher(id20("drain", 1), 1).target();
+        assert_eq!(Announced::read(&busy.get(&target)).incomplete, 1);
+        let request = busy.request("GET", &target, "");
+        let (most, rest) = request.split_at(request.len() - 2);
+        busy.send(most);
+        let mut asking = client.connect();
+        assert_eq!(asking.get("/health").status, 200);
+        let health = asking.request("GET", "/health", "");
+        asking.send(&health[..health.len() - 2]);
+        // What was sent has arrived: it is read before anything that comes later.
+        for _ in 0..20 {
+            assert_eq!(idle.get("/health").status, 200);
+        }
+
+        house.riptide().signal(Signal::SIGTERM);
+        for socket in &mut sockets {
+            assert_eq!(socket.wait_closed(), Some(1001), "{door:?}");
+        }
+        assert_eq!(idle.stream().wait_closed(), 0);
+        silent.stream().wait_closed();
+        busy.send(rest);
+        assert_eq!(Announced::read(&busy.receive()).incomplete, 1, "{door:?}");
+        busy.stream().wait_closed();
+        asking.send(&health[health.len() - 2..]);
+        let answer = asking.receive();
+        assert_eq!((answer.status, answer.text().as_str()), (503, "draining\n"), "{door:?}");
+        asking.stream().wait_closed();
+        drop((busy, idle, silent, asking, client));
+        assert_eq!(house.riptide_mut().wait().code(), Some(0), "{}", house.riptide().log_text());
+        if door != Door::Unix {
+            let _free = TcpListener::bind(house.address(Family::V4)).expect("the port to be free again");
+        }
+    }
+}
+
+/// Connections that neither ask nor leave do not keep it.
+#[test]
+fn a_drain_ends_in_time_whatever_clients_do() {
+    let mut house = House::new(Door::Plain);
+    let client = house.client(Family::V4, 1);
+    let mut half = client.connect();
+    half.send(b"GET /announce HTTP/1.1\r\n");
+    // It says nothing more, not even to the closing handshake.
+    let _socket = client.websocket();
+    let mut idle = client.connect();
+    assert_eq!(idle.get("/health").status, 200);
+    house.riptide().signal(Signal::SIGTERM);
+    house.riptide().wait_for_line("that it stops", |line| line.contains("stopping"));
+    assert_eq!(house.riptide_mut().wait().code(), Some(0), "{}", house.riptide().log_text());
+}
+
+#[test]
+fn new_connections_are_refused_while_it_drains() {
+    let mut house = House::new(Door::Plain);
+    let client = house.client(Family::V4, 1);
+    let mut half = client.connect();
+    assert_eq!(half.get("/health").status, 200);
+    half.send(b"GET /announce HTTP/1.1\r\n");
+    house.riptide().signal(Signal::SIGTERM);
+    tests::eventually("no more to be accepted", || {
+        try_tcp(client.address(), house.address(Family::V4)).is_err().then_some(())
+    });
+    drop(half);
+    drop(client);
+    assert_eq!(house.riptide_mut().wait().code(), Some(0), "{}", house.riptide().log_text());
+}
+
+#[test]
+fn statistics_can_be_turned_off() {
+    let house = House::with(Door::Plain, "stats = false", "");
+    let client = house.client(Family::V4, 1);
+    for path in ["/stats", "/stats.json", "/stats/"] {
+        assert_eq!(client.get(path).status, 404, "{path}");
+    }
+    assert_eq!(client.get("/health").status, 200);
+}
+
+#[test]
+fn flags_replace_the_listeners_of_the_file() {
+    let riptide = Start::new(None)
+        .http("listen = [\"127.0.0.1:1\"]")
+        .arguments("--udp 127.0.0.1:0 --http 127.0.0.1:0 --http 127.0.0.2:0")
+        .ready();
+    assert_eq!((riptide.http().len(), riptide.https().len(), riptide.udp().len()), (2, 0, 1));
+    let certificate = tests::web::tls::Certificate::new();
+    let tls = format!("[tls]\nlisten = [\"127.0.0.1:1\"]\n{}", certificate.keys());
+    let riptide = Start::new(None)
+        .config(&tls)
+        .arguments("--udp 127.0.0.1:0 --https 127.0.0.1:0 --http [::1]:0")
+        .ready();
+    assert_eq!((riptide.http().len(), riptide.https().len()), (1, 1));
+    assert_ne!(riptide.https()[0].port(), 1);
+    // HTTP alone is a tracker too.
+    let riptide = Start::new(None).http("listen = [\"127.0.0.1:0\"]").config("[udp]\nlisten = []\n").ready();
+    assert_eq!((riptide.http().len(), riptide.udp().len()), (1, 0));
+    riptide.stop();
+}
+
+#[test]
+fn a_port_in_use_is_exit_status_1_and_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let certificate = tests::web::tls::Certificate::new();
+    for flag in ["--http", "--https"] {
+        let tls = format!("[tls]\n{}", certificate.keys());
+        let mut riptide =
+            Start::new(None).config(&tls).arguments(&format!("--udp 127.0.0.1:0 {flag} {address}")).spawn();
+        assert_eq!(riptide.wait().code(), Some(1), "{}", riptide.log_text());
+        assert!(riptide.lines().pop().unwrap_or_default().contains(&address), "{}", riptide.log_text());
+    }
+}
+
+#[test]
+fn configuration_errors_name_the_key() {
+    let certificate = tests::web::tls::Certificate::new();
+    let tls_without_key =
+        format!("[tls]\nlisten = [\"127.0.0.1:0\"]\ncertificate = {:?}\n", certificate.certificate_file());
+    let wrong = [
+        ("[http]\nlisten = [\"nowhere\"]\n", &["http.listen", "nowhere"][..]),
+        ("[http]\nlisten = [\"unix:relative\"]\n", &["http.listen"]),
+        ("[http]\nmax_connections = 0\n", &["http.max_connections"]),
+        ("[http]\nrequest_timeout = \"soon\"\n", &["http.request_timeout", "soon"]),
+        ("[http]\nidle_timeout = \"0s\"\n", &["http.idle_timeout"]),
+        ("[http]\nmax_header_size = \"1KiB\"\n", &["http.max_header_size"]),
+        ("[http]\nmax_scrape_hashes = 0\n", &["http.max_scrape_hashes"]),
+        ("[http]\ntrusted_proxies = [\"10.0.0.0/33\"]\n", &["http.trusted_proxies", "10.0.0.0/33"]),
+        ("[http]\nclient_address_header = \"no header\"\n", &["http.client_address_header"]),
+        ("[http]\nproxy_protocol = true\n", &["http.proxy_protocol", "trusted_proxies"]),
+        ("[http]\nunix_mode = \"rw\"\n", &["http.unix_mode"]),
+        ("[http]\nstats = \"yes\"\n", &["http.stats"]),
+        ("[http]\nno_such_key = 1\n", &["http.no_such_key"]),
+        ("[tls]\nlisten = [\"127.0.0.1:0\"]\n", &["tls.certificate", "tls.key"]),
+        (tls_without_key.as_str(), &["tls.key"]),
+        ("[tls]\nmin_version = \"1.1\"\n", &["tls.min_version", "1.1"]),
+        ("[tls]\ncertificate = \"relative.pem\"\n", &["tls.certificate"]),
+        ("[websocket]\ninterval = \"0s\"\n", &["websocket.interval"]),
+        ("[websocket]\nmax_message_size = \"1TiB\"\n", &["websocket.max_message_size"]),
+        ("[websocket]\nmax_offers = -1\n", &["websocket.max_offers"]),
+        ("[websocket]\nping_interval = \"10m\"\n", &["websocket.ping_interval"]),
+        ("[websocket]\nqueue_size = \"2KiB\"\n", &["websocket.queue_size"]),
+        ("[websocket]\nallowed_origins = [\"not an origin\"]\n", &["websocket.allowed_origins"]),
+        ("[udp]\nlisten = []\n[http]\nlisten = []\n", &["listen"]),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    for (text, named) in wrong {
+        let file = directory.path().join("wrong.toml");
+        std::fs::write(&file, text).unwrap();
+        let output = command(&["config", "check", &file.display().to_string()]);
+        let said =
+            String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(2), "{text}{said}");
+        for name in named {
+            let short = name.rsplit('.').next().unwrap();
+            assert!(said.contains(name) || said.contains(short), "{name} is not named:\n{text}{said}");
+        }
+    }
+    let mut riptide = Start::new(None).http("max_connections = 0").spawn();
+    assert_eq!(riptide.wait().code(), Some(2), "{}", riptide.log_text());
+}
