@@ -11,7 +11,7 @@ use naive::{Op, Twins};
 fn op(bytes: &[u8; 8]) -> Op {
     let [kind, a, b, c, d, e, f, g] = *bytes;
     match kind {
-        0..=199 => Op::Announce {
+        0..=119 => Op::Announce {
             torrent: a,
             peer: u16::from_be_bytes([b, c]),
             event: d,
@@ -19,7 +19,10 @@ fn op(bytes: &[u8; 8]) -> Op {
             want: f,
             both: g % 2 == 1,
         },
-        200..=219 => Op::Scrape { torrent: a },
+        120..=189 => Op::Webrtc { torrent: a, peer: b, connection: c, event: d, left: e, want: f },
+        190..=204 => Op::Leave { torrent: a, peer: b, connection: c },
+        205..=209 => Op::Close { connection: a },
+        210..=219 => Op::Scrape { torrent: a },
         220..=235 => Op::Advance { seconds: u16::from_be_bytes([a, b]) },
         236..=239 => Op::Sweep { budget: u16::from_be_bytes([a, b]) },
         240..=247 => Op::Allow { mode: a, torrents: b },

@@ -14,9 +14,25 @@ fn announce() -> impl Strategy<Value = Op> {
     })
 }
 
+fn webrtc() -> impl Strategy<Value = Op> {
+    let fields = (any::<u8>(), any::<u8>(), any::<u8>(), 0..9_u8, any::<u8>(), any::<u8>());
+    fields.prop_map(|(torrent, peer, connection, event, left, want)| {
+        let torrent = if torrent < 128 { 0 } else { torrent };
+        Op::Webrtc { torrent, peer, connection, event: event.min(4) * u8::from(event < 5), left, want }
+    })
+}
+
+fn leaving() -> impl Strategy<Value = Op> {
+    let fields = (any::<u8>(), any::<u8>(), any::<u8>());
+    fields.prop_map(|(torrent, peer, connection)| Op::Leave { torrent: torrent / 128, peer, connection })
+}
+
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        200 => announce(),
+        150 => announce(),
+        80 => webrtc(),
+        20 => leaving(),
+        1 => any::<u8>().prop_map(|connection| Op::Close { connection }),
         10 => any::<u8>().prop_map(|torrent| Op::Scrape { torrent }),
         6 => any::<u16>().prop_map(|seconds| Op::Advance { seconds }),
         3 => any::<u16>().prop_map(|budget| Op::Sweep { budget }),
@@ -29,7 +45,8 @@ fn op() -> impl Strategy<Value = Op> {
 /// No limits and no list: swarms grow through all their forms.
 fn growing() -> impl Strategy<Value = Op> {
     prop_oneof![
-        300 => announce(),
+        200 => announce(),
+        200 => webrtc(),
         2 => any::<u16>().prop_map(|seconds| Op::Advance { seconds: seconds % 100 }),
         1 => any::<u16>().prop_map(|budget| Op::Sweep { budget }),
     ]

@@ -172,3 +172,39 @@ pub struct SweepReport {
     /// [`super::Engine::swarm_sizes`] is fresh.
     pub cycle_ended: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_shared_between_the_families() {
+        let cases = [
+            // Want, peers of its own family and of the other one, given of each.
+            (Want::Own(5), [9, 9], [5, 0]),
+            (Want::Own(5), [3, 9], [3, 0]),
+            (Want::Own(0), [9, 9], [0, 0]),
+            (Want::Both(0), [9, 9], [0, 0]),
+            (Want::Both(1), [9, 9], [1, 0]),
+            (Want::Both(1), [0, 9], [0, 1]),
+            (Want::Both(2), [9, 9], [1, 1]),
+            (Want::Both(3), [9, 9], [2, 1]),
+            (Want::Both(4), [9, 9], [3, 1]),
+            (Want::Both(5), [9, 9], [3, 2]),
+            (Want::Both(8), [9, 9], [6, 2]),
+            (Want::Both(8), [9, 1], [7, 1]),
+            (Want::Both(8), [9, 0], [8, 0]),
+            (Want::Both(8), [4, 9], [4, 4]),
+            (Want::Both(8), [0, 9], [0, 8]),
+            (Want::Both(8), [2, 3], [2, 3]),
+            (Want::Both(50), [100, 100], [37, 13]),
+            (Want::Both(usize::MAX), [2, 3], [2, 3]),
+        ];
+        for (want, most, given) in cases {
+            assert_eq!(want.share(Family::Ipv4, most), given, "{want:?} of {most:?}");
+            let [mine, theirs] = most;
+            let [own, other] = given;
+            assert_eq!(want.share(Family::Ipv6, [theirs, mine]), [other, own], "{want:?} of {most:?}");
+        }
+    }
+}

@@ -386,3 +386,51 @@ const fn room_for<P>(slots: usize) -> usize {
     let room = bytes / size_of::<P>();
     if room > SMALL_MAX { SMALL_MAX } else { room }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::peer::{Contact as _, Stamp};
+
+    const KEY: HashKey = HashKey::new([5, 6]);
+
+    fn peer4(n: u16) -> Peer4 {
+        Peer4::new(&Address::from_ipv4([10, 0, 0, 1]), n, Stamp::default())
+    }
+
+    fn lengths(swarm: &Swarm) -> [usize; 3] {
+        swarm.peers().map(|counts| counts.iter().sum())
+    }
+
+    #[test]
+    fn a_swarm_takes_the_smallest_form_again() {
+        let mut swarm = Swarm::Empty;
+        swarm.insert(WebrtcPeer::default(), Role::Seeder, KEY);
+        assert!(matches!(&swarm, Swarm::HeapWebrtc(_, slots) if slots.len() == 1));
+        swarm.insert(peer4(1), Role::Leecher, KEY);
+        assert!(matches!(swarm, Swarm::Full(_)));
+        assert_eq!((lengths(&swarm), swarm.counts(), swarm.len()), ([1, 0, 1], [1, 1], 2));
+        swarm.remove::<Peer4>(0, KEY);
+        assert!(matches!(&swarm, Swarm::HeapWebrtc(_, slots) if slots.len() == 1));
+        swarm.insert(peer4(1), Role::Leecher, KEY);
+        swarm.remove::<WebrtcPeer>(0, KEY);
+        assert!(matches!(swarm, Swarm::Inline4(..)));
+        swarm.remove::<Peer4>(0, KEY);
+        assert!(swarm.is_empty());
+    }
+
+    #[test]
+    fn a_large_swarm_has_room_for_webrtc_peers_while_it_has_some() {
+        let has_room = |swarm: &Swarm| matches!(swarm, Swarm::Full(full) if full.webrtc.is_some());
+        let mut swarm = Swarm::Empty;
+        for n in 0..100 {
+            swarm.insert(peer4(n), Role::Leecher, KEY);
+        }
+        assert!(matches!(swarm, Swarm::Full(_)) && !has_room(&swarm));
+        swarm.insert(WebrtcPeer::default(), Role::Leecher, KEY);
+        assert!(has_room(&swarm));
+        swarm.remove::<WebrtcPeer>(0, KEY);
+        assert!(!has_room(&swarm));
+        assert_eq!(lengths(&swarm), [100, 0, 0]);
+    }
+}

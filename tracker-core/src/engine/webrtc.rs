@@ -3,6 +3,9 @@
 //! They live as long as their connection says so, and are handed to nobody but each other. In all else they are peers
 //! as others.
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     Engine, Membership, Rejected,
     hash::HashKey,

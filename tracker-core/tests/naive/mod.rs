@@ -4,15 +4,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed check is what this is for")]
 
+mod webrtc;
+
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
-use tracker_common::address::{Address, Family};
+use tracker_common::address::Address;
 use tracker_core::{
     access::{AccessList, Mode},
-    engine::{Announce, Announced, Engine, Lists, Membership, Rejected, Want},
-    model::{Counts, Event, InfoHash, Network, Role, Seconds},
+    engine::{Announce, Announced, ConnectionKey, Engine, Lists, Membership, Rejected, Want},
+    model::{Counts, Event, InfoHash, Network, PeerId, Role, Seconds},
     policy::Policy,
     rng::Rng,
 };
@@ -21,6 +23,9 @@ use tracker_core::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Op {
     Announce { torrent: u8, peer: u16, event: u8, left: u8, want: u8, both: bool },
+    Webrtc { torrent: u8, peer: u8, connection: u8, event: u8, left: u8, want: u8 },
+    Leave { torrent: u8, peer: u8, connection: u8 },
+    Close { connection: u8 },
     Scrape { torrent: u8 },
     Advance { seconds: u16 },
     Sweep { budget: u16 },
@@ -33,9 +38,42 @@ struct Member {
     role: Role,
     heard: Seconds,
     counted: bool,
+    address: IpAddr,
+    connection: Option<ConnectionKey>,
 }
 
-type Key = (IpAddr, u16);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Key {
+    At(IpAddr, u16),
+    Named(PeerId),
+}
+
+impl Key {
+    fn network(self) -> Network {
+        match self {
+            Self::At(IpAddr::V4(_), _) => Network::Ipv4,
+            Self::At(IpAddr::V6(_), _) => Network::Ipv6,
+            Self::Named(_) => Network::Webrtc,
+        }
+    }
+}
+
+/// What an announce says of its sender, however it came.
+#[derive(Clone, Copy, Debug)]
+struct Saying {
+    info_hash: InfoHash,
+    me: Key,
+    address: IpAddr,
+    connection: Option<ConnectionKey>,
+    event: Event,
+    left: u64,
+}
+
+impl Saying {
+    fn role(&self) -> Role {
+        if self.left == 0 && self.event != Event::Paused { Role::Seeder } else { Role::Leecher }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Swarm {
@@ -47,6 +85,15 @@ impl Swarm {
     fn counts(&self) -> Counts {
         let complete = self.peers.values().filter(|member| member.role == Role::Seeder).count() as u32;
         Counts { complete, incomplete: self.peers.len() as u32 - complete, downloaded: self.downloaded }
+    }
+
+    /// Who may be handed to the sender of an announce, of one network.
+    fn eligible(&self, saying: &Saying, network: Network) -> HashSet<Key> {
+        let eligible = self.peers.iter().filter(|(key, member)| {
+            let useful = saying.role() == Role::Leecher || member.role == Role::Leecher;
+            saying.event != Event::Stopped && **key != saying.me && key.network() == network && useful
+        });
+        eligible.map(|(key, _)| *key).collect()
     }
 }
 
@@ -66,7 +113,7 @@ fn info_hash(torrent: u8) -> InfoHash {
     InfoHash([torrent % 8; 20])
 }
 
-fn key(peer: u16) -> Key {
+fn place(peer: u16) -> (IpAddr, u16) {
     let host = (peer >> 2) as u8 % 64;
     let port = 1 + (peer >> 8 & 3);
     match peer & 3 {
@@ -98,7 +145,7 @@ impl Twins {
     pub(crate) fn run(&mut self, op: Op) {
         match op {
             Op::Announce { torrent, peer, event: number, left, want, both } => {
-                let (ip, port) = key(peer);
+                let (ip, port) = place(peer);
                 self.announce(&Announce {
                     info_hash: info_hash(torrent),
                     address: Address::from(ip),
@@ -108,6 +155,11 @@ impl Twins {
                     want: if both { Want::Both(usize::from(want)) } else { Want::Own(usize::from(want)) },
                 });
             }
+            Op::Webrtc { torrent, peer, connection, event: number, left, want } => {
+                self.announce_webrtc(torrent, peer, connection, event(number), left, want);
+            }
+            Op::Leave { torrent, peer, connection } => self.leave_webrtc(torrent, peer, connection),
+            Op::Close { connection } => self.close(connection),
             Op::Scrape { torrent } => {
                 let hash = info_hash(torrent);
                 let expected = if self.permits(&hash) { self.counts(&hash) } else { Counts::default() };
@@ -128,6 +180,9 @@ impl Twins {
     /// Lets everybody expire and checks that nothing is left.
     pub(crate) fn end(&mut self) {
         self.check_totals();
+        for connection in 0..webrtc::CONNECTIONS {
+            self.close(connection);
+        }
         self.now += self.policy.peer_timeout;
         while !self.engine.sweep(self.now, 1000).cycle_ended {}
         while !self.engine.sweep(self.now, 1000).cycle_ended {}
@@ -164,20 +219,41 @@ impl Twins {
         let (mut ipv4, mut ipv6) = ([0xee; 6 * 70], [0xee; 18 * 40]);
         let mut lists = Lists { ipv4: &mut ipv4, ipv6: &mut ipv6 };
         let answer = self.engine.announce(announce, self.now, &mut self.rng, &mut lists);
-        let hash = announce.info_hash;
+        let me = Key::At(announce.address.to_ip(), announce.port);
+        let Announce { info_hash, event, left, .. } = *announce;
+        let saying =
+            Saying { info_hash, me, address: announce.address.to_ip(), connection: None, event, left };
+        let (membership, counts) = match self.told(&saying) {
+            Ok(told) => told,
+            Err(rejected) => return assert_eq!(answer, Err(rejected)),
+        };
+        let answer = answer.unwrap();
+        assert_eq!((answer.membership, answer.counts), (membership, counts));
+        self.check_lists(announce.want, &saying, &answer, &ipv4, &ipv6);
+        self.finish(info_hash);
+    }
+
+    /// Announces naively, unless that is refused.
+    fn told(&mut self, saying: &Saying) -> Result<(Membership, Counts), Rejected> {
+        let hash = saying.info_hash;
         if !self.permits(&hash) {
-            assert_eq!(answer, Err(Rejected::NotPermitted));
-            return;
+            return Err(Rejected::NotPermitted);
+        }
+        if let Some(member) = self.swarms.get(&hash).and_then(|swarm| swarm.peers.get(&saying.me))
+            && member.connection != saying.connection
+            && member.address != saying.address
+        {
+            return Err(Rejected::PeerIdTaken);
         }
         let new_torrent = !self.swarms.contains_key(&hash);
-        if new_torrent && announce.event != Event::Stopped && self.swarms.len() >= self.policy.max_torrents {
-            assert_eq!(answer, Err(Rejected::TooManyTorrents));
-            return;
+        if new_torrent && saying.event != Event::Stopped && self.swarms.len() >= self.policy.max_torrents {
+            return Err(Rejected::TooManyTorrents);
         }
-        let Ok(answer) = answer else { panic!("refused: {answer:?}") };
-        let (membership, counts) = self.announce_naively(announce);
-        assert_eq!((answer.membership, answer.counts), (membership, counts));
-        self.check_lists(announce, &answer, &ipv4, &ipv6);
+        Ok(self.announce_naively(saying))
+    }
+
+    /// After every announce.
+    fn finish(&mut self, hash: InfoHash) {
         self.forget_if_empty(hash);
         self.announces += 1;
         // The totals of all shards take far longer to add up than an announce does.
@@ -186,10 +262,9 @@ impl Twins {
         }
     }
 
-    fn announce_naively(&mut self, announce: &Announce) -> (Membership, Counts) {
-        let hash = announce.info_hash;
-        let me = (announce.address.to_ip(), announce.port);
-        if announce.event == Event::Stopped {
+    fn announce_naively(&mut self, saying: &Saying) -> (Membership, Counts) {
+        let Saying { info_hash: hash, me, address, connection, event, .. } = *saying;
+        if event == Event::Stopped {
             let known = self.swarms.get_mut(&hash).is_some_and(|swarm| swarm.peers.remove(&me).is_some());
             return (if known { Membership::Removed } else { Membership::Absent }, self.counts(&hash));
         }
@@ -203,25 +278,24 @@ impl Twins {
             self.swarms.insert(hash, Swarm { downloaded, ..Swarm::default() });
         }
         let swarm = self.swarms.get_mut(&hash).unwrap();
-        let seeder = announce.left == 0 && announce.event != Event::Paused;
-        let role = if seeder { Role::Seeder } else { Role::Leecher };
-        let completed = seeder && announce.event == Event::Completed;
+        let role = saying.role();
+        let completed = role == Role::Seeder && event == Event::Completed;
         if let Some(member) = swarm.peers.get_mut(&me) {
             if completed && member.role == Role::Leecher && !member.counted {
                 swarm.downloaded += 1;
                 member.counted = true;
             }
-            (member.role, member.heard) = (role, self.now);
+            (member.role, member.heard, member.connection) = (role, self.now, connection);
             return (Membership::Refreshed, swarm.counts());
         }
         if swarm.peers.len() >= self.policy.max_peers_per_torrent {
             return (Membership::TorrentFull, swarm.counts());
         }
-        let sharing = swarm.peers.keys().filter(|key| key.0 == me.0).count();
+        let sharing = swarm.peers.values().filter(|member| member.address == address).count();
         if self.policy.peers_per_address.is_some_and(|limit| sharing >= limit as usize) {
             return (Membership::AddressFull, swarm.counts());
         }
-        swarm.peers.insert(me, Member { role, heard: self.now, counted: completed });
+        swarm.peers.insert(me, Member { role, heard: self.now, counted: completed, address, connection });
         swarm.downloaded += u32::from(completed);
         (Membership::Added, swarm.counts())
     }
@@ -238,28 +312,18 @@ impl Twins {
         }
     }
 
-    fn check_lists(&self, announce: &Announce, answer: &Announced, ipv4: &[u8], ipv6: &[u8]) {
+    fn check_lists(&self, want: Want, saying: &Saying, answer: &Announced, ipv4: &[u8], ipv6: &[u8]) {
         let none = Swarm::default();
-        let swarm = self.swarms.get(&announce.info_hash).unwrap_or(&none);
-        let seeder = announce.left == 0 && announce.event != Event::Paused;
-        let me = (announce.address.to_ip(), announce.port);
-        let stopped = announce.event == Event::Stopped;
-        let candidates = |family| -> HashSet<Key> {
-            let eligible = swarm.peers.iter().filter(|(key, member)| {
-                let same = Address::from(key.0).family() == family;
-                !stopped && same && **key != me && !(seeder && member.role == Role::Seeder)
-            });
-            eligible.map(|(key, _)| *key).collect()
-        };
-        let (own, other) = match announce.address.family() {
-            Family::Ipv4 => (Family::Ipv4, Family::Ipv6),
-            Family::Ipv6 => (Family::Ipv6, Family::Ipv4),
-        };
+        let swarm = self.swarms.get(&saying.info_hash).unwrap_or(&none);
+        let own = saying.me.network();
+        let other = if own == Network::Ipv4 { Network::Ipv6 } else { Network::Ipv4 };
         // Places are taken one by one: the own family's first, up to those kept for the other one.
-        let most = |family| candidates(family).len().min(if family == Family::Ipv4 { 70 } else { 40 });
+        let most = |network| {
+            swarm.eligible(saying, network).len().min(if network == Network::Ipv4 { 70 } else { 40 })
+        };
         let (most_own, most_other) = (most(own), most(other));
         let (mut from_own, mut from_other) = (0, 0);
-        match announce.want {
+        match want {
             Want::Own(want) => from_own = want.min(most_own),
             Want::Both(want) => {
                 let kept = if want == 1 { 0 } else { want.div_ceil(4) };
@@ -272,12 +336,12 @@ impl Twins {
                 }
             }
         }
-        for (family, count, bytes) in
-            [(Family::Ipv4, answer.ipv4_peers, ipv4), (Family::Ipv6, answer.ipv6_peers, ipv6)]
+        for (network, count, bytes) in
+            [(Network::Ipv4, answer.ipv4_peers, ipv4), (Network::Ipv6, answer.ipv6_peers, ipv6)]
         {
-            let size = if family == Family::Ipv4 { 6 } else { 18 };
-            let candidates = candidates(family);
-            assert_eq!(count, if family == own { from_own } else { from_other }, "{family:?} {announce:?}");
+            let size = if network == Network::Ipv4 { 6 } else { 18 };
+            let eligible = swarm.eligible(saying, network);
+            assert_eq!(count, if network == own { from_own } else { from_other }, "{network:?} {saying:?}");
             let given: HashSet<Key> = bytes[..count * size]
                 .chunks(size)
                 .map(|entry| {
@@ -286,11 +350,11 @@ impl Twins {
                         Ok(four) => IpAddr::from(four),
                         Err(_) => IpAddr::from(<[u8; 16]>::try_from(address).unwrap()),
                     };
-                    (ip, u16::from_be_bytes([port[0], port[1]]))
+                    Key::At(ip, u16::from_be_bytes([port[0], port[1]]))
                 })
                 .collect();
             assert_eq!(given.len(), count, "a peer came twice");
-            assert!(given.is_subset(&candidates), "{given:?} of {candidates:?}");
+            assert!(given.is_subset(&eligible), "{given:?} of {eligible:?}");
             assert!(bytes[count * size..].iter().all(|&byte| byte == 0xee), "written beyond the list");
         }
     }
@@ -306,7 +370,7 @@ impl Twins {
         let mut emptied = Vec::new();
         for hash in hashes {
             let swarm = self.swarms.get_mut(&hash).unwrap();
-            swarm.peers.retain(|_, member| now - member.heard < timeout);
+            swarm.peers.retain(|_, member| member.connection.is_some() || now - member.heard < timeout);
             if swarm.peers.is_empty() {
                 emptied.push(hash);
             }
@@ -351,13 +415,12 @@ impl Twins {
     fn check_totals(&self) {
         let totals = self.engine.totals();
         assert_eq!(totals.torrents, self.swarms.len());
-        for family in Family::ALL {
+        for network in Network::ALL {
             for role in Role::ALL {
                 let peers = self.swarms.values().flat_map(|swarm| &swarm.peers);
-                let expected = peers
-                    .filter(|(key, member)| Address::from(key.0).family() == family && member.role == role)
-                    .count();
-                assert_eq!(totals.peers_of(Network::from(family), role), expected, "{family:?} {role:?}");
+                let expected =
+                    peers.filter(|(key, member)| key.network() == network && member.role == role).count();
+                assert_eq!(totals.peers_of(network, role), expected, "{network:?} {role:?}");
             }
         }
         assert_eq!(totals.retained, self.retained.iter().filter(|kept| kept.1 > 0).count());
