@@ -16,5 +16,6 @@ pub mod privileges;
 pub mod server;
 pub mod state;
 pub mod sweep;
+pub mod tls;
 pub mod udp;
 pub mod xdp;
