@@ -1,7 +1,7 @@
 //! Prometheus metrics: everything is read from its owner at the moment of the scrape, kernel maps included.
 
 use crate::{
-    counters::{DURATION_BOUNDS, Dropped, Path, WorkerCounters},
+    counters::{DURATION_BOUNDS, Dropped, Path, PathCounters, WorkerCounters},
     udp::socket::receive_buffer_drops,
     xdp::{interface::Report, manager::Reports, socket::Gauges},
 };
@@ -88,10 +88,8 @@ impl Sources {
         }
         for path in Path::ALL {
             for why in Dropped::ALL {
-                let own: u64 = self.workers.iter().map(|worker| worker.path(path).drops(why)).sum();
-                let kernel = if why == Dropped::NoBuffer { self.lost_before(path, &reports) } else { 0 };
                 let names = labels([("path", path.label()), ("reason", why.label())]);
-                count("riptide_udp_dropped_total", names, own + kernel);
+                count("riptide_udp_dropped_total", names, self.udp_drops(&reports, path, why));
             }
         }
         collect_kernel_drops(&reports);
@@ -107,21 +105,43 @@ impl Sources {
             let of = |action: Action| {
                 labels([("path", path.label()), ("action", action.label()), ("family", family.label())])
             };
-            let paths = || self.workers.iter().map(|worker| worker.path(path));
             for action in Action::ALL {
-                let responses = paths().map(|path| path.responses(action, family)).sum();
+                let responses = self.paths(path).map(|path| path.responses(action, family)).sum();
                 count("riptide_udp_responses_total", of(action), responses);
                 if action != Action::Error {
-                    let requests = paths().map(|path| path.requests(action, family)).sum();
+                    let requests = self.udp_requests(path, action, family);
                     count("riptide_udp_requests_total", of(action), requests);
                 }
             }
-            let (received, sent) = paths()
-                .map(|path| path.bytes(family))
-                .fold((0, 0), |(received, sent), (more_in, more_out)| (received + more_in, sent + more_out));
+            let (received, sent) = self.udp_bytes(path, family);
             count("riptide_udp_received_bytes_total", labels(place), received);
             count("riptide_udp_sent_bytes_total", labels(place), sent);
         }
+    }
+
+    fn paths(&self, path: Path) -> impl Iterator<Item = &PathCounters> {
+        self.workers.iter().map(move |worker| worker.path(path))
+    }
+
+    /// UDP requests that reached a worker by this path.
+    #[must_use]
+    pub fn udp_requests(&self, path: Path, action: Action, family: Family) -> u64 {
+        self.paths(path).map(|path| path.requests(action, family)).sum()
+    }
+
+    /// UDP payload that workers received and sent by this path, bytes.
+    #[must_use]
+    pub fn udp_bytes(&self, path: Path, family: Family) -> (u64, u64) {
+        self.paths(path)
+            .map(|path| path.bytes(family))
+            .fold((0, 0), |(received, sent), (more_in, more_out)| (received + more_in, sent + more_out))
+    }
+
+    /// UDP datagrams of this path without a reply, those among them that the kernel had no room for.
+    #[must_use]
+    pub fn udp_drops(&self, reports: &[Report], path: Path, why: Dropped) -> u64 {
+        let own: u64 = self.paths(path).map(|path| path.drops(why)).sum();
+        own + if why == Dropped::NoBuffer { self.lost_before(path, reports) } else { 0 }
     }
 
     /// Requests that the kernel dropped for want of room before a worker saw them.
@@ -205,24 +225,44 @@ fn tally(reports: &[Report], counter: Counter, family: Family) -> Tally {
     })
 }
 
-fn collect_kernel(reports: &[Report], family: Family) {
+/// Connects that the XDP program answered.
+#[must_use]
+pub fn kernel_connects(reports: &[Report], family: Family) -> u64 {
+    tally(reports, Counter::ConnectAnswered, family).frames
+}
+
+/// UDP payload that ended in the XDP program, and that it sent, bytes.
+#[must_use]
+pub fn kernel_bytes(reports: &[Report], family: Family) -> (u64, u64) {
     let answered = tally(reports, Counter::ConnectAnswered, family);
-    let of_connect = || labels([("path", "kernel"), ("action", "connect"), ("family", family.label())]);
-    count("riptide_udp_requests_total", of_connect(), answered.frames);
-    count("riptide_udp_responses_total", of_connect(), answered.frames);
-    let place = || labels([("path", "kernel"), ("family", family.label())]);
     let dropped: u64 = Counter::ALL
         .iter()
         .filter(|counter| counter.kind() == Kind::Drop)
         .map(|counter| tally(reports, *counter, family).payload_bytes)
         .sum();
-    count("riptide_udp_received_bytes_total", place(), answered.payload_bytes + dropped);
-    count("riptide_udp_sent_bytes_total", place(), answered.frames * CONNECT_RESPONSE_LEN as u64);
+    (answered.payload_bytes + dropped, answered.frames * CONNECT_RESPONSE_LEN as u64)
+}
+
+/// Datagrams that the XDP program dropped, by the counter that counts them.
+pub fn kernel_drops(reports: &[Report]) -> impl Iterator<Item = (Counter, u64)> {
+    Counter::ALL.iter().copied().filter(|counter| counter.kind() == Kind::Drop).map(|counter| {
+        (counter, Family::ALL.iter().map(|family| tally(reports, counter, *family).frames).sum())
+    })
+}
+
+fn collect_kernel(reports: &[Report], family: Family) {
+    let answered = kernel_connects(reports, family);
+    let of_connect = || labels([("path", "kernel"), ("action", "connect"), ("family", family.label())]);
+    count("riptide_udp_requests_total", of_connect(), answered);
+    count("riptide_udp_responses_total", of_connect(), answered);
+    let place = || labels([("path", "kernel"), ("family", family.label())]);
+    let (received, sent) = kernel_bytes(reports, family);
+    count("riptide_udp_received_bytes_total", place(), received);
+    count("riptide_udp_sent_bytes_total", place(), sent);
 }
 
 fn collect_kernel_drops(reports: &[Report]) {
-    for counter in Counter::ALL.iter().filter(|counter| counter.kind() == Kind::Drop) {
-        let frames = Family::ALL.iter().map(|family| tally(reports, *counter, *family).frames).sum();
+    for (counter, frames) in kernel_drops(reports) {
         count("riptide_udp_dropped_total", labels([("path", "kernel"), ("reason", counter.label())]), frames);
     }
 }
