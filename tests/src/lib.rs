@@ -23,6 +23,7 @@ pub mod net;
 pub mod process;
 pub mod rig;
 pub mod riptide;
+pub mod scripts;
 pub mod service;
 pub mod transfer;
 pub mod udp;

@@ -3,6 +3,7 @@
 use crate::{
     net::{Namespace, join, run, workspace},
     riptide::{Riptide, Start},
+    web::tls::Certificate,
 };
 use std::{
     fs::File,
@@ -26,6 +27,33 @@ pub enum Program {
     /// Transmission.
     Transmission,
 }
+
+/// How a client announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// UDP.
+    Udp,
+    /// HTTP.
+    Http,
+    /// HTTP over TLS, with a certificate that the client trusts.
+    Https,
+}
+
+impl Scheme {
+    /// The announce URL of a tracker among [`Hosts`].
+    fn url(self, ipv6: bool) -> String {
+        let tracker = if ipv6 { "[fd78:1::1]" } else { "10.78.1.1" };
+        let (scheme, port) = match self {
+            Self::Udp => ("udp", PORT),
+            Self::Http => ("http", PORT),
+            Self::Https => ("https", TLS_PORT),
+        };
+        format!("{scheme}://{tracker}:{port}/announce")
+    }
+}
+
+const PORT: u16 = 6969;
+const TLS_PORT: u16 = 6970;
 
 /// Three hosts: a seeder's and a leecher's, each on a wire to the tracker's, which forwards between them.
 ///
@@ -66,8 +94,22 @@ impl Hosts {
     /// Starts a tracker on every address of the host, with the fast path on both wires.
     #[must_use]
     pub fn start(&self) -> Riptide {
-        let arguments = "--interface s0 --interface l0 --xdp native --udp 0.0.0.0:6969 --udp [::]:6969";
-        Start::new(Some(&self.tracker)).arguments(arguments).ready()
+        self.tracker().ready()
+    }
+
+    /// The same with HTTP, plain and over TLS.
+    fn start_web(&self, certificate: &Certificate) -> Riptide {
+        let listeners = [("--http", PORT), ("--https", TLS_PORT)];
+        let listeners = listeners.map(|(flag, port)| format!("{flag} 0.0.0.0:{port} {flag} [::]:{port}"));
+        let tls = format!("[tls]\n{}", certificate.keys());
+        self.tracker().arguments(&listeners.join(" ")).config(&tls).ready()
+    }
+
+    fn tracker(&self) -> Start<'_> {
+        let listeners = format!("--udp 0.0.0.0:{PORT} --udp [::]:{PORT}");
+        Start::new(Some(&self.tracker))
+            .arguments("--interface s0 --interface l0 --xdp native")
+            .arguments(&listeners)
     }
 }
 
@@ -107,47 +149,62 @@ impl Drop for Peer {
     }
 }
 
-/// Moves a file from the seeder's host to the leecher's, and checks that every byte arrived and that connects were
-/// answered in the kernel and announces through AF_XDP.
+/// Moves a file from the seeder's host to the leecher's, and checks that every byte arrived and that both announced in
+/// the way that was wanted: over UDP, connects were answered in the kernel and announces through AF_XDP.
 ///
 /// # Panics
 /// If that does not happen in time, with what clients and tracker said.
-pub fn transfer(program: Program, ipv6: bool) {
-    let hosts = Hosts::new();
-    let riptide = hosts.start();
-    let directory = TempDir::with_prefix("riptide-transfer-").expect("a directory");
-    let [seeding, leeching] = ["seeder", "leecher"].map(|name| {
-        let path = directory.path().join(name);
-        std::fs::create_dir(&path).expect("a directory");
-        path
-    });
-    let tracker = if ipv6 { "[fd78:1::1]" } else { "10.78.1.1" };
-    make_torrent(&seeding, &format!("udp://{tracker}:6969/announce"));
-    let torrent = seeding.join(format!("{NAME}.torrent"));
-    let family = if ipv6 { "ipv6" } else { "ipv4" };
+pub fn transfer(program: Program, scheme: Scheme, ipv6: bool) {
+    transfer_between([(program, scheme), (program, scheme)], ipv6);
+}
 
-    let seeder =
-        Peer::start(client(program, &hosts.seeder, &torrent, &seeding, ipv6, 1), directory.path().join("1"));
+/// The same between a seeder and a leecher of different kinds.
+///
+/// # Panics
+/// If that does not happen in time, with what clients and tracker said.
+pub fn transfer_between(kinds: [(Program, Scheme); 2], ipv6: bool) {
+    let hosts = Hosts::new();
+    let certificate = Certificate::new();
+    let riptide = hosts.start_web(&certificate);
+    let directory = TempDir::with_prefix("riptide-transfer-").expect("a directory");
+    let family = if ipv6 { "ipv6" } else { "ipv4" };
+    let peer = |name: &str, host: &Namespace, n: u8, (program, scheme): (Program, Scheme)| {
+        let files = directory.path().join(name);
+        let torrents = directory.path().join(format!("{name}-torrent"));
+        for path in [&files, &torrents] {
+            std::fs::create_dir(path).expect("a directory");
+        }
+        make_torrent(&torrents, &scheme.url(ipv6));
+        if n == 1 {
+            std::fs::rename(torrents.join(NAME), files.join(NAME)).expect("the file to seed");
+        }
+        let torrent = torrents.join(format!("{NAME}.torrent"));
+        let command = client(program, host, &torrent, &files, ipv6, n, &certificate);
+        (Peer::start(command, directory.path().join(format!("{name}.log"))), files)
+    };
+    let (seeder, seeding) = peer("seeder", &hosts.seeder, 1, kinds[0]);
     wait(&riptide, &[&seeder], "the seeder to announce", || {
         riptide.metrics().sum("riptide_peers", &[("family", family), ("role", "seeder")]) > 0.0
     });
-    let leecher = Peer::start(
-        client(program, &hosts.leecher, &torrent, &leeching, ipv6, 2),
-        directory.path().join("2"),
-    );
+    let (leecher, leeching) = peer("leecher", &hosts.leecher, 2, kinds[1]);
     let original = std::fs::read(seeding.join(NAME)).expect("the original");
     wait(&riptide, &[&seeder, &leecher], "the file to arrive", || {
         std::fs::read(leeching.join(NAME)).is_ok_and(|copy| copy == original)
     });
-    wait(&riptide, &[&seeder, &leecher], "both paths to have been used", || {
+    let udp: f64 = kinds.iter().map(|(_, scheme)| f64::from(u8::from(*scheme == Scheme::Udp))).sum();
+    wait(&riptide, &[&seeder, &leecher], "the ways to have been used", || {
         let metrics = riptide.metrics();
-        let count = |path, action| {
+        let by_path = |path, action| {
             let labels = [("path", path), ("action", action), ("family", family)];
             metrics.sum("riptide_udp_responses_total", &labels)
         };
-        count("kernel", "connect") >= 2.0
-            && count("xsk", "announce") >= 2.0
+        let by_http = [("action", "announce"), ("family", family), ("outcome", "ok")];
+        let http = metrics.sum("riptide_http_requests_total", &by_http);
+        by_path("kernel", "connect") >= udp
+            && by_path("xsk", "announce") >= udp
             && metrics.sum("riptide_udp_responses_total", &[("path", "socket")]) == 0.0
+            && http >= 2.0 - udp
+            && (udp < 2.0 || http == 0.0)
     });
 }
 
@@ -162,12 +219,22 @@ fn script(name: &str) -> String {
     workspace().join("tests/clients").join(name).display().to_string()
 }
 
-fn client(program: Program, host: &Namespace, torrent: &Path, files: &Path, ipv6: bool, n: u8) -> Command {
+fn client(
+    program: Program,
+    host: &Namespace,
+    torrent: &Path,
+    files: &Path,
+    ipv6: bool,
+    n: u8,
+    certificate: &Certificate,
+) -> Command {
     match program {
         Program::Libtorrent => {
             let listen = if ipv6 { format!("[fd78:{n}::2]:6881") } else { format!("10.78.{n}.2:6881") };
             let mut command = host.command("/usr/bin/python3");
             command.arg(script("libtorrent_peer.py")).arg(torrent).arg(files).arg(listen);
+            // OpenSSL's own way to name whom to trust.
+            command.env("SSL_CERT_FILE", certificate.certificate_file());
             command
         }
         Program::Aria2 => {
@@ -189,6 +256,7 @@ fn client(program: Program, host: &Namespace, torrent: &Path, files: &Path, ipv6
                 "--no-conf=true",
             ]);
             command.arg(format!("--dht-file-path={}", files.join("dht.dat").display()));
+            command.arg(format!("--ca-certificate={}", certificate.certificate_file().display()));
             command.arg(format!("--dir={}", files.display())).arg(torrent);
             command
         }
