@@ -1,0 +1,177 @@
+//! The command line.
+
+use crate::{
+    numbers::{parse_duration, parse_percent, parse_rate},
+    sources::Sources,
+    udp::mix::Mix,
+};
+use clap::{Args, Parser, Subcommand};
+use std::{path::PathBuf, time::Duration};
+
+/// The command line of `riptide-load`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "riptide-load",
+    version,
+    about = "Puts paced load on a BitTorrent tracker and checks its replies"
+)]
+#[command(subcommand_required = true, arg_required_else_help = true, propagate_version = false)]
+#[command(
+    after_help = "Exit status: 0 if every reply was right, 1 if the run failed or a reply was wrong, 2 for wrong \
+usage. Unanswered requests are figures, not failures. Ctrl-C ends a run with the figures so far."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `riptide-load` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Load a UDP tracker (BEP 15)
+    Udp(UdpArgs),
+    /// Print the info hashes of the workload, one per line in hexadecimal: for a tracker that serves listed torrents only
+    Hashes(WorkloadArgs),
+}
+
+/// Who announces what.
+#[derive(Args, Clone, Debug)]
+pub struct WorkloadArgs {
+    /// How many torrents there are
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub torrents: u64,
+    /// How many peers there are
+    #[arg(long, value_name = "N", default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub peers: u64,
+    /// The share of peers that have everything
+    #[arg(long, value_name = "PERCENT", default_value = "75", value_parser = parse_percent)]
+    pub seeders: f64,
+    /// Torrents are popular by Zipf's law with this exponent, such as 1.0; without it, all alike
+    #[arg(long, value_name = "S", value_parser = parse_exponent)]
+    pub zipf: Option<f64>,
+    /// Torrents, peers and requests follow from this number
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// What all loads have in common.
+#[derive(Args, Clone, Debug)]
+pub struct CommonArgs {
+    /// The tracker: HOST:PORT or its announce URL
+    #[arg(long, value_name = "TARGET")]
+    pub target: String,
+    /// Offer this many requests a second, evenly (20k is 20000)
+    #[arg(long, value_name = "R", value_parser = parse_rate, conflicts_with = "search")]
+    pub rate: Option<f64>,
+    /// Find the served rate
+    #[arg(long)]
+    pub search: bool,
+    /// How long requests are counted; in a search, at each rate
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub duration: Duration,
+    /// Load before anything is counted
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
+    pub warmup: Duration,
+    /// A request is unanswered if its reply is not there within this time
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// Peers wanted in each announce
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub wanted: u16,
+    /// Threads that generate load
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: u16,
+    /// Write the figures to this file as JSON, too
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Load a target beyond a gateway. Only for what is yours: load on other people's trackers is an attack
+    #[arg(long)]
+    pub i_own_this_target: bool,
+    /// Who announces what.
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+}
+
+/// Where a search looks.
+#[derive(Args, Clone, Debug)]
+pub struct SearchArgs {
+    /// Where a search begins, requests a second
+    #[arg(long, value_name = "R", default_value = "10000", value_parser = parse_rate)]
+    pub search_from: f64,
+    /// The highest rate that a search offers, requests a second
+    #[arg(long, value_name = "R", default_value = "20M", value_parser = parse_rate)]
+    pub search_to: f64,
+}
+
+/// The flags of `riptide-load udp`.
+#[derive(Args, Clone, Debug)]
+pub struct UdpArgs {
+    /// What all loads have in common.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Where a search looks.
+    #[command(flatten)]
+    pub search: SearchArgs,
+    /// Shares of requests: CONNECT:ANNOUNCE:SCRAPE
+    #[arg(long, value_name = "MIX", default_value = "50:50:1")]
+    pub mix: Mix,
+    /// Send from this many addresses of this host, or from all that it has in a network (CIDR)
+    #[arg(long, value_name = "N|CIDR", default_value = "1")]
+    pub sources: Sources,
+    /// Torrents in each scrape
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=74))]
+    pub scrape_hashes: u16,
+}
+
+fn parse_exponent(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 10.0 => Ok(value),
+        _ => Err("an exponent is a number above 0 and at most 10".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_the_projects_workload() {
+        let Command::Udp(args) = parse("riptide-load udp --target 127.0.0.1:1").unwrap().command else {
+            panic!("not udp")
+        };
+        let workload = &args.common.workload;
+        assert_eq!((workload.torrents, workload.peers), (1_000_000, 2_000_000));
+        assert!((workload.seeders - 0.75).abs() < 1e-9 && workload.zipf.is_none());
+        assert_eq!((args.common.wanted, args.common.duration), (30, Duration::from_secs(10)));
+        assert_eq!(args.mix, "50:50:1".parse().unwrap());
+    }
+
+    #[test]
+    fn wrong_usage_is_status_2() {
+        for line in [
+            "riptide-load",
+            "riptide-load udp",
+            "riptide-load udp --target a:1 --rate 5 --search",
+            "riptide-load udp --target a:1 --rate 0",
+            "riptide-load udp --target a:1 --mix 1:2",
+            "riptide-load udp --target a:1 --sources 0",
+            "riptide-load udp --target a:1 --torrents 0",
+            "riptide-load udp --target a:1 --zipf 0",
+            "riptide-load udp --target a:1 --duration 10",
+            "riptide-load flood --target a:1",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+}

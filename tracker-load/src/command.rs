@@ -1,0 +1,175 @@
+//! What the command line asks for, from arguments to exit status.
+
+use crate::{
+    cli::{Cli, Command, CommonArgs, SearchArgs, UdpArgs, WorkloadArgs},
+    engine::{Engine, Span},
+    error::Error,
+    progress::Watch,
+    report::{self, JsonFile, Setup},
+    route,
+    run::{self, Load},
+    search::Search,
+    signals,
+    target::{Protocol, Target},
+    udp,
+    workload::{Popularity, Workload},
+};
+use serde_json::json;
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+    process::ExitCode,
+    sync::Arc,
+};
+
+/// The figures were taken, but a reply was wrong, or the run failed.
+const FAILED: u8 = 1;
+/// Wrong usage.
+const USAGE: u8 = 2;
+
+/// Does what the command line says, and says on standard error why it could not.
+#[must_use]
+pub fn run(cli: &Cli) -> ExitCode {
+    let done = match &cli.command {
+        Command::Udp(args) => load_udp(args),
+        Command::Hashes(args) => print_hashes(args),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FAILED),
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(if error.is_usage() { USAGE } else { FAILED })
+        }
+    }
+}
+
+fn complain(what: &dyn Display) {
+    // Where standard error is gone there is nobody left to tell.
+    let _ = writeln!(io::stderr().lock(), "riptide-load: {what}");
+}
+
+/// Writes a result to standard output. A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::system("standard output cannot be written")(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn workload(args: &WorkloadArgs) -> Workload {
+    let popularity = args.zipf.map_or(Popularity::Uniform, Popularity::Zipf);
+    Workload::new(args.torrents, args.peers, args.seeders, popularity, args.seed)
+}
+
+fn print_hashes(args: &WorkloadArgs) -> Result<bool, Error> {
+    let workload = workload(args);
+    let mut text = String::new();
+    for torrent in 0..workload.torrents() {
+        text.extend(workload.info_hash(torrent).iter().flat_map(|byte| {
+            [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'))
+        }));
+        text.push('\n');
+        if text.len() > 1 << 16 {
+            print(&text)?;
+            text.clear();
+        }
+    }
+    print(&text)?;
+    Ok(true)
+}
+
+/// What all loads put into the report's head.
+fn setup(protocol: &'static str, common: &CommonArgs) -> Setup {
+    let workload = &common.workload;
+    vec![
+        ("protocol", json!(protocol)),
+        ("target", json!(common.target)),
+        ("rate", json!(common.rate)),
+        ("search", json!(common.search)),
+        ("duration_seconds", json!(common.duration.as_secs_f64())),
+        ("warmup_seconds", json!(common.warmup.as_secs_f64())),
+        ("timeout_seconds", json!(common.timeout.as_secs_f64())),
+        ("torrents", json!(workload.torrents)),
+        ("peers", json!(workload.peers)),
+        ("seeders", json!(workload.seeders)),
+        ("zipf", json!(workload.zipf)),
+        ("seed", json!(workload.seed)),
+        ("wanted", json!(common.wanted)),
+        ("threads", json!(common.threads)),
+        ("version", json!(env!("CARGO_PKG_VERSION"))),
+    ]
+}
+
+fn load_udp(args: &UdpArgs) -> Result<bool, Error> {
+    let common = &args.common;
+    let load = match (common.rate, common.search) {
+        (Some(rate), _) => Load::Rate(rate),
+        (None, true) => Load::Search(search(&args.search)?),
+        (None, false) => {
+            return Err(Error::Usage("give --rate R, or --search to find the served rate".into()));
+        }
+    };
+    let target = Target::parse(&common.target, Protocol::Udp, false)?.resolve()?;
+    let sources = args.sources.addresses(target.ip())?;
+    if !common.i_own_this_target {
+        route::refuse_far(target.ip(), &sources)?;
+    }
+    let mut setup = setup("udp", common);
+    setup.extend([
+        ("mix", json!(args.mix.to_string())),
+        ("sources", json!(sources.len().max(1))),
+        ("scrape_hashes", json!(args.scrape_hashes)),
+        ("engine", json!("sockets")),
+    ]);
+    let settings = udp::Settings {
+        target,
+        mix: args.mix,
+        wanted: common.wanted,
+        scrape_hashes: args.scrape_hashes,
+        workload: Arc::new(workload(&common.workload)),
+        timeout: common.timeout,
+        threads: usize::from(common.threads),
+        seed: common.workload.seed,
+    };
+    measure(common, load, &setup, |watch| {
+        let engine = udp::sockets::Sockets::open(settings, &sources, watch)?;
+        Ok(Box::new(engine))
+    })
+}
+
+fn search(args: &SearchArgs) -> Result<Search, Error> {
+    if args.search_from > args.search_to {
+        return Err(Error::Usage("--search-from is above --search-to".into()));
+    }
+    Ok(Search { from: args.search_from, to: args.search_to, ..Search::default() })
+}
+
+/// Opens the engine, runs the load, reports. `false` if a reply was wrong.
+fn measure(
+    common: &CommonArgs,
+    load: Load,
+    setup: &Setup,
+    open: impl FnOnce(&Watch) -> Result<Box<dyn Engine>, Error>,
+) -> Result<bool, Error> {
+    let file = common.json.as_deref().map(JsonFile::prepare).transpose()?;
+    let watch = Arc::new(Watch::new(usize::from(common.threads)));
+    signals::stop_cleanly(Arc::clone(&watch))?;
+    let mut engine = open(&watch)?;
+    let span = Span { warmup: common.warmup, duration: common.duration };
+    let outcome = run::run(engine.as_mut(), load, span, &watch)?;
+    print(&report::table(&outcome))?;
+    if let Some(file) = file {
+        file.write(&report::json(setup, &outcome))?;
+    }
+    match outcome.figures.wrong_in_all() {
+        0 => Ok(true),
+        wrong => {
+            complain(&format_args!("{wrong} replies were wrong; the table says how"));
+            Ok(false)
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What a probe came to.
+
+use hdrhistogram::Histogram;
+
+/// The longest latency that is told apart, nanoseconds: what is longer counts as this.
+const LONGEST: u64 = 60_000_000_000;
+
+/// What can be wrong with a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Wrong {
+    /// Its length does not fit its content.
+    Length,
+    /// It answers another action than was asked for.
+    Action,
+    /// It answers no request in flight: never sent, from another source, or answered before.
+    Unasked,
+    /// The tracker refused the request: an error reply, or a failure reason.
+    Refused,
+    /// It cannot be read: HTTP, bencode, JSON or WebSocket framing.
+    Malformed,
+    /// The HTTP status is not 200, or the WebSocket was closed.
+    Status,
+    /// A field is missing, or says something else than it must.
+    Field,
+    /// More peers than wanted.
+    TooMany,
+    /// A peer without a port or an address.
+    Peer,
+    /// The same peer twice.
+    Repeated,
+    /// Counts that cannot be: fewer than the peers listed, or absurdly many.
+    Counts,
+}
+
+impl Wrong {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Self; 11] = [
+        Self::Length,
+        Self::Action,
+        Self::Unasked,
+        Self::Refused,
+        Self::Malformed,
+        Self::Status,
+        Self::Field,
+        Self::TooMany,
+        Self::Peer,
+        Self::Repeated,
+        Self::Counts,
+    ];
+
+    /// Its name in the table and in JSON.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Action => "action",
+            Self::Unasked => "unasked",
+            Self::Refused => "refused",
+            Self::Malformed => "malformed",
+            Self::Status => "status",
+            Self::Field => "field",
+            Self::TooMany => "too_many_peers",
+            Self::Peer => "impossible_peer",
+            Self::Repeated => "repeated_peer",
+            Self::Counts => "counts",
+        }
+    }
+}
+
+/// What a probe, or one worker of it, came to. Requests of the warm-up are not in it.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// How long requests were counted, seconds.
+    pub seconds: f64,
+    /// Requests that the schedule asked for; without one, as many as were sent.
+    pub offered: u64,
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests answered rightly in time.
+    pub answered: u64,
+    /// Requests not answered in time.
+    pub unanswered: u64,
+    /// Replies that came after their time; their requests are among the unanswered.
+    pub late: u64,
+    /// Wrong replies, by [`Wrong`]'s number.
+    pub wrong: [u64; Wrong::ALL.len()],
+    /// Payload bytes sent.
+    pub sent_bytes: u64,
+    /// Payload bytes received.
+    pub received_bytes: u64,
+    /// From request to reply, nanoseconds.
+    pub latency: Histogram<u64>,
+    /// What else an engine counts, by name.
+    pub more: Vec<(&'static str, u64)>,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Self {
+            seconds: 0.0,
+            offered: 0,
+            sent: 0,
+            answered: 0,
+            unanswered: 0,
+            late: 0,
+            wrong: [0; Wrong::ALL.len()],
+            sent_bytes: 0,
+            received_bytes: 0,
+            latency: histogram(),
+            more: Vec::new(),
+        }
+    }
+}
+
+/// Two digits are kept: 1 % is finer than what repeated runs agree on, and the counters stay in the cache.
+#[allow(clippy::expect_used, reason = "the bounds are constants, and valid ones")]
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST, 2).expect("valid bounds")
+}
+
+impl Figures {
+    /// Counts a wrong reply.
+    pub const fn count_wrong(&mut self, wrong: Wrong) {
+        self.wrong[wrong as usize] += 1;
+    }
+
+    /// Counts a right reply that took this long, nanoseconds.
+    pub fn count_answer(&mut self, nanoseconds: u64) {
+        self.answered += 1;
+        self.latency.saturating_record(nanoseconds.max(1));
+    }
+
+    /// All wrong replies.
+    #[must_use]
+    pub fn wrong_in_all(&self) -> u64 {
+        self.wrong.iter().sum()
+    }
+
+    /// Adds to what an engine counts under a name.
+    pub fn add_more(&mut self, name: &'static str, count: u64) {
+        match self.more.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, sum)) => *sum += count,
+            None => self.more.push((name, count)),
+        }
+    }
+
+    /// Adds what another worker of the same probe came to.
+    pub fn add(&mut self, other: &Self) {
+        self.seconds = self.seconds.max(other.seconds);
+        self.offered += other.offered;
+        self.sent += other.sent;
+        self.answered += other.answered;
+        self.unanswered += other.unanswered;
+        self.late += other.late;
+        for (sum, count) in self.wrong.iter_mut().zip(other.wrong) {
+            *sum += count;
+        }
+        self.sent_bytes += other.sent_bytes;
+        self.received_bytes += other.received_bytes;
+        // Both have the same bounds, so nothing is left out.
+        let _ = self.latency.add(&other.latency);
+        for &(name, count) in &other.more {
+            self.add_more(name, count);
+        }
+    }
+
+    /// The share of sent requests that were not answered rightly in time, 0..=1.
+    #[must_use]
+    pub fn unanswered_share(&self) -> f64 {
+        share(self.sent.saturating_sub(self.answered), self.sent)
+    }
+
+    /// The share of offered requests that were sent, 0..=1.
+    #[must_use]
+    pub fn sent_share(&self) -> f64 {
+        if self.offered == 0 { 1.0 } else { share(self.sent, self.offered).min(1.0) }
+    }
+
+    /// Right answers a second.
+    #[must_use]
+    pub fn answered_rate(&self) -> f64 {
+        per_second(self.answered, self.seconds)
+    }
+}
+
+/// A count as a rate; 0 if no time went by.
+#[must_use]
+pub fn per_second(count: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_numbered_in_order_and_named_apart() {
+        for (number, kind) in Wrong::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, number);
+            assert!(Wrong::ALL[..number].iter().all(|other| other.label() != kind.label()));
+        }
+    }
+
+    #[test]
+    fn workers_add_up() {
+        let mut one = Figures { seconds: 2.0, offered: 10, sent: 8, unanswered: 1, ..Figures::default() };
+        one.count_answer(1000);
+        one.count_wrong(Wrong::Repeated);
+        one.add_more("offers", 3);
+        let mut all = one.clone();
+        all.add(&one);
+        assert_eq!((all.offered, all.sent, all.answered, all.unanswered), (20, 16, 2, 2));
+        assert_eq!((all.wrong_in_all(), all.latency.len(), all.more.clone()), (2, 2, vec![("offers", 6)]));
+        assert!((all.seconds - 2.0).abs() < 1e-9);
+        assert!((all.sent_share() - 0.8).abs() < 1e-9);
+        assert!((all.unanswered_share() - 14.0 / 16.0).abs() < 1e-9);
+        assert!((all.answered_rate() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn nothing_sent_is_no_loss() {
+        let none = Figures::default();
+        assert_eq!((none.unanswered_share(), none.sent_share(), none.answered_rate()), (0.0, 1.0, 0.0));
+    }
+
+    #[test]
+    fn a_latency_beyond_all_bounds_counts_as_the_longest() {
+        let mut figures = Figures::default();
+        figures.count_answer(u64::MAX);
+        figures.count_answer(0);
+        assert_eq!(figures.latency.len(), 2);
+    }
+}
