@@ -193,7 +193,7 @@ impl Plan {
             return 0;
         }
         // Steps of 256 ns: so the product fits for a day at 10 million a second.
-        ((now_ns - self.start_ns) >> 8) * self.rate >> 24
+        (((now_ns - self.start_ns) >> 8) * self.rate) >> 24
     }
 
     /// The rate for so many requests per second; within a ten-thousandth from 10,000 on.
