@@ -89,6 +89,9 @@ pub enum Error {
         /// What the system says.
         reason: io::Error,
     },
+    /// Somebody stopped it before there were figures.
+    #[error("stopped before the load began")]
+    Stopped,
     /// A worker thread ended by itself.
     #[error("a worker thread panicked; this is a bug in riptide-load")]
     Panicked,

@@ -37,13 +37,13 @@ pub fn connection_ids(sockets: &[UdpSocket], settings: &Settings, watch: &Watch)
     let first = sockets.len().min(1);
     for group in sockets[..first].chunks(1).chain(sockets[first..].chunks(AT_A_TIME)) {
         if watch.is_stopped() {
-            return Err(Error::Usage("stopped before the load began".into()));
+            return Err(Error::Stopped);
         }
         let found = ask(
             group,
             settings,
             "connect",
-            &mut |_, transaction, buffer| (Kind::Connect, 0, wire::connect(buffer, transaction)),
+            &mut |transaction, buffer| (Kind::Connect, 0, wire::connect(buffer, transaction)),
             &mut rng,
         )?;
         ids.extend(found.into_iter().flatten());
@@ -62,7 +62,7 @@ fn prove(socket: &[UdpSocket], id: u64, settings: &Settings, rng: &mut Rng) -> R
         socket,
         settings,
         "announce",
-        &mut |_, transaction, buffer| {
+        &mut |transaction, buffer| {
             (Kind::Announce, wanted, wire::announce(buffer, id, transaction, &peer, wanted))
         },
         rng,
@@ -70,7 +70,7 @@ fn prove(socket: &[UdpSocket], id: u64, settings: &Settings, rng: &mut Rng) -> R
     Ok(())
 }
 
-type Write<'a> = &'a mut dyn FnMut(usize, u32, &mut [u8; REQUEST_LEN]) -> (Kind, u16, usize);
+type Write<'a> = &'a mut dyn FnMut(u32, &mut [u8; REQUEST_LEN]) -> (Kind, u16, usize);
 
 /// Sends a request from each socket until each has its reply.
 fn ask(
@@ -82,12 +82,13 @@ fn ask(
 ) -> Result<Vec<Option<u64>>, Error> {
     let target = settings.target.to_string();
     let family = Address::from(settings.target.ip()).family();
+    let mut strange = false;
     let mut replies: Vec<Option<Option<u64>>> = vec![None; sockets.len()];
     for _ in 0..TRIES {
         let mut asked = Vec::new();
         for (i, socket) in sockets.iter().enumerate().filter(|(i, _)| replies[*i].is_none()) {
             let (mut buffer, transaction) = ([0; REQUEST_LEN], rng.next_u32());
-            let (kind, amount, len) = write(i, transaction, &mut buffer);
+            let (kind, amount, len) = write(transaction, &mut buffer);
             match socket.send(&buffer[..len]) {
                 Ok(_) => {}
                 // The kernel is short of room; the next try comes.
@@ -101,7 +102,7 @@ fn ask(
             wait(asked.iter().map(|&(i, ..)| &sockets[i]), deadline)?;
             let mut failed = None;
             asked.retain(|&(i, transaction, kind, amount)| {
-                match read(&sockets[i], transaction, kind, amount, family) {
+                match read(&sockets[i], transaction, kind, amount, family, &mut strange) {
                     Ok(None) => true,
                     Ok(Some(reply)) => {
                         replies[i] = Some(reply);
@@ -123,6 +124,10 @@ fn ask(
             return Ok(replies.into_iter().map(Option::flatten).collect());
         }
     }
+    if strange {
+        let what = format!("it answered the first {what} with another transaction ID than was sent");
+        return Err(Error::NotATracker { target, what });
+    }
     Err(Error::Silent { target, what, waited: WAIT * TRIES })
 }
 
@@ -138,6 +143,7 @@ fn read(
     kind: Kind,
     amount: u16,
     family: Family,
+    strange: &mut bool,
 ) -> Result<Option<Option<u64>>, Failure> {
     let mut buffer = [0; REPLY_LEN];
     loop {
@@ -148,8 +154,9 @@ fn read(
             Err(error) => return Err(Failure::System(error)),
         };
         let reply = &buffer[..len];
-        if wire::transaction(reply).is_some_and(|other| other != transaction) && len >= 16 {
-            // The answer to an earlier try.
+        if wire::transaction(reply).is_some_and(|other| other != transaction) {
+            // Perhaps the answer to an earlier try: the right one may still come.
+            *strange = true;
             continue;
         }
         return match wire::check(reply, kind, amount, family) {
