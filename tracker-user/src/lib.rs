@@ -15,6 +15,7 @@ pub mod policy;
 pub mod privileges;
 pub mod server;
 pub mod state;
+pub mod stats;
 pub mod sweep;
 pub mod tls;
 pub mod udp;

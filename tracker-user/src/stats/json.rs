@@ -1,0 +1,171 @@
+//! The same numbers for programs. Names and units are told in `docs/stats.md`, and are stable.
+
+use super::{
+    Interface, View,
+    history::{MINUTES, Of, Series},
+};
+use serde::Serialize;
+use tracker_core::{
+    engine::{SwarmSizes, Totals},
+    model::{Network, Role},
+};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: &'a str,
+    commit: &'a str,
+    uptime_seconds: u64,
+    torrents: usize,
+    retained_torrents: usize,
+    peers: Peers,
+    connections: Connections,
+    requests: Rates<ByPath<f64>, ByPath<u64>>,
+    actions: Rates<ByAction<f64>, ByAction<u64>>,
+    families: Rates<ByFamily<f64>, ByFamily<u64>>,
+    udp: Rates<Udp<f64>, Udp<u64>>,
+    hour: Vec<Minute>,
+    swarm_sizes: Vec<Size>,
+    interfaces: &'a [Interface],
+}
+
+#[derive(Serialize)]
+struct Rates<R, T> {
+    per_second: R,
+    total: T,
+}
+
+#[derive(Serialize)]
+struct Peers {
+    ipv4: ByRole,
+    ipv6: ByRole,
+    webrtc: ByRole,
+}
+
+#[derive(Serialize)]
+struct ByRole {
+    seeder: usize,
+    leecher: usize,
+}
+
+#[derive(Serialize)]
+struct Connections {
+    http: usize,
+    https: usize,
+    websocket: usize,
+}
+
+#[derive(Serialize)]
+struct ByPath<T> {
+    udp_kernel: T,
+    udp_xsk: T,
+    udp_socket: T,
+    http: T,
+    websocket: T,
+}
+
+#[derive(Serialize)]
+struct ByAction<T> {
+    connect: T,
+    announce: T,
+    scrape: T,
+}
+
+#[derive(Serialize)]
+struct ByFamily<T> {
+    ipv4: T,
+    ipv6: T,
+}
+
+#[derive(Serialize)]
+struct Udp<T> {
+    dropped: T,
+    received_bytes: T,
+    sent_bytes: T,
+}
+
+#[derive(Serialize)]
+struct Minute {
+    minutes_ago: usize,
+    requests_per_second: Option<ByPath<f64>>,
+}
+
+#[derive(Serialize)]
+struct Size {
+    at_most: Option<u32>,
+    torrents: u64,
+}
+
+/// The whole document.
+pub(super) fn render(view: &View) -> Vec<u8> {
+    let reading = &view.reading;
+    let (rates, counts) = (&view.rates, &reading.counts);
+    let minutes = view.minutes.iter().enumerate();
+    let document = Document {
+        version: view.version,
+        commit: view.commit,
+        uptime_seconds: view.uptime,
+        torrents: reading.totals.torrents,
+        retained_torrents: reading.totals.retained,
+        peers: Peers {
+            ipv4: by_role(&reading.totals, Network::Ipv4),
+            ipv6: by_role(&reading.totals, Network::Ipv6),
+            webrtc: by_role(&reading.totals, Network::Webrtc),
+        },
+        connections: Connections {
+            http: reading.connections.plain,
+            https: reading.connections.tls,
+            websocket: reading.connections.websocket,
+        },
+        requests: Rates { per_second: by_path(rates), total: by_path(counts) },
+        actions: Rates { per_second: by_action(rates), total: by_action(counts) },
+        families: Rates { per_second: by_family(rates), total: by_family(counts) },
+        udp: Rates { per_second: udp(rates), total: udp(counts) },
+        hour: minutes
+            .map(|(i, rates)| Minute {
+                minutes_ago: MINUTES - 1 - i,
+                requests_per_second: rates.as_ref().map(by_path),
+            })
+            .collect(),
+        swarm_sizes: reading
+            .sizes
+            .torrents
+            .iter()
+            .enumerate()
+            .map(|(i, &torrents)| Size { at_most: SwarmSizes::BOUNDS.get(i).copied(), torrents })
+            .collect(),
+        interfaces: &reading.interfaces,
+    };
+    // Nothing in it can fail to be written: there are only text keys, and numbers that are finite.
+    let mut json = serde_json::to_vec_pretty(&document).unwrap_or_default();
+    json.push(b'\n');
+    json
+}
+
+fn by_role(totals: &Totals, network: Network) -> ByRole {
+    ByRole {
+        seeder: totals.peers_of(network, Role::Seeder),
+        leecher: totals.peers_of(network, Role::Leecher),
+    }
+}
+
+fn by_path<T: Copy>(of: &Of<T>) -> ByPath<T> {
+    ByPath {
+        udp_kernel: of[Series::UdpKernel],
+        udp_xsk: of[Series::UdpXsk],
+        udp_socket: of[Series::UdpSocket],
+        http: of[Series::Http],
+        websocket: of[Series::Websocket],
+    }
+}
+
+fn by_action<T: Copy>(of: &Of<T>) -> ByAction<T> {
+    ByAction { connect: of[Series::Connect], announce: of[Series::Announce], scrape: of[Series::Scrape] }
+}
+
+fn by_family<T: Copy>(of: &Of<T>) -> ByFamily<T> {
+    ByFamily { ipv4: of[Series::Ipv4], ipv6: of[Series::Ipv6] }
+}
+
+fn udp<T: Copy>(of: &Of<T>) -> Udp<T> {
+    Udp { dropped: of[Series::Dropped], received_bytes: of[Series::Received], sent_bytes: of[Series::Sent] }
+}

@@ -1,0 +1,139 @@
+//! What an operator looks at: the page, the same as JSON, and the history of an hour behind them.
+//!
+//! Everything comes from counters that exist anyway. A sample is taken every ten seconds; whoever asks for the page or
+//! the JSON gets the numbers of that moment, made at most once a second.
+
+mod chart;
+mod history;
+mod json;
+mod page;
+mod reading;
+mod text;
+
+use crate::{clock::monotonic_ns, metrics::Sources};
+use axum::body::Bytes;
+use history::{History, MINUTES, Of};
+use reading::{Interface, Reading};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::MissedTickBehavior;
+
+#[cfg(test)]
+mod tests;
+
+/// From sample to sample.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
+/// How old a reading may be that is shown.
+const FRESH_NS: u64 = 1_000_000_000;
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// The page and the JSON.
+#[derive(Debug)]
+pub struct Stats {
+    sources: Arc<Sources>,
+    started_ns: u64,
+    shown: Mutex<Shown>,
+}
+
+#[derive(Debug)]
+struct Shown {
+    history: History,
+    view: View,
+    at_ns: u64,
+    page: Option<Bytes>,
+    json: Option<Bytes>,
+}
+
+/// Everything that is shown, as of one moment.
+#[derive(Clone, Debug)]
+struct View {
+    version: &'static str,
+    commit: &'static str,
+    /// Seconds since the start.
+    uptime: u64,
+    reading: Reading,
+    /// Per second, now.
+    rates: Of<f64>,
+    /// Per second, for each minute of the last hour, the present one last; `None` from before the start.
+    minutes: [Option<Of<f64>>; MINUTES],
+}
+
+impl View {
+    fn new(reading: Reading, history: &History, started_ns: u64, at_ns: u64) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            commit: env!("RIPTIDE_COMMIT"),
+            uptime: at_ns.saturating_sub(started_ns) / SECOND_NS,
+            rates: history.rates(at_ns, &reading.counts),
+            minutes: history.minutes(at_ns),
+            reading,
+        }
+    }
+}
+
+impl Stats {
+    /// The history begins here; [`Stats::sample`] continues it.
+    #[must_use]
+    pub fn new(sources: Arc<Sources>) -> Arc<Self> {
+        let at_ns = monotonic_ns();
+        let reading = Reading::take(&sources);
+        let history = History::new(at_ns, reading.counts);
+        let view = View::new(reading, &history, at_ns, at_ns);
+        let shown = Mutex::new(Shown { history, view, at_ns, page: None, json: None });
+        Arc::new(Self { sources, started_ns: at_ns, shown })
+    }
+
+    /// Takes a sample every ten seconds, for as long as the runtime lives.
+    pub async fn sample(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(SAMPLE_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let counts = reading::counts(&self.sources);
+            self.shown().history.record(monotonic_ns(), counts);
+        }
+    }
+
+    /// The page, as HTML in UTF-8. It needs no script and nothing from elsewhere, and asks to be loaded again every ten
+    /// seconds; its styles are inline.
+    #[must_use]
+    pub fn page(&self) -> Bytes {
+        self.page_at(monotonic_ns())
+    }
+
+    /// The same numbers as JSON. Its names are told in `docs/stats.md`, and are stable.
+    #[must_use]
+    pub fn json(&self) -> Bytes {
+        self.json_at(monotonic_ns())
+    }
+
+    fn page_at(&self, now_ns: u64) -> Bytes {
+        let mut shown = self.fresh(now_ns);
+        let Shown { page, view, .. } = &mut *shown;
+        page.get_or_insert_with(|| page::render(view).into()).clone()
+    }
+
+    fn json_at(&self, now_ns: u64) -> Bytes {
+        let mut shown = self.fresh(now_ns);
+        let Shown { json, view, .. } = &mut *shown;
+        json.get_or_insert_with(|| json::render(view).into()).clone()
+    }
+
+    /// What is shown, read again if it has been shown for a second.
+    fn fresh(&self, now_ns: u64) -> MutexGuard<'_, Shown> {
+        let mut shown = self.shown();
+        if now_ns.saturating_sub(shown.at_ns) >= FRESH_NS {
+            shown.view = View::new(Reading::take(&self.sources), &shown.history, self.started_ns, now_ns);
+            shown.at_ns = now_ns;
+            shown.page = None;
+            shown.json = None;
+        }
+        shown
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

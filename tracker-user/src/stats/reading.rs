@@ -1,0 +1,102 @@
+//! What the counters say at one moment.
+
+use super::history::{Of, Series};
+use crate::{
+    counters::{Dropped, Path},
+    metrics::{Sources, kernel_bytes, kernel_connects, kernel_drops},
+    xdp::{interface::Report, program::Mode, socket::Bind},
+};
+use serde::Serialize;
+use std::sync::Weak;
+use tracker_common::{address::Family, bep15::Action};
+use tracker_core::engine::{SwarmSizes, Totals};
+
+/// Everything that is read from elsewhere.
+#[derive(Clone, Debug)]
+pub(super) struct Reading {
+    pub(super) counts: Of<u64>,
+    pub(super) totals: Totals,
+    pub(super) sizes: SwarmSizes,
+    pub(super) connections: Connections,
+    pub(super) interfaces: Vec<Interface>,
+}
+
+/// Connections that are open.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Connections {
+    /// HTTP without TLS.
+    pub(super) plain: usize,
+    /// HTTP with TLS.
+    pub(super) tls: usize,
+    pub(super) websocket: usize,
+}
+
+/// An interface on which the XDP program is wanted.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Interface {
+    pub(super) name: String,
+    /// How the program is attached, if it is.
+    pub(super) mode: Option<&'static str>,
+    /// How its sockets are bound, if it has any.
+    pub(super) bind: Option<&'static str>,
+    pub(super) sockets: usize,
+}
+
+impl Reading {
+    pub(super) fn take(sources: &Sources) -> Self {
+        Self {
+            counts: counts(sources),
+            totals: sources.engine.totals(),
+            sizes: sources.engine.swarm_sizes(),
+            connections: Connections::default(),
+            interfaces: sources.xdp.read().iter().map(Interface::new).collect(),
+        }
+    }
+}
+
+impl Interface {
+    fn new(report: &Report) -> Self {
+        Self {
+            name: report.name.clone(),
+            mode: report.attached.map(|(mode, _)| Mode::label(mode)),
+            bind: report.attached.and_then(|(_, bind)| bind).map(Bind::label),
+            sockets: report.sockets.iter().filter_map(Weak::upgrade).count(),
+        }
+    }
+}
+
+/// The counters that are followed over time.
+pub(super) fn counts(sources: &Sources) -> Of<u64> {
+    let mut counts = Of::default();
+    let reports = sources.xdp.read();
+    for (family, of_family) in [(Family::Ipv4, Series::Ipv4), (Family::Ipv6, Series::Ipv6)] {
+        let connects = kernel_connects(&reports, family);
+        counts.add(Series::UdpKernel, connects);
+        counts.add(Series::Connect, connects);
+        counts.add(of_family, connects);
+        let (received, sent) = kernel_bytes(&reports, family);
+        counts.add(Series::Received, received);
+        counts.add(Series::Sent, sent);
+        for (path, of_path) in [(Path::Xsk, Series::UdpXsk), (Path::Socket, Series::UdpSocket)] {
+            for (action, of_action) in [
+                (Action::Connect, Series::Connect),
+                (Action::Announce, Series::Announce),
+                (Action::Scrape, Series::Scrape),
+            ] {
+                let requests = sources.udp_requests(path, action, family);
+                counts.add(of_path, requests);
+                counts.add(of_action, requests);
+                counts.add(of_family, requests);
+            }
+            let (received, sent) = sources.udp_bytes(path, family);
+            counts.add(Series::Received, received);
+            counts.add(Series::Sent, sent);
+        }
+    }
+    for path in Path::ALL {
+        let dropped = Dropped::ALL.iter().map(|why| sources.udp_drops(&reports, path, *why)).sum();
+        counts.add(Series::Dropped, dropped);
+    }
+    counts.add(Series::Dropped, kernel_drops(&reports).map(|(_, frames)| frames).sum());
+    counts
+}

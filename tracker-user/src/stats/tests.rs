@@ -1,0 +1,199 @@
+//! The page and the JSON as a browser and a program take them.
+
+use super::{
+    FRESH_NS, History, Interface, MINUTES, Of, Reading, Stats, View, history::Series, json, page,
+    reading::Connections,
+};
+use crate::{metrics::Sources, xdp::manager::Reports};
+use serde_json::Value;
+use std::{collections::BTreeSet, sync::Arc};
+use tracker_core::{
+    engine::{Engine, SwarmSizes, Totals},
+    policy::Policy,
+};
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+fn fresh() -> View {
+    let counts = Of::default();
+    let reading = Reading {
+        counts,
+        totals: Totals::default(),
+        sizes: SwarmSizes::default(),
+        connections: Connections::default(),
+        interfaces: Vec::new(),
+    };
+    View::new(reading, &History::new(0, counts), 0, SECOND_NS)
+}
+
+/// Two minutes with 1 request a second on the first path, 2 on the next and so on.
+fn busy() -> View {
+    let counts_at = |seconds: u64| {
+        let mut counts = Of::default();
+        for (i, path) in Series::PATHS.into_iter().enumerate() {
+            counts.add(path, seconds * (i as u64 + 1));
+        }
+        counts.add(Series::Ipv4, seconds * 9);
+        counts.add(Series::Ipv6, seconds);
+        counts
+    };
+    let mut history = History::new(0, counts_at(0));
+    let mut reading = fresh().reading;
+    for seconds in (10..=120).step_by(10) {
+        reading.counts = counts_at(seconds);
+        history.record(seconds * SECOND_NS, reading.counts);
+    }
+    reading.totals = Totals { torrents: 12_345, peers: [[1, 2], [3, 4], [5, 6]], retained: 7 };
+    reading.sizes.torrents[0] = 12_344;
+    reading.sizes.torrents[18] = 1;
+    reading.connections = Connections { plain: 1, tls: 2, websocket: 3 };
+    reading.interfaces = vec![
+        Interface { name: "<&\"'>".to_owned(), mode: Some("native"), bind: Some("zerocopy"), sockets: 8 },
+        Interface { name: "eth1".to_owned(), mode: None, bind: None, sockets: 0 },
+    ];
+    View::new(reading, &history, 0, 120 * SECOND_NS)
+}
+
+/// Every element is closed by its own end, and every attribute is quoted.
+fn assert_well_formed(html: &str) {
+    const VOID: [&str; 1] = ["meta"];
+    let mut open = Vec::new();
+    let mut rest = html;
+    while let Some((_, behind)) = rest.split_once('<') {
+        let (tag, behind) = behind.split_once('>').expect("a tag without an end");
+        rest = behind;
+        let name: String = tag.chars().take_while(|c| !c.is_whitespace()).collect();
+        if let Some(name) = name.strip_prefix('/') {
+            assert_eq!(open.pop().as_deref(), Some(name), "before {behind:.80}");
+        } else if !tag.ends_with('/') && !tag.starts_with('!') && !VOID.contains(&name.as_str()) {
+            open.push(name);
+        }
+        assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+        if tag.starts_with("style") {
+            rest = rest.split_once("</style>").expect("the end of the style").1;
+            open.pop();
+        }
+    }
+    assert!(open.is_empty(), "left open: {open:?}");
+}
+
+#[test]
+fn pages_are_well_formed_and_need_nothing_from_elsewhere() {
+    for view in [fresh(), busy()] {
+        let html = page::render(&view);
+        assert_well_formed(&html);
+        for part in ["<script", "http://", "https://", "url(", "src=", "@import", "NaN", "inf"] {
+            assert!(!html.contains(part), "{part}");
+        }
+        assert!(html.contains(r#"http-equiv="refresh" content="10""#));
+    }
+}
+
+#[test]
+fn the_page_of_a_fresh_tracker_says_that_there_is_nothing() {
+    let html = page::render(&fresh());
+    for text in ["No requests in the last hour", "No torrents yet", "On no interface", "up 1 s"] {
+        assert!(html.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn the_page_shows_the_numbers_and_no_markup_of_others() {
+    let html = page::render(&busy());
+    for text in [
+        "<dt>Torrents</dt><dd class=\"big\">12,345<",
+        "<dt>Peers</dt><dd class=\"big\">21<",
+        "<dt>Requests per second</dt><dd class=\"big\">15<",
+        "&lt;&amp;&quot;&#39;&gt;",
+        "more than 500,000 peers: 1 torrent<",
+        "2 peers: 0 torrents<",
+        "90% IPv4, 10% IPv6",
+        "not attached",
+        "UDP, by sockets: 3.0/s",
+    ] {
+        assert!(html.contains(text), "{text}");
+    }
+    assert!(!html.contains("<&"));
+}
+
+#[test]
+fn the_json_holds_the_same_numbers() {
+    let json: Value = serde_json::from_slice(&json::render(&busy())).unwrap();
+    assert_eq!(json["torrents"], 12_345);
+    assert_eq!(json["peers"]["webrtc"]["leecher"], 6);
+    assert_eq!(json["requests"]["total"]["websocket"], 600);
+    assert_eq!(json["requests"]["per_second"]["http"], 4.0);
+    assert_eq!(json["connections"]["https"], 2);
+    let hour = json["hour"].as_array().unwrap();
+    assert_eq!(hour.len(), MINUTES);
+    assert_eq!((&hour[0]["minutes_ago"], &hour[0]["requests_per_second"]), (&59.into(), &Value::Null));
+    assert_eq!(hour[58]["requests_per_second"]["udp_xsk"], 2.0);
+    let sizes = json["swarm_sizes"].as_array().unwrap();
+    assert_eq!((&sizes[0]["at_most"], &sizes[18]["at_most"]), (&1.into(), &Value::Null));
+    assert_eq!(json["interfaces"][0]["name"], "<&\"'>");
+    let mut without = names(&json);
+    without.retain(|name| !name.starts_with("interfaces[]") && !name.starts_with("hour[].requests"));
+    let fresh: Value = serde_json::from_slice(&json::render(&fresh())).unwrap();
+    assert_eq!(names(&fresh), without, "all names are there from the start");
+}
+
+/// The path of every value, as `docs/stats.md` writes it.
+fn names(json: &Value) -> BTreeSet<String> {
+    fn walk(value: &Value, path: &str, names: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) => {
+                let dot = if path.is_empty() { "" } else { "." };
+                members.iter().for_each(|(name, value)| walk(value, &format!("{path}{dot}{name}"), names));
+            }
+            Value::Array(values) => values.iter().for_each(|value| walk(value, &format!("{path}[]"), names)),
+            Value::Null if path == "hour[].requests_per_second" => {}
+            _ => {
+                names.insert(path.to_owned());
+            }
+        }
+    }
+    let mut all = BTreeSet::new();
+    walk(json, "", &mut all);
+    all
+}
+
+#[test]
+fn every_name_of_the_json_is_documented() {
+    let document = include_str!("../../../docs/stats.md");
+    let documented: BTreeSet<String> = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|line| Some(line.split_once('`')?.0))
+        .flat_map(|name| match name.split_once('{') {
+            Some((before, rest)) => {
+                let (all, after) = rest.split_once('}').unwrap();
+                all.split(',').map(|one| format!("{before}{one}{after}")).collect()
+            }
+            None => vec![name.to_owned()],
+        })
+        .collect();
+    let json: Value = serde_json::from_slice(&json::render(&busy())).unwrap();
+    assert_eq!(names(&json), documented);
+}
+
+fn stats() -> Arc<Stats> {
+    let engine = Arc::new(Engine::new(Policy::default(), [1, 2]));
+    Stats::new(Arc::new(Sources {
+        engine,
+        workers: Vec::new(),
+        sockets: Vec::new(),
+        xdp: Reports::default(),
+    }))
+}
+
+#[test]
+fn what_is_shown_stays_for_a_second() {
+    let stats = stats();
+    let at = stats.started_ns;
+    let first = stats.page_at(at);
+    assert_eq!(stats.page_at(at + FRESH_NS - 1).as_ptr(), first.as_ptr());
+    let json = stats.json_at(at + FRESH_NS - 1);
+    let later = stats.json_at(at + FRESH_NS);
+    assert!(later != json && stats.page_at(at + FRESH_NS) != first, "the time since the start has changed");
+    assert_eq!(stats.json_at(at + 2 * FRESH_NS - 1).as_ptr(), later.as_ptr());
+}
