@@ -19,4 +19,5 @@ pub mod stats;
 pub mod sweep;
 pub mod tls;
 pub mod udp;
+pub mod ws;
 pub mod xdp;

@@ -104,6 +104,9 @@ impl Action {
 /// What is wrong with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
+    /// It is binary.
+    #[error("message: not a text frame")]
+    NotText,
     /// It is no JSON.
     #[error("message: not valid JSON")]
     NotJson,

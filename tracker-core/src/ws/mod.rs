@@ -10,7 +10,7 @@ pub mod signal;
 mod text;
 mod write;
 
-pub use signal::{Connection, Kind, Outbox, Outcome, Received, Relay, Settings};
+pub use signal::{Connection, Kind, Outbox, Outcome, Received, Relay, Settings, refuse_binary};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! One client's connection: which swarms it is in, which offers it was given, and what a message of it leads to.
 
 use super::{
-    message::{self, Action, Announce, Answer, Limits, Lists, OfferId, Request},
+    message::{self, Action, Announce, Answer, Limits, Lists, Malformed, OfferId, Request},
     pending::PendingOffers,
     write,
 };
@@ -81,6 +81,13 @@ impl Relay {
             Self::Offer { text, .. } | Self::Answer { text } => text,
         }
     }
+}
+
+/// Answers a binary message, which means nothing here. `out` is cleared first.
+pub fn refuse_binary(out: &mut Outbox) -> Received {
+    out.relays.clear();
+    out.reply = Some(write::failure(None, None, Malformed::NotText));
+    Received { kind: Kind::Malformed, outcome: Outcome::Failed }
 }
 
 /// What a message was and what became of it.

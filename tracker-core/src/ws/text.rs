@@ -142,9 +142,9 @@ fn check_slowly(token: &str) -> Result<(), Fault> {
         let mut unit = 0;
         match byte {
             b'\\' => {
-                if bytes.next() == Some(b'u') {
-                    unit = bytes.by_ref().take(4).fold(0, |unit, digit| unit << 4 | hex_value(digit));
-                }
+                let escaped_unit = bytes.next() == Some(b'u');
+                let digits = bytes.by_ref().take(if escaped_unit { 4 } else { 0 });
+                unit = digits.fold(0, |unit, digit| unit << 4 | hex_value(digit));
             }
             b'"' => in_string = !in_string,
             b'{' | b'[' if !in_string => depth += 1,
