@@ -31,6 +31,11 @@ pub struct Cli {
 pub enum Command {
     /// Load a UDP tracker (BEP 15)
     Udp(UdpArgs),
+    /// Load an HTTP tracker (BEP 3)
+    ///
+    /// Without --rate, each connection sends its next request when the last is answered, and the served rate is what
+    /// comes of that.
+    Http(HttpArgs),
     /// Print the info hashes of the workload, one per line in hexadecimal: for a tracker that serves listed torrents only
     Hashes(WorkloadArgs),
 }
@@ -73,9 +78,9 @@ pub struct CommonArgs {
     /// Load before anything is counted
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
     pub warmup: Duration,
-    /// A request is unanswered if its reply is not there within this time
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
-    pub timeout: Duration,
+    /// A request is unanswered if its reply is not there within this time (default: 1s for UDP, else 5s)
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
     /// Peers wanted in each announce
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub wanted: u16,
@@ -119,6 +124,46 @@ pub struct UdpArgs {
     /// Send from this many addresses of this host, or from all that it has in a network (CIDR)
     #[arg(long, value_name = "N|CIDR", default_value = "1")]
     pub sources: Sources,
+    /// Torrents in each scrape
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=74))]
+    pub scrape_hashes: u16,
+}
+
+/// TLS.
+#[derive(Args, Clone, Debug)]
+pub struct TlsArgs {
+    /// Speak TLS; an https or wss target does so anyway
+    #[arg(long)]
+    pub tls: bool,
+    /// Take any certificate
+    #[arg(long, conflicts_with = "ca")]
+    pub insecure: bool,
+    /// Take certificates from the authorities in this PEM file only
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+/// The flags of `riptide-load http`.
+#[derive(Args, Clone, Debug)]
+pub struct HttpArgs {
+    /// What all loads have in common.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// TLS.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+    /// Connections at a time
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub connections: u32,
+    /// Open a new connection for each request
+    #[arg(long, conflicts_with = "pipeline")]
+    pub close: bool,
+    /// Requests on their way at a time on each connection
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub pipeline: u16,
+    /// The share of scrapes among the requests
+    #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = parse_percent)]
+    pub scrapes: f64,
     /// Torrents in each scrape
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=74))]
     pub scrape_hashes: u16,

@@ -1,9 +1,11 @@
 //! What the command line asks for, from arguments to exit status.
 
 use crate::{
-    cli::{Cli, Command, CommonArgs, SearchArgs, UdpArgs, WorkloadArgs},
+    cli::{Cli, Command, CommonArgs, HttpArgs, SearchArgs, TlsArgs, UdpArgs, WorkloadArgs},
     engine::{Engine, Span},
     error::Error,
+    http,
+    net::tls::{Tls, Trust},
     progress::Watch,
     report::{self, JsonFile, Setup},
     route,
@@ -16,22 +18,30 @@ use crate::{
 };
 use serde_json::json;
 use std::{
+    collections::BTreeSet,
     fmt::Display,
     io::{self, Write as _},
+    net::SocketAddr,
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 /// The figures were taken, but a reply was wrong, or the run failed.
 const FAILED: u8 = 1;
 /// Wrong usage.
 const USAGE: u8 = 2;
+/// When a datagram's reply is given up.
+const UDP_TIMEOUT: Duration = Duration::from_secs(1);
+/// When a reply on a connection is given up: segments that are lost are sent again.
+const TCP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Does what the command line says, and says on standard error why it could not.
 #[must_use]
 pub fn run(cli: &Cli) -> ExitCode {
     let done = match &cli.command {
         Command::Udp(args) => load_udp(args),
+        Command::Http(args) => load_http(args),
         Command::Hashes(args) => print_hashes(args),
     };
     match done {
@@ -83,7 +93,7 @@ fn print_hashes(args: &WorkloadArgs) -> Result<bool, Error> {
 }
 
 /// What all loads put into the report's head.
-fn setup(protocol: &'static str, common: &CommonArgs) -> Setup {
+fn setup(protocol: &'static str, common: &CommonArgs, timeout: Duration) -> Setup {
     let workload = &common.workload;
     vec![
         ("protocol", json!(protocol)),
@@ -92,7 +102,7 @@ fn setup(protocol: &'static str, common: &CommonArgs) -> Setup {
         ("search", json!(common.search)),
         ("duration_seconds", json!(common.duration.as_secs_f64())),
         ("warmup_seconds", json!(common.warmup.as_secs_f64())),
-        ("timeout_seconds", json!(common.timeout.as_secs_f64())),
+        ("timeout_seconds", json!(timeout.as_secs_f64())),
         ("torrents", json!(workload.torrents)),
         ("peers", json!(workload.peers)),
         ("seeders", json!(workload.seeders)),
@@ -118,7 +128,8 @@ fn load_udp(args: &UdpArgs) -> Result<bool, Error> {
     if !common.i_own_this_target {
         route::refuse_far(target.ip(), &sources)?;
     }
-    let mut setup = setup("udp", common);
+    let timeout = common.timeout.unwrap_or(UDP_TIMEOUT);
+    let mut setup = setup("udp", common, timeout);
     setup.extend([
         ("mix", json!(args.mix.to_string())),
         ("sources", json!(sources.len().max(1))),
@@ -131,13 +142,62 @@ fn load_udp(args: &UdpArgs) -> Result<bool, Error> {
         wanted: common.wanted,
         scrape_hashes: args.scrape_hashes,
         workload: Arc::new(workload(&common.workload)),
-        timeout: common.timeout,
+        timeout,
         threads: usize::from(common.threads),
         seed: common.workload.seed,
     };
     measure(common, load, &setup, |watch| {
         let engine = udp::sockets::Sockets::open(settings, &sources, watch)?;
         Ok(Box::new(engine))
+    })
+}
+
+/// The target of a load over TCP, resolved and found to be near, with TLS if it is spoken.
+fn tcp_target(
+    common: &CommonArgs,
+    protocol: Protocol,
+    tls: &TlsArgs,
+) -> Result<(Target, SocketAddr, Option<Tls>), Error> {
+    let target = Target::parse(&common.target, protocol, tls.tls)?;
+    let address = target.resolve()?;
+    if !common.i_own_this_target {
+        route::refuse_far(address.ip(), &BTreeSet::new())?;
+    }
+    let trust = Trust { anybody: tls.insecure, authorities: tls.ca.clone() };
+    let tls = if target.tls { Some(Tls::new(&target.host, &trust)?) } else { None };
+    Ok((target, address, tls))
+}
+
+fn load_http(args: &HttpArgs) -> Result<bool, Error> {
+    let common = &args.common;
+    let (target, address, tls) = tcp_target(common, Protocol::Http, &args.tls)?;
+    let timeout = common.timeout.unwrap_or(TCP_TIMEOUT);
+    let mut setup = setup("http", common, timeout);
+    setup.extend([
+        ("tls", json!(tls.is_some())),
+        ("connections", json!(args.connections)),
+        ("keep_alive", json!(!args.close)),
+        ("pipeline", json!(args.pipeline)),
+        ("scrapes", json!(args.scrapes)),
+        ("scrape_hashes", json!(args.scrape_hashes)),
+    ]);
+    let settings = http::Settings {
+        target: address,
+        tls,
+        requests: http::request::Requests::new(&target, !args.close),
+        keep_alive: !args.close,
+        connections: args.connections as usize,
+        pipeline: usize::from(args.pipeline),
+        scrapes: args.scrapes,
+        wanted: common.wanted,
+        scrape_hashes: args.scrape_hashes,
+        workload: Arc::new(workload(&common.workload)),
+        timeout,
+        threads: usize::from(common.threads),
+        seed: common.workload.seed,
+    };
+    measure(common, common.rate.map_or(Load::Closed, Load::Rate), &setup, |_| {
+        Ok(Box::new(http::Http::open(settings)?))
     })
 }
 

@@ -67,6 +67,14 @@ pub enum Error {
         /// What it answered.
         what: String,
     },
+    /// TLS did not come about.
+    #[error("TLS with {target} failed: {reason}; --ca FILE names who is trusted, --insecure trusts anybody")]
+    Tls {
+        /// The target.
+        target: String,
+        /// What TLS says.
+        reason: String,
+    },
     /// Too few file descriptors.
     #[error(
         "{needed} connections need about as many file descriptors, and this process may open {allowed}; \

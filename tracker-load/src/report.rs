@@ -30,6 +30,7 @@ pub fn table(outcome: &Outcome) -> String {
     if let Some(found) = outcome.found {
         let limit = match found.limit {
             Limit::Tracker => "",
+            Limit::Connections => " with so many connections, each as fast as it is answered",
             Limit::Generator => " at least: the generator could not send more (more --threads may)",
             Limit::Top => " at least: --search-to allows no more",
         };
@@ -107,7 +108,7 @@ pub fn json(setup: &Setup, outcome: &Outcome) -> Value {
         .collect();
     let more: Map<String, Value> =
         figures.more.iter().map(|&(name, count)| (name.to_owned(), json!(count))).collect();
-    let search = (!outcome.probes.is_empty()).then(|| {
+    let search = (outcome.found.is_some() || !outcome.probes.is_empty()).then(|| {
         let probes: Vec<Value> = outcome
             .probes
             .iter()

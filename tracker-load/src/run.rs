@@ -6,7 +6,7 @@ use crate::{
     figures::Figures,
     numbers::{grouped, whole},
     progress::Watch,
-    search::{Found, Probe, Search, Verdict},
+    search::{Found, Limit, Probe, Search, Verdict},
 };
 use std::thread;
 
@@ -26,7 +26,7 @@ pub enum Load {
 pub struct Outcome {
     /// The figures; of a search, those at the served rate, but with the wrong replies of all its probes.
     pub figures: Figures,
-    /// What a search that came to its end found.
+    /// What a search that came to its end found, or what a closed loop came to.
     pub found: Option<Found>,
     /// A search's probes in order.
     pub probes: Vec<(Probe, Verdict)>,
@@ -57,7 +57,9 @@ fn single(engine: &mut dyn Engine, offered: Offered, span: Span, watch: &Watch) 
         Offered::Closed => "as answers come".into(),
     });
     let figures = engine.probe(offered, span, watch)?;
-    Ok(Outcome { figures, found: None, probes: Vec::new(), stopped: watch.is_stopped() })
+    let found = (offered == Offered::Closed)
+        .then(|| Found { rate: figures.answered_rate(), limit: Limit::Connections });
+    Ok(Outcome { figures, found, probes: Vec::new(), stopped: watch.is_stopped() })
 }
 
 enum Broken {
@@ -101,7 +103,7 @@ fn find(engine: &mut dyn Engine, search: &Search, span: Span, watch: &Watch) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{figures::Wrong, search::Limit};
+    use crate::figures::Wrong;
     use std::time::Duration;
 
     const SPAN: Span = Span { warmup: Duration::ZERO, duration: Duration::ZERO };

@@ -72,6 +72,8 @@ pub enum Limit {
     Generator,
     /// The highest rate allowed was served.
     Top,
+    /// There was no search: answers came as fast as the connections asked.
+    Connections,
 }
 
 impl Limit {
@@ -82,6 +84,7 @@ impl Limit {
             Self::Tracker => "tracker",
             Self::Generator => "generator",
             Self::Top => "top",
+            Self::Connections => "connections",
         }
     }
 }

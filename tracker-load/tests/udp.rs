@@ -1,5 +1,7 @@
 //! The UDP socket engine against small trackers that are honest, lossy, lying or none at all.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr, UdpSocket},

@@ -10,6 +10,7 @@ use crate::{
     engine::Span,
     error::Error,
     figures::{Figures, Wrong},
+    net::wait::{self, Wait},
     numbers::{nanoseconds, whole},
     pace::Pace,
     progress::{Lane as Published, Watch},
@@ -18,10 +19,8 @@ use crate::{
 use nix::{
     errno::Errno,
     sys::{
-        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
         socket::{MsgFlags, MultiHeaders, recvmmsg, sendmmsg},
         time::TimeSpec,
-        timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
     },
 };
 use std::{
@@ -29,7 +28,7 @@ use std::{
     io::{IoSlice, IoSliceMut},
     net::UdpSocket,
     os::fd::AsRawFd as _,
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tracker_common::address::{Address, Family};
 
@@ -37,10 +36,6 @@ use tracker_common::address::{Address, Family};
 const BATCH: usize = 32;
 /// Room for a reply: what is longer is cut, and wrong.
 const REPLY_LEN: usize = 2048;
-/// Requests that a tick sends at the least, so that batches are worth their system call.
-const PER_TICK: f64 = 16.0;
-/// The shortest and the longest tick.
-const TICK: [Duration; 2] = [Duration::from_micros(50), Duration::from_millis(1)];
 /// A connection ID is renewed at this age, nanoseconds: BEP 15 gives it two minutes.
 const RENEW: u64 = 60_000_000_000;
 /// Nothing is sent with a connection ID of this age, nanoseconds.
@@ -49,8 +44,6 @@ const LIFE: u64 = 110_000_000_000;
 const RENEW_AGAIN: u64 = 1_000_000_000;
 /// How many batches are read from a socket before others have their turn.
 const READS: usize = 8;
-/// What the timer is called among the descriptors.
-const TIMER: u64 = u64::MAX;
 /// Requests in flight that a worker keeps account of at the most.
 const MOST_IN_FLIGHT: f64 = 4_194_304.0;
 
@@ -125,8 +118,10 @@ impl Lane<'_> {
     }
 
     fn run(mut self) -> Result<Figures, Error> {
-        let tick = Duration::from_secs_f64((PER_TICK / self.job.rate).min(1.0)).clamp(TICK[0], TICK[1]);
-        let waiting = Waiting::new(self.sources, tick)?;
+        let wait = Wait::new(wait::tick(self.job.rate))?;
+        for (number, source) in self.sources.iter().enumerate() {
+            wait.readable(&source.socket, number)?;
+        }
         let timeout = nanoseconds(self.job.settings.timeout);
         let start = self.now();
         let from = start + nanoseconds(self.job.span.warmup);
@@ -160,8 +155,8 @@ impl Lane<'_> {
             }
             // Until the tick, replies are read as they come, so that latencies are told exactly.
             loop {
-                let ready = waiting.wait()?;
-                for source in ready.sources() {
+                let ready = wait.wait()?;
+                for source in ready.sockets() {
                     self.read(source)?;
                 }
                 if ready.tick {
@@ -336,58 +331,5 @@ impl Lane<'_> {
             }
             Ok(_) => {}
         }
-    }
-}
-
-/// The sockets and a periodic timer, in one wait.
-struct Waiting {
-    epoll: Epoll,
-    timer: TimerFd,
-}
-
-const EVENTS: usize = 64;
-
-struct Ready {
-    events: [EpollEvent; EVENTS],
-    count: usize,
-    tick: bool,
-}
-
-impl Ready {
-    fn sources(&self) -> impl Iterator<Item = usize> {
-        let named = self.events[..self.count].iter().filter(|event| event.data() != TIMER);
-        named.map(|event| usize::try_from(event.data()).unwrap_or(usize::MAX))
-    }
-}
-
-impl Waiting {
-    fn new(sources: &[Source], tick: Duration) -> Result<Self, Error> {
-        let system = || Error::system::<Errno>("the worker's wait cannot be set up");
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(system())?;
-        for (number, source) in sources.iter().enumerate() {
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, number as u64);
-            epoll.add(&source.socket, event).map_err(system())?;
-        }
-        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).map_err(system())?;
-        let every = Expiration::Interval(TimeSpec::from_duration(tick));
-        timer.set(every, TimerSetTimeFlags::empty()).map_err(system())?;
-        epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER)).map_err(system())?;
-        Ok(Self { epoll, timer })
-    }
-
-    fn wait(&self) -> Result<Ready, Error> {
-        let mut events = [EpollEvent::empty(); EVENTS];
-        let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
-            Ok(count) => count,
-            Err(Errno::EINTR) => 0,
-            Err(error) => return Err(Error::system("the wait for replies failed")(error)),
-        };
-        let tick = events[..count].iter().any(|event| event.data() == TIMER);
-        if tick {
-            // Non-blocking: it has expired, or nothing is to be read.
-            let _ = self.timer.wait();
-        }
-        Ok(Ready { events, count, tick })
     }
 }

@@ -12,12 +12,12 @@ use crate::{
     limits,
     progress::Watch,
     rng::{Rng, mix},
+    workers,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    thread,
     time::Instant,
 };
 
@@ -87,30 +87,18 @@ impl Engine for Sockets {
         self.probes += 1;
         let Self { settings, lanes, sources, origin, probes } = self;
         let workers = lanes.len();
-        let results: Vec<Result<Figures, Error>> = thread::scope(|scope| {
-            let threads: Vec<_> = lanes
-                .iter_mut()
-                .enumerate()
-                .map(|(number, lane)| {
-                    let job = Job {
-                        settings,
-                        sources: *sources,
-                        origin: *origin,
-                        rate: rate / workers as f64,
-                        span,
-                        watch,
-                        published: watch.lane(number),
-                        rng: Rng::new(settings.seed ^ mix(*probes ^ ((number as u64) << 32))),
-                    };
-                    scope.spawn(move || lane::run(job, lane))
-                })
-                .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::Panicked))).collect()
-        });
-        let mut all = Figures::default();
-        for result in results {
-            all.add(&result?);
-        }
-        Ok(all)
+        workers::run(lanes.iter_mut().enumerate().collect(), |(number, lane)| {
+            let job = Job {
+                settings,
+                sources: *sources,
+                origin: *origin,
+                rate: rate / workers as f64,
+                span,
+                watch,
+                published: watch.lane(number),
+                rng: Rng::new(settings.seed ^ mix(*probes ^ ((number as u64) << 32))),
+            };
+            lane::run(job, lane)
+        })
     }
 }

@@ -1,0 +1,175 @@
+//! Load for HTTP trackers (BEP 3): [`request`] writes requests, [`response`] and [`bencode`] read and check replies,
+//! [`lane`] is a worker with its connections.
+
+pub mod bencode;
+pub mod lane;
+pub mod request;
+pub mod response;
+
+use crate::{
+    engine::{Engine, Offered, Span},
+    error::Error,
+    figures::{Figures, Wrong},
+    limits,
+    net::{
+        stream::{PATIENCE, Stream},
+        tls::Tls,
+    },
+    progress::Watch,
+    rng::{Rng, mix},
+    workers,
+    workload::Workload,
+};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// What to ask of an HTTP tracker.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The tracker.
+    pub target: SocketAddr,
+    /// TLS, if it is spoken.
+    pub tls: Option<Tls>,
+    /// What requests consist of.
+    pub requests: request::Requests,
+    /// Whether connections stay open from request to request.
+    pub keep_alive: bool,
+    /// Connections at a time, at least one.
+    pub connections: usize,
+    /// Requests that are on their way at a time on each connection, at least one.
+    pub pipeline: usize,
+    /// The share of scrapes among the requests, 0..=1.
+    pub scrapes: f64,
+    /// Peers wanted in each announce.
+    pub wanted: u16,
+    /// Torrents in each scrape.
+    pub scrape_hashes: u16,
+    /// Who announces what.
+    pub workload: Arc<Workload>,
+    /// After this long a request is unanswered.
+    pub timeout: Duration,
+    /// Worker threads.
+    pub threads: usize,
+    /// Requests follow from this number.
+    pub seed: u64,
+}
+
+/// Load over HTTP.
+#[derive(Debug)]
+pub struct Http {
+    settings: Settings,
+    origin: Instant,
+    probes: u64,
+}
+
+impl Http {
+    /// Makes sure that a tracker is there.
+    ///
+    /// # Errors
+    /// When it cannot be reached, is silent, or answers something else than a tracker does.
+    pub fn open(settings: Settings) -> Result<Self, Error> {
+        limits::room_for(settings.connections as u64 + 3 * settings.threads as u64)?;
+        prove(&settings)?;
+        Ok(Self { settings, origin: Instant::now(), probes: 0 })
+    }
+}
+
+/// One announce on a connection of its own, so that what is no tracker is found out before the load.
+fn prove(settings: &Settings) -> Result<(), Error> {
+    let target = settings.target.to_string();
+    let mut stream = Stream::first(settings.target, settings.tls.as_ref())?;
+    let mut request = Vec::new();
+    settings.requests.announce(&mut request, &settings.workload.peer(0), settings.wanted);
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            Error::Silent { target: target.clone(), what: "announce", waited: PATIENCE }
+        }
+        _ => {
+            Error::NotATracker { target: target.clone(), what: format!("the first announce failed: {error}") }
+        }
+    };
+    let mut rest = &request[..];
+    while !rest.is_empty() {
+        let written = stream.write(rest).map_err(failed)?;
+        rest = &rest[written..];
+    }
+    stream.flush().map_err(failed)?;
+    let (mut reply, mut part, deadline) = (Vec::new(), [0; 4096], Instant::now() + PATIENCE);
+    let odd = |what: String| Error::NotATracker { target: target.clone(), what };
+    let response = loop {
+        let len = stream.read(&mut part).map_err(failed)?;
+        reply.extend(&part[..len]);
+        match response::read(&reply, len == 0) {
+            Ok(Some(response)) => break response,
+            Ok(None) if Instant::now() > deadline => return Err(failed(io::ErrorKind::TimedOut.into())),
+            Ok(None) => {}
+            Err(_) if reply.is_empty() => {
+                return Err(odd("it closed the connection instead of an answer".into()));
+            }
+            Err(_) => return Err(odd("what it answered is no HTTP response with a length".into())),
+        }
+    };
+    let body = &reply[response.body.clone()];
+    if let Some(reason) = bencode::failure(body) {
+        return Err(odd(format!("it refused the first announce: {reason}")));
+    }
+    match judge(response.status, body, Asked::Announce, settings) {
+        Ok(()) => Ok(()),
+        Err(Wrong::Status) => Err(odd(format!(
+            "it answered the first announce with status {}; is the path right?",
+            response.status
+        ))),
+        Err(wrong) => Err(odd(format!(
+            "what it answered the first announce with is no tracker's reply ({})",
+            wrong.label()
+        ))),
+    }
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Announce,
+    Scrape,
+}
+
+fn judge(status: u16, body: &[u8], asked: Asked, settings: &Settings) -> Result<(), Wrong> {
+    if status != 200 {
+        return Err(Wrong::Status);
+    }
+    match asked {
+        Asked::Announce => bencode::check_announce(body, settings.wanted),
+        Asked::Scrape => bencode::check_scrape(body, settings.scrape_hashes),
+    }
+}
+
+impl Engine for Http {
+    fn probe(&mut self, offered: Offered, span: Span, watch: &Watch) -> Result<Figures, Error> {
+        self.probes += 1;
+        let Self { settings, origin, probes } = self;
+        let workers = settings.threads.clamp(1, settings.connections.max(1));
+        workers::run((0..workers).collect(), |number| {
+            lane::run(lane::Job {
+                settings,
+                // The first ones take what does not divide.
+                connections: settings.connections / workers
+                    + usize::from(number < settings.connections % workers),
+                number: number as u64,
+                workers: workers as u64,
+                origin: *origin,
+                offered: match offered {
+                    Offered::Rate(rate) => Offered::Rate(rate / workers as f64),
+                    Offered::Closed => Offered::Closed,
+                },
+                span,
+                watch,
+                published: watch.lane(number),
+                rng: Rng::new(settings.seed ^ mix(*probes ^ ((number as u64) << 32))),
+            })
+        })
+    }
+}
