@@ -156,7 +156,7 @@ impl Hub {
     }
 
     /// Takes a place among the connections.
-    fn enter(self: &Arc<Self>, client: Address) -> Result<Seat, Refusal> {
+    pub(super) fn enter(self: &Arc<Self>, client: Address) -> Result<Seat, Refusal> {
         if self.draining.load(Ordering::SeqCst) {
             return Err(Refusal::Draining);
         }
