@@ -2,6 +2,7 @@
 
 use crate::{
     counters::{DURATION_BOUNDS, Dropped, Path, PathCounters, WorkerCounters},
+    http::counters::{self as http},
     udp::socket::receive_buffer_drops,
     xdp::{interface::Report, manager::Reports, socket::Gauges},
 };
@@ -35,6 +36,8 @@ pub struct Sources {
     pub sockets: Vec<UdpSocket>,
     /// The interfaces.
     pub xdp: Reports,
+    /// What HTTP counts; nothing where it is not served.
+    pub http: Arc<http::Counters>,
 }
 
 /// The metrics listener's one route.
@@ -94,6 +97,7 @@ impl Sources {
         }
         collect_kernel_drops(&reports);
         collect_interfaces(&reports);
+        collect_http(&self.http);
         self.collect_engine();
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("RIPTIDE_COMMIT"))];
         level("riptide_build_info", labels(build), 1);
@@ -175,7 +179,8 @@ impl Sources {
         write_histogram_head(
             text,
             name,
-            "From the receipt of a request's batch until its replies are handed to the kernel, for a sample of batches",
+            "For a sample of requests. udp: from the receipt of a request's batch until its replies are handed to the \
+             kernel. http: from the head of a request until its reply is written, without the way in and out",
         );
         for action in [Action::Connect, Action::Announce, Action::Scrape] {
             let labels = format!("protocol=\"udp\",action=\"{}\"", action.label());
@@ -186,6 +191,11 @@ impl Sources {
                 buckets.iter_mut().zip(more).for_each(|(bucket, more)| *bucket += more);
                 sum += seconds;
             }
+            write_histogram(text, name, &labels, &DURATION_BOUNDS, &buckets, sum);
+        }
+        for action in [http::Action::Announce, http::Action::Scrape] {
+            let labels = format!("protocol=\"http\",action=\"{}\"", action.label());
+            let (buckets, sum) = self.http.durations(action);
             write_histogram(text, name, &labels, &DURATION_BOUNDS, &buckets, sum);
         }
     }
@@ -322,6 +332,33 @@ fn collect_socket(socket: &Gauges) {
     level("riptide_xsk_umem_frames", place(), socket.frames.into());
 }
 
+fn collect_http(counters: &http::Counters) {
+    let families =
+        Family::ALL.iter().map(|family| (Some(*family), family.label())).chain([(None, "unknown")]);
+    for (family, of_family) in families {
+        for action in http::Action::ALL {
+            for outcome in http::Outcome::ALL {
+                let names = [("action", action.label()), ("family", of_family), ("outcome", outcome.label())];
+                let requests = counters.requests(action, family, outcome);
+                count("riptide_http_requests_total", labels(names), requests);
+            }
+        }
+    }
+    for (tls, name) in [(false, "false"), (true, "true")] {
+        let names = || labels([("tls", name)]);
+        level("riptide_http_connections", names(), counters.connections(tls) as u64);
+        count("riptide_http_accepted_connections_total", names(), counters.accepted(tls));
+    }
+    for why in http::Closed::ALL {
+        let names = labels([("reason", why.label())]);
+        count("riptide_http_closed_connections_total", names, counters.closed_for(why));
+    }
+    for why in http::Pause::ALL {
+        let names = labels([("reason", why.label())]);
+        count("riptide_http_accept_pauses_total", names, counters.pauses(why));
+    }
+}
+
 fn describe() {
     for (name, help) in [
         ("riptide_udp_requests_total", "UDP requests that were answered or could have been"),
@@ -336,6 +373,16 @@ fn describe() {
         ("riptide_xsk_rx_ring_full_total", "Frames lost because the rx ring was full"),
         ("riptide_xsk_rx_fill_ring_empty_descs_total", "Times the kernel found no frame in the fill ring"),
         ("riptide_xsk_tx_ring_empty_descs_total", "Times the kernel found nothing in the tx ring"),
+        (
+            "riptide_http_requests_total",
+            "HTTP requests by what they ask; outcome failure: a tracker's failure, rejected: an HTTP error",
+        ),
+        (
+            "riptide_http_accepted_connections_total",
+            "TCP and Unix connections accepted, WebSocket among them",
+        ),
+        ("riptide_http_closed_connections_total", "Connections that the tracker closed, and why"),
+        ("riptide_http_accept_pauses_total", "Times in which no connection was accepted, and why"),
     ] {
         describe_counter!(name, help);
     }
@@ -349,6 +396,7 @@ fn describe() {
         ),
         ("riptide_xsk_frames", "Frames of an AF_XDP socket by where they are"),
         ("riptide_xsk_umem_frames", "All frames of an AF_XDP socket"),
+        ("riptide_http_connections", "Connections open now, those that have become WebSockets apart"),
         ("riptide_build_info", "1, with the version and commit of this binary"),
     ] {
         describe_gauge!(name, help);

@@ -13,12 +13,12 @@ use crate::{
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::{
     errno::Errno,
-    fcntl::{OFlag, open, openat},
+    fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat},
     sys::{
         prctl,
         stat::{Mode, SFlag, fstat},
     },
-    unistd::{Gid, Group, Uid, User, fchown, geteuid, initgroups, setgroups, setresgid, setresuid},
+    unistd::{Gid, Group, Uid, User, fchown, fchownat, geteuid, initgroups, setgroups, setresgid, setresuid},
 };
 use std::{
     ffi::CString,
@@ -156,6 +156,19 @@ impl Identity {
             fchown(&held, Some(self.uid), Some(self.gid)).map_err(|e| failed(directory, e))?;
         }
         Ok(())
+    }
+
+    /// Gives a Unix socket's name to the new user, who may then let others use it by its mode and group. A link is not
+    /// followed.
+    ///
+    /// # Errors
+    /// If the owner cannot be changed.
+    pub fn hand_over_socket(&self, path: &Path) -> Result<(), PrivilegeError> {
+        if !geteuid().is_root() {
+            return Ok(());
+        }
+        fchownat(AT_FDCWD, path, Some(self.uid), Some(self.gid), AtFlags::AT_SYMLINK_NOFOLLOW)
+            .map_err(|source| PrivilegeError::HandOver { path: path.to_owned(), uid: self.uid, source })
     }
 
     /// Becomes this user and group for good: no way back to root, no new privileges through `exec`, and of the

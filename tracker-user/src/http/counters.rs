@@ -81,7 +81,7 @@ pub enum Closed {
     /// The address has all the connections it may have.
     AddressLimit = 4,
     /// What came was no HTTP, or the connection broke.
-    Protocol = 5,
+    Broken = 5,
     /// A fault in the program.
     Panic = 6,
 }
@@ -94,7 +94,7 @@ impl Closed {
         Self::Tls,
         Self::ProxyHeader,
         Self::AddressLimit,
-        Self::Protocol,
+        Self::Broken,
         Self::Panic,
     ];
 
@@ -107,7 +107,7 @@ impl Closed {
             Self::Tls => "tls",
             Self::ProxyHeader => "proxy_header",
             Self::AddressLimit => "address_limit",
-            Self::Protocol => "protocol",
+            Self::Broken => "broken",
             Self::Panic => "panic",
         }
     }

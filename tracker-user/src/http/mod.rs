@@ -1,3 +1,116 @@
 //! HTTP: the tracker (BEP 3), the pages, and the handshakes of WebTorrent, with TLS and without, on the same swarms.
 
+mod accept;
+mod client;
+mod connection;
 pub mod counters;
+pub mod endpoint;
+mod limits;
+mod proxy_protocol;
+mod router;
+mod stream;
+mod tracker;
+
+use crate::{clock::Clock, config, farewell::Farewell, stats::Stats, tls::Tls};
+use accept::{Acceptor, Listener};
+use client::Clients;
+use connection::Connections;
+use counters::Counters;
+use endpoint::Bound;
+pub(crate) use limits::raise_descriptor_limit;
+use router::Router;
+use std::{io, sync::Arc};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tracker::Tracker;
+use tracker_core::engine::Engine;
+
+/// Where the tracker is in its life, as `/health` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Not everything is up.
+    Starting,
+    /// Everything is.
+    Serving,
+    /// It is about to end.
+    Draining,
+}
+
+/// What HTTP works on.
+#[derive(Debug)]
+pub struct Shared {
+    /// The swarms.
+    pub engine: Arc<Engine>,
+    /// Protocol time.
+    pub clock: Clock,
+    /// How many threads the runtime has.
+    pub threads: usize,
+    /// Where everything is counted.
+    pub counters: Arc<Counters>,
+    /// The page for people, if it is served.
+    pub stats: Option<Arc<Stats>>,
+}
+
+/// The running HTTP side.
+#[derive(Debug)]
+pub struct Http {
+    stage: watch::Sender<Stage>,
+    permits: Arc<Semaphore>,
+    most: u32,
+}
+
+impl Http {
+    /// Serves connections of these listeners on the runtime in whose context this is called; those of HTTPS by `tls`.
+    /// `ended` hears of an accept loop that ends.
+    ///
+    /// # Errors
+    /// When the system gives no randomness, or a listener cannot be watched.
+    pub fn start(
+        config: &config::Http,
+        listeners: Vec<Bound>,
+        tls: Option<&Arc<Tls>>,
+        shared: Shared,
+        ended: &mpsc::UnboundedSender<String>,
+    ) -> io::Result<Self> {
+        let Shared { engine, clock, threads, counters, stats } = shared;
+        let (stage, staged) = watch::channel(Stage::Starting);
+        let most = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
+        let permits = Arc::new(Semaphore::new(config.max_connections));
+        let router = Router {
+            tracker: Tracker::new(engine, clock, counters.clone(), threads, config.max_scrape_hashes)?,
+            clients: Clients::new(config),
+            counters: counters.clone(),
+            max_body_size: config.max_body_size,
+            pages: router::pages(staged.clone(), stats),
+        };
+        let connections = Arc::new(Connections::new(config, Arc::new(router), counters, staged));
+        for bound in listeners {
+            let name = bound.to_string();
+            let farewell = Farewell::new(format!("accepting on {name}"), ended.clone());
+            let acceptor = Acceptor {
+                name,
+                tls: tls.filter(|_| bound.tls).cloned(),
+                listener: Listener::new(bound.listener, config)?,
+                connections: connections.clone(),
+                permits: permits.clone(),
+            };
+            tokio::spawn(acceptor.run(farewell));
+        }
+        Ok(Self { stage, permits, most })
+    }
+
+    /// From now on `/health` says that all is well.
+    pub fn serving(&self) {
+        self.stage.send_replace(Stage::Serving);
+    }
+
+    /// Accepts no more and waits until all requests in hand are answered and all connections closed. WebSockets are
+    /// not among these.
+    pub async fn drain(&self) {
+        self.stage.send_replace(Stage::Draining);
+        // Each connection holds a permit until it has ended. An error would be a closed semaphore, which this is not.
+        let _ = self.permits.acquire_many(self.most).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

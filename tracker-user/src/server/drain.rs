@@ -3,14 +3,18 @@
 use super::Server;
 use crate::{clock::monotonic_ns, state};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// How long requests in hand may take once a stop was asked for.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long HTTP clients among these may take: less, so that what is to be saved is saved.
+const HTTP_DEADLINE: Duration = Duration::from_secs(5);
+
 impl Server {
     /// Stops in order, within one deadline. Returns what failed.
     pub(super) fn drain(self) -> Vec<String> {
-        let Self { config, ids, mut signals, xdp, mut pool, runtime, .. } = self;
+        let Self { config, ids, mut signals, xdp, http, mut pool, runtime, .. } = self;
         tracing::info!("stopping");
         runtime.spawn(async move {
             tokio::select! {
@@ -28,6 +32,11 @@ impl Server {
             runtime.block_on(xdp.stop());
         }
         pool.stop();
+        runtime.block_on(async {
+            if timeout(HTTP_DEADLINE, http.drain()).await.is_err() {
+                tracing::info!("some HTTP clients did not take or finish their requests in time");
+            }
+        });
         let problems = pool.join();
         if let Err(warning) = ids.save(&config.state.directory, monotonic_ns(), &state::boot_id()) {
             // The start has told of a directory that cannot be written; what more is lost is the time of the stop.

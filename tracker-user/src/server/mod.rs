@@ -6,8 +6,16 @@ mod start;
 
 pub use start::StartError;
 
-use crate::{cli::RunArgs, config::Config, state::ConnectionIdState, udp::pool::Pool, xdp::manager::Manager};
-use std::{io, net::SocketAddr, sync::Arc};
+use crate::{
+    cli::RunArgs,
+    config::{Config, ListenAddress},
+    http::Http,
+    state::ConnectionIdState,
+    tls::Tls,
+    udp::pool::Pool,
+    xdp::manager::Manager,
+};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -27,8 +35,10 @@ pub struct Server {
     /// Kept up to date for the sweep.
     running_config: watch::Sender<Config>,
     signals: Signals,
-    // In the order in which they go: frames to the network stack, then workers, then the runtime.
+    tls: Option<Arc<Tls>>,
+    // In the order in which they go: frames to the network stack, then HTTP and the workers, then the runtime.
     xdp: Option<Manager>,
+    http: Http,
     pool: Pool,
     runtime: Runtime,
 }
@@ -38,8 +48,46 @@ pub struct Server {
 pub struct Addresses {
     /// UDP.
     pub udp: Vec<SocketAddr>,
+    /// HTTP and WebSocket.
+    pub http: Vec<ListenAddress>,
+    /// The same with TLS.
+    pub https: Vec<ListenAddress>,
     /// Metrics.
     pub metrics: Option<SocketAddr>,
+}
+
+impl Addresses {
+    /// A line for each.
+    fn log(&self) {
+        for address in &self.udp {
+            tracing::info!("udp listens on {address}");
+        }
+        for address in &self.http {
+            tracing::info!("http listens on {address}");
+        }
+        for address in &self.https {
+            tracing::info!("https listens on {address}");
+        }
+        if let Some(address) = self.metrics {
+            tracing::info!("metrics are served on http://{address}/metrics");
+        }
+    }
+}
+
+impl fmt::Display for Addresses {
+    /// What clients are served on, as in `udp on 192.0.2.1:6969; http on 192.0.2.1:6969`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        let mut add = |name: &str, addresses: Vec<String>| {
+            if !addresses.is_empty() {
+                parts.push(format!("{name} on {}", addresses.join(", ")));
+            }
+        };
+        add("udp", self.udp.iter().map(ToString::to_string).collect());
+        add("http", self.http.iter().map(ToString::to_string).collect());
+        add("https", self.https.iter().map(ToString::to_string).collect());
+        f.write_str(&parts.join("; "))
+    }
 }
 
 #[derive(Debug)]
@@ -65,8 +113,7 @@ impl Server {
 
     /// Says on the log, and to systemd, that the tracker serves.
     pub fn announce_ready(&self) {
-        let udp: Vec<String> = self.addresses.udp.iter().map(ToString::to_string).collect();
-        tracing::info!("ready: serving udp on {}", udp.join(", "));
+        tracing::info!("ready: serving {}", self.addresses);
         if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
             tracing::debug!(%error, "telling systemd");
         }

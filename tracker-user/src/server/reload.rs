@@ -46,6 +46,15 @@ impl Server {
         self.config.limits = config.limits;
         self.running_config.send_replace(self.config.clone());
         tracing::info!("reloaded: [swarm], [access] and [limits]");
+        if let Some(tls) = &self.tls {
+            match tls.reload() {
+                Ok(true) => tracing::info!("reloaded: the certificate, which is another one"),
+                Ok(false) => tracing::info!("reloaded: the certificate, which is the same"),
+                Err(error) => {
+                    tracing::error!("the certificate is not reloaded, the running one stays: {error}");
+                }
+            }
+        }
     }
 }
 

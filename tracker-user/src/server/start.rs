@@ -5,13 +5,20 @@ use crate::{
     access_file::{self, AccessFileError},
     cli::RunArgs,
     clock::{Clock, monotonic_ns},
-    config::Config,
+    config::{Config, ListenAddress},
     farewell::Farewell,
+    http::{
+        self, Http,
+        counters::Counters,
+        endpoint::{self, Bound, Listening},
+    },
     metrics::{self, Sources},
     policy,
     privileges::{Identity, Needs, PrivilegeError},
     state::{self, ConnectionIdState, NoRandomness},
+    stats::Stats,
     sweep,
+    tls::{Tls, TlsError},
     udp::{
         bind,
         pool::{Pool, Shared, seed, usable_cpus},
@@ -24,6 +31,7 @@ use crate::{
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    num::NonZero,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -43,8 +51,14 @@ pub enum StartError {
     /// A UDP listener.
     #[error(transparent)]
     Bind(#[from] bind::Error),
+    /// An HTTP listener.
+    #[error(transparent)]
+    Endpoint(#[from] endpoint::Error),
+    /// The certificate or its key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No listener is left.
-    #[error("no address to listen on: this host has neither IPv4 nor IPv6, or udp.listen is empty")]
+    #[error("no address to listen on: this host has neither IPv4 nor IPv6")]
     NoListener,
     /// The metrics listener.
     #[error("metrics {address}: {reason}; choose another address with --metrics, or \"off\"", reason = bind::describe(.source))]
@@ -80,12 +94,29 @@ impl Server {
     /// The first thing that could not be had; what was had before is given back.
     pub fn start(config: Config, args: RunArgs) -> Result<Self, StartError> {
         let access = access_file::read(&config.access)?;
-        let workers = config.udp.workers.map_or_else(|| usable_cpus().len().max(1), std::num::NonZero::get);
-        let listeners = bind::bind_all(&config.udp, workers)?;
-        if listeners.is_empty() {
+        let udp_workers = match config.udp.listen.addresses.is_empty() {
+            true => 0,
+            false => threads(config.udp.workers),
+        };
+        let sockets = bind::bind_all(&config.udp, udp_workers)?;
+        // The key of the certificate may be for root's eyes only.
+        let tls = match config.tls.listen.addresses.is_empty() {
+            true => None,
+            false => Some(Arc::new(Tls::load(&config.tls)?)),
+        };
+        let listeners = endpoint::bind_all(&config.http, &config.tls)?;
+        if sockets.is_empty() && listeners.is_empty() {
             return Err(StartError::NoListener);
         }
-        let udp: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
+        if !listeners.is_empty() {
+            http::raise_descriptor_limit(&config.http, &config.websocket);
+        }
+        let addresses = Addresses {
+            udp: sockets.iter().map(|listener| listener.address).collect(),
+            http: addresses_of(&listeners, false),
+            https: addresses_of(&listeners, true),
+            metrics: None,
+        };
         let metrics_listener = config.metrics.listen.map(bind_metrics).transpose()?;
 
         let ids = open_state(&config)?;
@@ -93,7 +124,7 @@ impl Server {
         let lifetime_slots = lifetime_slots(config.udp.connection_id_lifetime.as_secs());
         let prepared = manager::prepare(Context {
             config: config.xdp.clone(),
-            listeners: udp.clone(),
+            listeners: addresses.udp.clone(),
             clock,
             master: ids.master,
             lifetime_slots,
@@ -101,7 +132,11 @@ impl Server {
         let reports = prepared.reports();
 
         // Everything that needs root is had; all threads begin after this and inherit what is left.
-        drop_privileges(&config, Needs { xdp: !prepared.is_empty(), busy_poll: config.xdp.busy_poll })?;
+        drop_privileges(
+            &config,
+            &listeners,
+            Needs { xdp: !prepared.is_empty(), busy_poll: config.xdp.busy_poll },
+        )?;
 
         let engine =
             Arc::new(Engine::new(policy::from_config(&config), seed().map_err(system("random bytes"))?));
@@ -112,8 +147,9 @@ impl Server {
             ids: ConnectionIds::new(ids.master, lifetime_slots, clock.now_ns()),
             busy_poll: config.xdp.busy_poll && !reports.read().is_empty(),
         };
+        let io_threads = if listeners.is_empty() { 1 } else { threads(config.http.workers) };
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
+            .worker_threads(io_threads)
             .thread_name("riptide-io")
             .enable_all()
             .build()
@@ -121,28 +157,74 @@ impl Server {
         let signals = runtime.block_on(async { Signals::new() }).map_err(system("signal handlers"))?;
         let (farewell, ended) = mpsc::unbounded_channel();
         let pool =
-            Pool::spawn(&config.udp, listeners, workers, &shared, &farewell).map_err(system("a worker"))?;
-        for address in &udp {
-            tracing::info!("udp listens on {address}");
-        }
+            Pool::spawn(&config.udp, sockets, udp_workers, &shared, &farewell).map_err(system("a worker"))?;
 
-        let metrics = metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok());
-        if let Some(listener) = metrics_listener {
-            let sockets = pool.sockets().map_err(system("descriptors"))?;
-            let sources = Sources { engine: engine.clone(), workers: pool.counters(), sockets, xdp: reports };
-            serve_metrics(&runtime, listener, sources).map_err(system("the metrics listener"))?;
+        let counters = Arc::new(Counters::new(io_threads));
+        let sources = Arc::new(Sources {
+            engine: engine.clone(),
+            workers: pool.counters(),
+            sockets: pool.sockets().map_err(system("descriptors"))?,
+            xdp: reports,
+            http: counters.clone(),
+        });
+        let stats = (config.http.stats && !listeners.is_empty()).then(|| Stats::new(sources.clone()));
+        if let Some(stats) = &stats {
+            runtime.spawn(stats.clone().sample());
         }
-        if let Some(address) = metrics {
-            tracing::info!("metrics are served on http://{address}/metrics");
+        if let Some(tls) = &tls {
+            let ends = Farewell::new("the watch over the certificate", farewell.clone());
+            let watch = tls.clone().watch(config.tls.reload_interval);
+            runtime.spawn(async move {
+                let _ends = ends;
+                watch.await;
+            });
         }
+        let shared = http::Shared { engine: engine.clone(), clock, threads: io_threads, counters, stats };
+        let http = {
+            let _inside = runtime.enter();
+            Http::start(&config.http, listeners, tls.as_ref(), shared, &farewell).map_err(system("HTTP"))?
+        };
+        let addresses = match metrics_listener {
+            None => addresses,
+            Some(listener) => {
+                let metrics = listener.local_addr().ok();
+                serve_metrics(&runtime, listener, sources).map_err(system("the metrics listener"))?;
+                Addresses { metrics, ..addresses }
+            }
+        };
+        addresses.log();
+
         let (running_config, config_seen) = watch::channel(config.clone());
         let sweep_ends = Farewell::new("the sweep", farewell.clone());
         runtime.spawn(sweep::run(engine.clone(), clock, config_seen, sweep_ends));
         let xdp = prepared.run(Workers::new(pool.handles().to_vec()), &farewell)?;
+        http.serving();
 
-        let addresses = Addresses { udp, metrics };
-        Ok(Self { args, config, engine, addresses, ids, ended, running_config, signals, xdp, pool, runtime })
+        Ok(Self {
+            args,
+            config,
+            engine,
+            addresses,
+            ids,
+            ended,
+            running_config,
+            signals,
+            tls,
+            xdp,
+            http,
+            pool,
+            runtime,
+        })
     }
+}
+
+/// So many threads, or as many as there are CPUs to use.
+fn threads(configured: Option<NonZero<usize>>) -> usize {
+    configured.map_or_else(|| usable_cpus().len().max(1), NonZero::get)
+}
+
+fn addresses_of(listeners: &[Bound], tls: bool) -> Vec<ListenAddress> {
+    listeners.iter().filter(|bound| bound.tls == tls).map(|bound| bound.address.clone()).collect()
 }
 
 fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
@@ -153,11 +235,11 @@ fn bind_metrics(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|source| StartError::Metrics { address, source })
 }
 
-fn serve_metrics(runtime: &Runtime, listener: TcpListener, sources: Sources) -> io::Result<()> {
+fn serve_metrics(runtime: &Runtime, listener: TcpListener, sources: Arc<Sources>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = runtime.block_on(async { tokio::net::TcpListener::from_std(listener) })?;
     runtime.spawn(async move {
-        if let Err(error) = axum::serve(listener, metrics::router(Arc::new(sources))).await {
+        if let Err(error) = axum::serve(listener, metrics::router(sources)).await {
             tracing::error!("metrics: {error}");
         }
     });
@@ -175,8 +257,13 @@ fn open_state(config: &Config) -> Result<ConnectionIdState, StartError> {
     Ok(ids)
 }
 
-fn drop_privileges(config: &Config, needs: Needs) -> Result<(), StartError> {
+fn drop_privileges(config: &Config, listeners: &[Bound], needs: Needs) -> Result<(), StartError> {
     let Some(identity) = Identity::resolve(&config.privileges)? else { return Ok(()) };
     identity.hand_over(&config.state.directory)?;
+    for bound in listeners {
+        if let Listening::Unix(_, file) = &bound.listener {
+            identity.hand_over_socket(file.path())?;
+        }
+    }
     Ok(identity.become_it(needs)?)
 }

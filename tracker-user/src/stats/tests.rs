@@ -4,7 +4,7 @@ use super::{
     FRESH_NS, History, Interface, MINUTES, Of, Reading, Stats, View, history::Series, json, page,
     reading::Connections,
 };
-use crate::{metrics::Sources, xdp::manager::Reports};
+use crate::{http::counters::Counters, metrics::Sources, xdp::manager::Reports};
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc};
 use tracker_core::{
@@ -183,6 +183,7 @@ fn stats() -> Arc<Stats> {
         workers: Vec::new(),
         sockets: Vec::new(),
         xdp: Reports::default(),
+        http: Arc::new(Counters::new(1)),
     }))
 }
 

@@ -1,0 +1,265 @@
+//! Takes connections from a listener, for as long as there is room for them.
+
+use super::{
+    Stage,
+    connection::Connections,
+    counters::{Counters, Pause},
+    endpoint::{Listening, SocketFile},
+    stream::Socket,
+};
+use crate::{config::Http, farewell::Farewell, tls::Tls};
+use nix::errno::Errno;
+use socket2::SockRef;
+use std::{
+    io,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+/// The first wait after the system had no room for a connection; it doubles up to the last.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LAST_WAIT: Duration = Duration::from_secs(1);
+/// So many failures in a row are taken for a want of the system's, whatever the system calls them.
+const FAILURES_IN_A_ROW: u32 = 16;
+/// Strangers can use up everything again and again; the log tells of it no more often than this.
+const BETWEEN_LINES: Duration = Duration::from_secs(60);
+
+/// What connections are taken from.
+#[derive(Debug)]
+pub(super) enum Listener {
+    /// A TCP port.
+    Tcp(TcpListener),
+    /// A Unix socket.
+    Unix {
+        listener: UnixListener,
+        /// Goes with it.
+        _name: SocketFile,
+    },
+}
+
+impl Listener {
+    /// To be called in the context of a runtime.
+    ///
+    /// # Errors
+    /// When the system refuses to watch it.
+    pub(super) fn new(listening: Listening, config: &Http) -> io::Result<Self> {
+        Ok(match listening {
+            Listening::Tcp(listener) => {
+                // Connections inherit these, which saves two system calls for each. Replies are written whole, so there
+                // is nothing to wait for; and what a client does not take goes with it, closed or not.
+                let socket = SockRef::from(&listener);
+                socket.set_tcp_nodelay(true)?;
+                socket.set_tcp_user_timeout(Some(config.idle_timeout))?;
+                Self::Tcp(TcpListener::from_std(listener)?)
+            }
+            Listening::Unix(listener, name) => {
+                Self::Unix { listener: UnixListener::from_std(listener)?, _name: name }
+            }
+        })
+    }
+
+    /// The next connection and, over TCP, who it is from.
+    async fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Socket::Tcp(stream), Some(peer.ip().to_canonical())))
+            }
+            Self::Unix { listener, .. } => Ok((Socket::Unix(listener.accept().await?.0), None)),
+        }
+    }
+}
+
+/// One listener's accept loop.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    /// As the log names it.
+    pub(super) name: String,
+    /// Where connections come from.
+    pub(super) listener: Listener,
+    /// For a listener of HTTPS.
+    pub(super) tls: Option<Arc<Tls>>,
+    /// Serves what is accepted.
+    pub(super) connections: Arc<Connections>,
+    /// A permit for each connection that may be open.
+    pub(super) permits: Arc<Semaphore>,
+}
+
+impl Acceptor {
+    /// Accepts until the tracker drains.
+    pub(super) async fn run(self, _farewell: Farewell) {
+        let mut stage = self.connections.stage();
+        tokio::select! {
+            biased;
+            // An error is the end of the server, too.
+            _ = stage.wait_for(|stage| *stage == Stage::Draining) => {}
+            () = self.accept_all() => {}
+        }
+        // The port is closed before its end is told.
+        drop(self);
+    }
+
+    async fn accept_all(&self) {
+        let counters = self.connections.counters();
+        let mut full = Episode::new(Pause::Connections);
+        let mut short = Episode::new(Pause::Resources);
+        let mut failures = 0;
+        let mut wait = FIRST_WAIT;
+        loop {
+            let Some(permit) = self.permit(&mut full, counters).await else { return };
+            match self.listener.accept().await {
+                Ok((socket, peer)) => {
+                    short.end(&self.name);
+                    (failures, wait) = (0, FIRST_WAIT);
+                    let tls = self.tls.as_ref().map(|tls| tls.acceptor());
+                    let open = counters.opened(tls.is_some());
+                    let connections = self.connections.clone();
+                    tokio::spawn(connections.serve(socket, peer, tls, (open, permit)));
+                }
+                Err(error) => {
+                    failures += 1;
+                    if concerns_one_connection(&error) && failures < FAILURES_IN_A_ROW {
+                        continue;
+                    }
+                    drop(permit);
+                    short.begin(&self.name, counters, || {
+                        format!(
+                            "the system had no room for a connection: {error}; see that there are enough descriptors \
+                             (`ulimit -n`, LimitNOFILE of systemd) and enough memory"
+                        )
+                    });
+                    tokio::time::sleep(wait).await;
+                    wait = LAST_WAIT.min(wait * 2);
+                }
+            }
+        }
+    }
+
+    /// A place for a connection, awaited if there is none. `None` is the end.
+    async fn permit(&self, full: &mut Episode, counters: &Counters) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            full.end(&self.name);
+            return Some(permit);
+        }
+        full.begin(&self.name, counters, || {
+            "http.max_connections are open; raise it, or lower http.idle_timeout".to_owned()
+        });
+        self.permits.clone().acquire_owned().await.ok()
+    }
+}
+
+/// Whether an error of `accept` is only that of a connection which has gone wrong before it was accepted. The list is
+/// that of accept(2); `EPERM` is a firewall's.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    let Some(number) = error.raw_os_error() else { return false };
+    matches!(
+        Errno::from_raw(number),
+        Errno::ECONNABORTED
+            | Errno::ECONNRESET
+            | Errno::EINTR
+            | Errno::EPERM
+            | Errno::EPROTO
+            | Errno::ENOPROTOOPT
+            | Errno::ENETDOWN
+            | Errno::ENETUNREACH
+            | Errno::EHOSTDOWN
+            | Errno::EHOSTUNREACH
+            | Errno::ENONET
+            | Errno::EOPNOTSUPP
+            | Errno::ETIMEDOUT
+    )
+}
+
+/// A time in which nothing is accepted.
+#[derive(Debug)]
+struct Episode {
+    why: Pause,
+    began: Option<Instant>,
+    /// The last line about such a time, and whether it is about this one.
+    line: Option<Instant>,
+    told: bool,
+}
+
+impl Episode {
+    fn new(why: Pause) -> Self {
+        Self { why, began: None, line: None, told: false }
+    }
+
+    fn begin(&mut self, name: &str, counters: &Counters, reason: impl FnOnce() -> String) {
+        if self.began.is_some() {
+            return;
+        }
+        counters.paused(self.why);
+        let now = Instant::now();
+        self.began = Some(now);
+        self.told = self.line.is_none_or(|line| now.duration_since(line) >= BETWEEN_LINES);
+        if self.told {
+            self.line = Some(now);
+            tracing::warn!("{name} accepts no connections for now: {}", reason());
+        }
+    }
+
+    fn end(&mut self, name: &str) {
+        if let Some(began) = self.began.take()
+            && self.told
+        {
+            tracing::info!("{name} accepts connections again, after {:.1?}", began.elapsed());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn connections_inherit_what_is_set_for_their_listener() {
+        let config = Config::default().http;
+        let listening = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listening.local_addr().unwrap();
+        listening.set_nonblocking(true).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let listener = Listener::new(Listening::Tcp(listening), &config).unwrap();
+            let _client = std::net::TcpStream::connect(address).unwrap();
+            let (Socket::Tcp(accepted), Some(peer)) = listener.accept().await.unwrap() else {
+                panic!("not TCP")
+            };
+            assert!(peer.is_loopback());
+            let accepted = SockRef::from(&accepted);
+            assert!(accepted.tcp_nodelay().unwrap());
+            assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(config.idle_timeout));
+        });
+    }
+
+    #[test]
+    fn a_want_of_the_system_is_no_fault_of_one_connection() {
+        for shortage in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::EINVAL] {
+            assert!(!concerns_one_connection(&io::Error::from(shortage)), "{shortage}");
+        }
+        assert!(!concerns_one_connection(&io::Error::other("no number")));
+        assert!(concerns_one_connection(&io::Error::from(Errno::ECONNABORTED)));
+    }
+
+    #[test]
+    fn each_episode_counts_and_the_log_is_spared() {
+        let counters = Counters::new(1);
+        let mut episode = Episode::new(Pause::Resources);
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            for _ in 0..5 {
+                episode.begin("http", &counters, String::new);
+            }
+            told.push(episode.told);
+            episode.end("http");
+        }
+        assert_eq!(told, [true, false, false]);
+        assert_eq!((counters.pauses(Pause::Resources), counters.pauses(Pause::Connections)), (3, 0));
+    }
+}

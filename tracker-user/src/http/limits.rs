@@ -1,0 +1,110 @@
+//! Bounds of connections: in all, per address, and what the system gives.
+
+use crate::config::{Http, Websocket};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use parking_lot::Mutex;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
+use tracker_common::address::Address;
+
+/// How many connections each address has, where that is limited.
+#[derive(Debug)]
+pub(super) struct PerAddress {
+    most: u32,
+    counts: Mutex<HashMap<Address, u32>>,
+}
+
+/// A connection's place among those of its address, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    limit: Arc<PerAddress>,
+    address: Address,
+}
+
+impl PerAddress {
+    /// At most so many connections from one address.
+    pub(super) fn new(most: u32) -> Arc<Self> {
+        Arc::new(Self { most, counts: Mutex::default() })
+    }
+
+    /// A place for a connection from this address; `None` if it has all it may have.
+    pub(super) fn take(self: &Arc<Self>, address: Address) -> Option<Place> {
+        let mut counts = self.counts.lock();
+        let count = counts.entry(address).or_insert(0);
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Place { limit: self.clone(), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.limit.counts.lock();
+        if let Entry::Occupied(mut count) = counts.entry(self.address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// Descriptors for everything but connections: listeners, the workers' sockets, maps, files.
+const OTHER_DESCRIPTORS: u64 = 512;
+
+/// Raises the limit of descriptors as far as the system permits, and says so where that is too low for all the
+/// connections that may be open.
+pub(crate) fn raise_descriptor_limit(http: &Http, websocket: &Websocket) {
+    let websockets = if websocket.enabled { websocket.max_connections } else { 0 };
+    let needed = (http.max_connections + websockets) as u64 + OTHER_DESCRIPTORS;
+    match raise() {
+        Ok(limit) if limit >= needed => {}
+        Ok(limit) => tracing::warn!(
+            "the system permits {limit} open descriptors (`ulimit -Hn`, LimitNOFILE of systemd), and \
+             http.max_connections and websocket.max_connections need up to {needed}: accepting pauses where there are \
+             no more"
+        ),
+        Err(error) => tracing::warn!("the limit of descriptors is not known: {error}"),
+    }
+}
+
+/// The limit after raising it.
+fn raise() -> nix::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft >= hard {
+        return Ok(soft);
+    }
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_or(soft, |()| hard))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_so_many_places_and_gets_them_back() {
+        let limit = PerAddress::new(2);
+        let [one, other] = [1, 2].map(|last| Address::from_ipv4([192, 0, 2, last]));
+        let first = limit.take(one);
+        let second = limit.take(one);
+        assert!(first.is_some() && second.is_some() && limit.take(one).is_none());
+        let elsewhere = limit.take(other);
+        assert!(elsewhere.is_some());
+        drop(first);
+        let third = limit.take(one);
+        assert!(third.is_some() && limit.take(one).is_none());
+        drop((second, third, elsewhere));
+        assert!(limit.counts.lock().is_empty());
+    }
+
+    #[test]
+    fn the_limit_of_descriptors_is_the_systems() {
+        let raised = raise().unwrap();
+        let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(raised, soft);
+    }
+}

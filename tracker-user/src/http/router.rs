@@ -1,0 +1,360 @@
+//! From a request to who answers it. Announces and scrapes are answered at once, on the way of the connection; pages
+//! are axum's.
+
+use super::{
+    Stage,
+    client::{Clients, NoAddress},
+    connection::Activity,
+    counters::{Action, Counters, Outcome},
+    tracker::{self, Tracker},
+};
+use crate::stats::Stats;
+use axum::{Router as Pages, body::Body, extract::State, response::IntoResponse, routing};
+use bytes::Bytes;
+use futures_util::future::{Either as AnyFuture, Ready, ready};
+use http_body_util::{BodyExt as _, Either, Full};
+use hyper::{
+    Method, Request, Response, StatusCode, Uri, Version,
+    body::{Body as _, Incoming},
+    header::{
+        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue,
+        X_CONTENT_TYPE_OPTIONS,
+    },
+    http::request::Parts,
+    service::Service as _,
+};
+use hyper_util::service::TowerToHyperService;
+use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc};
+use tokio::sync::watch;
+use tracker_common::address::{Address, Family};
+
+/// The body of a reply: bytes for the fast path, anything for the rest.
+pub(super) type Reply = Either<Full<Bytes>, Body>;
+/// The reply to a request: there already, or to be awaited.
+pub(super) type Answer = AnyFuture<Ready<Result<Response<Reply>, Infallible>>, Waiting>;
+/// Whom a request is from.
+type Client = Result<Address, NoAddress>;
+type Waiting = Pin<Box<dyn Future<Output = Result<Response<Reply>, Infallible>> + Send>>;
+
+const HEALTH: &str = "/health";
+const STATS: &str = "/stats";
+const STATS_JSON: &str = "/stats.json";
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
+
+/// Answers requests.
+#[derive(Debug)]
+pub(super) struct Router {
+    /// Announces and scrapes.
+    pub(super) tracker: Tracker,
+    /// Whom a request is from.
+    pub(super) clients: Clients,
+    /// Counts what is answered.
+    pub(super) counters: Arc<Counters>,
+    /// The longest body of a request.
+    pub(super) max_body_size: usize,
+    /// Everything else, by the paths of [`Target`].
+    pub(super) pages: TowerToHyperService<Pages>,
+}
+
+impl Router {
+    /// Answers a request of a connection from `peer`, which is `None` for a Unix socket.
+    pub(super) fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        peer: Option<IpAddr>,
+        activity: &Arc<Activity>,
+    ) -> Answer {
+        let client = self.clients.address(peer, request.headers());
+        let target = Target::of(request.uri().path());
+        let refuse = |status| {
+            self.counters.answered(target.action(), family(client), Outcome::Rejected);
+            there(refusal(status, &request))
+        };
+        if request.method() != Method::GET {
+            return refuse(StatusCode::METHOD_NOT_ALLOWED);
+        }
+        if request.body().size_hint().lower() > self.max_body_size as u64 {
+            activity.expect_more();
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        if matches!(target, Target::Announce | Target::Scrape) && request.body().is_end_stream() {
+            return there(self.track(target, request.into_parts().0, client));
+        }
+        let (router, activity) = (self.clone(), activity.clone());
+        AnyFuture::Right(Box::pin(async move {
+            Ok(router.answer_slowly(request, client, target, &activity).await)
+        }))
+    }
+
+    /// Answers an announce or scrape.
+    fn track(&self, target: Target, mut parts: Parts, client: Client) -> Response<Reply> {
+        let query = parts.uri.query().unwrap_or_default().as_bytes();
+        let (body, outcome) = match (target, client) {
+            (Target::Scrape, _) => self.tracker.scrape(query),
+            (_, Ok(client)) => self.tracker.announce(query, client),
+            (_, Err(why)) => tracker::failure(&why.to_string()),
+        };
+        self.counters.answered(target.action(), family(client), outcome);
+        let mut response = Response::new(Either::Left(Full::new(body)));
+        // The request's headers have served; their memory does for the reply's.
+        parts.headers.clear();
+        parts.headers.insert(CONTENT_TYPE, TEXT);
+        *response.headers_mut() = parts.headers;
+        response
+    }
+
+    async fn answer_slowly(
+        &self,
+        mut request: Request<Incoming>,
+        client: Client,
+        target: Target,
+        activity: &Activity,
+    ) -> Response<Reply> {
+        let response = match self.read_out(request.body_mut()).await {
+            Err(status) => {
+                activity.expect_more();
+                refusal(status, &request)
+            }
+            Ok(()) => {
+                let mut parts = request.into_parts().0;
+                if matches!(target, Target::Announce | Target::Scrape) {
+                    return self.track(target, parts, client);
+                }
+                if let Some(path) = target.path() {
+                    parts.uri = Uri::from_static(path);
+                }
+                match self.pages.call(Request::from_parts(parts, Body::empty())).await {
+                    Ok(response) => response.map(Either::Right),
+                    Err(never) => match never {},
+                }
+            }
+        };
+        self.counters.answered(target.action(), family(client), outcome(response.status()));
+        response
+    }
+
+    /// Takes a request's body, which no request needs, out of the way of the next request.
+    async fn read_out(&self, body: &mut Incoming) -> Result<(), StatusCode> {
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| StatusCode::BAD_REQUEST)?;
+            length += frame.data_ref().map_or(0, Bytes::len);
+            if length > self.max_body_size {
+                return Err(StatusCode::PAYLOAD_TOO_LARGE);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn family(client: Client) -> Option<Family> {
+    client.ok().map(Address::family)
+}
+
+fn there(response: Response<Reply>) -> Answer {
+    AnyFuture::Left(ready(Ok(response)))
+}
+
+fn outcome(status: StatusCode) -> Outcome {
+    if status.is_client_error() || status.is_server_error() { Outcome::Rejected } else { Outcome::Ok }
+}
+
+/// Refuses a request and ends its connection, since what is left of the request is nobody's to read.
+///
+/// Of replies without a body, such as those to HEAD, hyper would pile up any number for a client that pipelines
+/// requests and reads nothing; here the first one is the last.
+fn refusal(status: StatusCode, request: &Request<Incoming>) -> Response<Reply> {
+    let reason = status.canonical_reason().unwrap_or_default();
+    let body =
+        if request.method() == Method::HEAD { Bytes::new() } else { Bytes::from_static(reason.as_bytes()) };
+    let mut response = Response::new(Either::Left(Full::new(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, TEXT);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET"));
+    }
+    if request.version() < Version::HTTP_2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The pages.
+pub(super) fn pages(stage: watch::Receiver<Stage>, stats: Option<Arc<Stats>>) -> TowerToHyperService<Pages> {
+    let mut pages = Pages::new().route(HEALTH, routing::get(health).with_state(stage));
+    if let Some(stats) = stats {
+        let stats = Pages::new()
+            .route(STATS, routing::get(stats_page))
+            .route(STATS_JSON, routing::get(stats_json))
+            .with_state(stats);
+        pages = pages.merge(stats);
+    }
+    let pages = pages.fallback(async || (StatusCode::NOT_FOUND, [(CONTENT_TYPE, TEXT)], "Not Found"));
+    TowerToHyperService::new(pages)
+}
+
+async fn health(State(stage): State<watch::Receiver<Stage>>) -> impl IntoResponse {
+    let (status, text) = match *stage.borrow() {
+        Stage::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        Stage::Serving => (StatusCode::OK, "ok\n"),
+        Stage::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+    };
+    (status, [(CONTENT_TYPE, TEXT), (CACHE_CONTROL, HeaderValue::from_static("no-store"))], text)
+}
+
+async fn stats_page(State(stats): State<Arc<Stats>>) -> impl IntoResponse {
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, "no-store"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, stats.page())
+}
+
+async fn stats_json(State(stats): State<Arc<Stats>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], stats.json())
+}
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Announce,
+    Scrape,
+    Health,
+    Stats,
+    StatsJson,
+    Nothing,
+}
+
+impl Target {
+    const ALL: [(&'static str, Self); 5] = [
+        ("announce", Self::Announce),
+        ("scrape", Self::Scrape),
+        ("health", Self::Health),
+        ("stats", Self::Stats),
+        ("stats.json", Self::StatsJson),
+    ];
+
+    /// What a path leads to. Slashes and spaces around it, escaped or not, are nothing: `//announce`, `/announce/` and
+    /// `/announce%20` come from trackers' addresses that people have copied.
+    fn of(path: &str) -> Self {
+        if path == "/announce" {
+            return Self::Announce;
+        }
+        let mut name = [0; 16];
+        let Some(name) = decode(path, &mut name) else { return Self::Nothing };
+        let found = Self::ALL.iter().find(|(own, _)| own.as_bytes() == name);
+        found.map_or(Self::Nothing, |(_, target)| *target)
+    }
+
+    /// Where the pages have it, if it is one of them.
+    const fn path(self) -> Option<&'static str> {
+        match self {
+            Self::Health => Some(HEALTH),
+            Self::Stats => Some(STATS),
+            Self::StatsJson => Some(STATS_JSON),
+            Self::Announce | Self::Scrape | Self::Nothing => None,
+        }
+    }
+
+    const fn action(self) -> Action {
+        match self {
+            Self::Announce => Action::Announce,
+            Self::Scrape => Action::Scrape,
+            Self::Health => Action::Health,
+            Self::Stats | Self::StatsJson => Action::Stats,
+            Self::Nothing => Action::Other,
+        }
+    }
+}
+
+/// The path without escapes and without slashes and spaces around it; `None` if it is longer than any that leads
+/// somewhere.
+fn decode<'a>(path: &str, room: &'a mut [u8; 16]) -> Option<&'a [u8]> {
+    let is_nothing = |byte: u8| byte == b'/' || byte == b' ';
+    let mut length = 0;
+    // Slashes and spaces seen since the last byte of the name.
+    let mut gap = false;
+    let mut rest = path.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let mut byte = *first;
+        rest = behind;
+        if byte == b'%'
+            && let [high, low, behind @ ..] = rest
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            byte = high << 4 | low;
+            rest = behind;
+        }
+        if is_nothing(byte) {
+            gap = length > 0;
+            continue;
+        }
+        if gap {
+            // Two names: no path has them.
+            return None;
+        }
+        *room.get_mut(length)? = byte;
+        length += 1;
+    }
+    Some(&room[..length])
+}
+
+const fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_read_tolerantly() {
+        for (path, target) in [
+            ("/announce", Target::Announce),
+            ("//announce", Target::Announce),
+            ("/announce/", Target::Announce),
+            ("/announce%20", Target::Announce),
+            ("/%20/announce//%2f", Target::Announce),
+            ("/%61nnounc%65", Target::Announce),
+            ("announce", Target::Announce),
+            ("/scrape", Target::Scrape),
+            ("///scrape%2F", Target::Scrape),
+            ("/health", Target::Health),
+            ("/stats", Target::Stats),
+            ("/stats.json/", Target::StatsJson),
+            ("/", Target::Nothing),
+            ("", Target::Nothing),
+            ("*", Target::Nothing),
+            ("/announce/x", Target::Nothing),
+            ("/x/announce", Target::Nothing),
+            ("/ann ounce", Target::Nothing),
+            ("/announce%", Target::Nothing),
+            ("/announce%2", Target::Nothing),
+            ("/announce%zz", Target::Nothing),
+            ("/announces", Target::Nothing),
+            ("/Announce", Target::Nothing),
+            ("/announceannounceannounce", Target::Nothing),
+            ("/%00", Target::Nothing),
+        ] {
+            assert_eq!(Target::of(path), target, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_page_has_its_path() {
+        for (name, target) in Target::ALL {
+            if let Some(path) = target.path() {
+                assert_eq!(path.trim_start_matches('/'), name);
+            }
+        }
+    }
+}

@@ -1,0 +1,454 @@
+//! HTTP over loopback, byte by byte.
+
+use super::{
+    Http, Shared, Stage,
+    counters::{Action, Closed, Counters, Outcome, Pause},
+    endpoint::{Bound, Listening},
+};
+use crate::{
+    clock::Clock,
+    config::{self, Config, ListenAddress},
+    policy,
+};
+use std::{
+    fmt::Write as _,
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{runtime::Runtime, sync::mpsc};
+use tracker_common::address::Family;
+use tracker_core::engine::Engine;
+
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+const ANNOUNCE: &str = "GET /announce?info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=bbbbbbbbbbbbbbbbbbbb&port=6881 HTTP/1.1\r\nHost: t\r\n\r\n";
+
+/// The HTTP side on a port of its own.
+struct Rig {
+    address: SocketAddr,
+    http: Arc<Http>,
+    counters: Arc<Counters>,
+    ended: mpsc::UnboundedReceiver<String>,
+    runtime: Runtime,
+}
+
+impl Rig {
+    fn new(change: impl FnOnce(&mut config::Http)) -> Self {
+        let mut config = Config::default();
+        change(&mut config.http);
+        let engine = Arc::new(Engine::new(policy::from_config(&config), [1, 2]));
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let _inside = runtime.enter();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let bound =
+            Bound { address: ListenAddress::Tcp(address), tls: false, listener: Listening::Tcp(listener) };
+        let (farewells, ended) = mpsc::unbounded_channel();
+        let counters = Arc::new(Counters::new(2));
+        let shared =
+            Shared { engine, clock: Clock::new(0), threads: 2, counters: counters.clone(), stats: None };
+        let http = Http::start(&config.http, vec![bound], None, shared, &farewells).unwrap();
+        http.serving();
+        drop(_inside);
+        Self { address, http: Arc::new(http), counters, ended, runtime }
+    }
+
+    fn client(&self) -> Client {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Client { stream, read: Vec::new() }
+    }
+
+    fn answered(&self, action: Action, outcome: Outcome) -> u64 {
+        self.counters.requests(action, Some(Family::Ipv4), outcome)
+    }
+
+    /// Waits until a number is what it should be.
+    fn until(&self, what: &str, mut good: impl FnMut(&Counters) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !good(&self.counters) {
+            assert!(Instant::now() < deadline, "never: {what}: {:?}", self.counters);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+struct Client {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Reply {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn status(&self) -> u16 {
+        self.head.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (own, value) = line.split_once(':')?;
+            own.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+impl Client {
+    fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// The next reply, whose body has a length.
+    fn reply(&mut self) -> Reply {
+        let end = loop {
+            if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+            assert!(self.more() > 0, "the end instead of a reply, after {:?}", self.read);
+        };
+        let head = String::from_utf8(self.read.drain(..end).collect()).unwrap();
+        let mut reply = Reply { head, body: Vec::new() };
+        let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
+        while self.read.len() < length {
+            assert!(self.more() > 0, "the end within a body");
+        }
+        reply.body = self.read.drain(..length).collect();
+        reply
+    }
+
+    fn ask(&mut self, request: impl AsRef<[u8]>) -> Reply {
+        self.send(request);
+        self.reply()
+    }
+
+    fn more(&mut self) -> usize {
+        let mut buffer = [0; 4096];
+        let length = self.stream.read(&mut buffer).unwrap();
+        self.read.extend_from_slice(&buffer[..length]);
+        length
+    }
+
+    /// Reads up to the end; a reset is one too.
+    fn until_end(&mut self) -> Vec<u8> {
+        let mut rest = std::mem::take(&mut self.read);
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            Err(error) => panic!("no end: {error}, after {rest:?}"),
+        }
+        rest
+    }
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n")
+}
+
+#[test]
+fn an_announce_is_answered_and_the_connection_kept() {
+    let rig = Rig::new(|_| {});
+    let mut client = rig.client();
+    for n in 1..=3 {
+        let reply = client.ask(ANNOUNCE);
+        assert_eq!((reply.status(), reply.header("content-type")), (200, Some("text/plain")), "{reply:?}");
+        assert!(
+            reply.body.starts_with(b"d8:completei0e10:downloadedi0e11:external ip4:\x7f\0\0\x01"),
+            "{reply:?}"
+        );
+        assert_eq!(rig.answered(Action::Announce, Outcome::Ok), n);
+    }
+    let reply = client.ask(get("/scrape?info_hash=aaaaaaaaaaaaaaaaaaaa"));
+    assert!(reply.body.starts_with(b"d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei0e"), "{reply:?}");
+    let reply = client.ask(get("/announce"));
+    assert!(reply.status() == 200 && reply.body.starts_with(b"d14:failure reason"), "{reply:?}");
+    assert_eq!(rig.answered(Action::Announce, Outcome::Failure), 1);
+    assert_eq!(rig.answered(Action::Scrape, Outcome::Ok), 1);
+    assert_eq!((rig.counters.connections(false), rig.counters.accepted(false)), (1, 1));
+    drop(client);
+    rig.until("the connection is gone", |counters| counters.connections(false) == 0);
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let rig = Rig::new(|_| {});
+    let mut client = rig.client();
+    let hash = |n: usize| format!("{n:020}");
+    let mut requests = String::new();
+    for n in 0..300 {
+        let _ = write!(requests, "GET /scrape?info_hash={} HTTP/1.1\r\nHost: t\r\n\r\n", hash(n));
+    }
+    // The last one is cut: its beginning must not hold up the replies before it.
+    client.send(&requests[..requests.len() - 10]);
+    for n in 0..299 {
+        let reply = client.reply();
+        assert!(reply.body.windows(20).any(|window| window == hash(n).as_bytes()), "{n}: {reply:?}");
+    }
+    client.send(&requests[requests.len() - 10..]);
+    assert_eq!(client.reply().status(), 200);
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_not_answered_without_bound() {
+    let rig = Rig::new(|_| {});
+    let mut client = rig.client();
+    client.stream.set_nonblocking(true).unwrap();
+    // With requests cut anywhere, so that the server has always read the beginning of another.
+    let requests = get("/nothing").repeat(100);
+    let mut sent = 0;
+    // Neither side takes any more: what waits is in the kernel's buffers and the connection's bounded one.
+    let mut quiet_since = Instant::now();
+    let mut seen = (0, 0);
+    while quiet_since.elapsed() < Duration::from_millis(500) {
+        match client.stream.write(&requests.as_bytes()[sent % requests.len()..]) {
+            Ok(length) => sent += length,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => panic!("{error}"),
+        }
+        let now = (sent, rig.answered(Action::Other, Outcome::Rejected));
+        if now != seen {
+            (seen, quiet_since) = (now, Instant::now());
+        }
+    }
+    let asked = sent / get("/nothing").len();
+    let answered = usize::try_from(seen.1).unwrap();
+    assert!(answered > 0 && answered < asked, "{answered} of {asked} answered");
+}
+
+#[test]
+fn methods_other_than_get_are_refused() {
+    let rig = Rig::new(|_| {});
+    for method in ["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "DANCE"] {
+        let mut client = rig.client();
+        let target = if method == "CONNECT" { "t:80" } else { "/announce" };
+        client.send(format!("{method} {target} HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc"));
+        let text = String::from_utf8(client.until_end()).unwrap().to_lowercase();
+        assert!(text.starts_with("http/1.1 405 ") && text.contains("\r\nallow: get\r\n"), "{method}: {text}");
+        assert_eq!(text.ends_with("\r\n\r\n"), method == "HEAD", "{method}: {text}");
+    }
+    assert_eq!(rig.answered(Action::Announce, Outcome::Rejected), 6);
+}
+
+#[test]
+fn unknown_paths_are_not_found_and_the_connection_is_kept() {
+    let rig = Rig::new(|_| {});
+    let mut client = rig.client();
+    for path in ["/", "/announce/x", "/metrics", "/%ff", "/stats.jso"] {
+        let reply = client.ask(get(path));
+        assert_eq!(reply.status(), 404, "{path}: {reply:?}");
+        assert!(!reply.body.is_empty());
+    }
+    assert_eq!(rig.answered(Action::Other, Outcome::Rejected), 5);
+}
+
+#[test]
+fn forms_of_http_that_clients_use() {
+    let rig = Rig::new(|_| {});
+    let path = ANNOUNCE.split(' ').nth(1).unwrap();
+    // Absolute form, tolerated paths, and a client that waits for leave to send its body.
+    for request in [
+        format!("GET http://tracker.example:6969{path} HTTP/1.1\r\nHost: t\r\n\r\n"),
+        get(&path.replace("/announce", "//announce%20/")),
+        format!("GET {path} HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\n\r\n"),
+        format!("GET {path} HTTP/1.1\r\n\r\n"),
+    ] {
+        let reply = rig.client().ask(&request);
+        assert_eq!(reply.status(), 200, "{request}: {reply:?}");
+        assert!(reply.body.starts_with(b"d8:complete"), "{request}: {reply:?}");
+    }
+    // HTTP/1.0 ends with the reply, unless asked to go on.
+    let mut client = rig.client();
+    client.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
+    let all = String::from_utf8_lossy(&client.until_end()).into_owned();
+    assert!(all.starts_with("HTTP/1.0 200 ") && all.contains("d8:complete"), "{all}");
+    let mut client = rig.client();
+    for _ in 0..2 {
+        let reply = client.ask(format!("GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
+        assert_eq!(reply.status(), 200, "{reply:?}");
+    }
+    // One who ends his side once he has asked still gets his answer.
+    let mut client = rig.client();
+    client.send(ANNOUNCE);
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    let all = String::from_utf8_lossy(&client.until_end()).into_owned();
+    assert!(all.starts_with("HTTP/1.1 200 ") && all.contains("d8:complete"), "{all}");
+}
+
+#[test]
+fn bodies_are_taken_and_ignored_up_to_their_limit() {
+    let rig = Rig::new(|http| http.max_body_size = 100);
+    let head = ANNOUNCE.trim_end();
+    let mut client = rig.client();
+    for body in ["", "x", &"x".repeat(100)] {
+        let reply = client.ask(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        assert!(reply.body.starts_with(b"d8:complete"), "{reply:?}");
+    }
+    let chunked = format!("{head}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let reply = client.ask(format!("{chunked}5\r\nhello\r\n0\r\n\r\n"));
+    assert!(reply.body.starts_with(b"d8:complete"), "{reply:?}");
+    // Leave to send is given only where something is to be sent.
+    client.send(format!("{head}\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"));
+    assert!(client.reply().head.starts_with("HTTP/1.1 100 "));
+    assert_eq!(client.ask("xx").status(), 200);
+
+    // Too long as told, and too long as found: refused, and the reply arrives though the client is still sending.
+    for (request, rest) in [
+        (format!("{head}\r\nContent-Length: 100000\r\n\r\n"), "x".repeat(100_000)),
+        (chunked, "65\r\n".to_owned() + &"x".repeat(0x65) + "\r\n" + &"1\r\nx\r\n".repeat(10_000)),
+    ] {
+        let mut client = rig.client();
+        client.send(request);
+        client.send(rest);
+        let reply = client.reply();
+        assert_eq!((reply.status(), reply.header("connection")), (413, Some("close")), "{reply:?}");
+        client.stream.shutdown(Shutdown::Write).unwrap();
+        assert!(client.until_end().is_empty());
+    }
+    assert_eq!(rig.answered(Action::Announce, Outcome::Rejected), 2);
+}
+
+#[test]
+fn heads_that_are_too_long_or_no_http_are_refused() {
+    let rig = Rig::new(|http| http.max_header_size = 8 << 10);
+    for (request, status) in [
+        (format!("GET /announce?{} HTTP/1.1\r\n", "x".repeat(10_000)), "431"),
+        (format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(8 << 10)), "431"),
+        (format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(200)), "431"),
+        ("GET / HTTP/1.1\r\nno header\r\n\r\n".to_owned(), "400"),
+        ("GET /a b HTTP/1.1\r\n\r\n".to_owned(), "400"),
+        ("\x16\x03\x01 a TLS client\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/3.0\r\n\r\n".to_owned(), "400"),
+    ] {
+        let mut client = rig.client();
+        client.send(&request);
+        let text = String::from_utf8(client.until_end()).unwrap();
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{request:.40}: {text}");
+    }
+    rig.until("all are counted", |counters| counters.closed_for(Closed::Broken) == 7);
+    assert_eq!(rig.answered(Action::Other, Outcome::Rejected), 7);
+    // Just fits.
+    let head = "GET /health HTTP/1.1\r\nX: ";
+    let reply = rig.client().ask(format!("{head}{}\r\n\r\n", "x".repeat((8 << 10) - head.len() - 4)));
+    assert_eq!(reply.status(), 200, "{reply:?}");
+}
+
+#[test]
+fn health_follows_the_life_of_the_tracker() {
+    let rig = Rig::new(|_| {});
+    let mut client = rig.client();
+    let mut health = |stage| {
+        rig.http.stage.send_replace(stage);
+        let reply = client.ask(get("/health"));
+        (reply.status(), String::from_utf8(reply.body).unwrap())
+    };
+    assert_eq!(health(Stage::Starting), (503, "starting\n".to_owned()));
+    assert_eq!(health(Stage::Serving), (200, "ok\n".to_owned()));
+    assert_eq!(rig.answered(Action::Health, Outcome::Ok), 1);
+    assert_eq!(rig.answered(Action::Health, Outcome::Rejected), 1);
+}
+
+#[test]
+fn silence_ends_a_connection() {
+    let rig = Rig::new(|http| {
+        http.request_timeout = Duration::from_millis(200);
+        http.idle_timeout = Duration::from_millis(200);
+    });
+    let timeouts = |why| rig.counters.closed_for(why);
+    // Nothing at all, and half a request.
+    assert!(rig.client().until_end().is_empty());
+    let mut client = rig.client();
+    client.send("GET /announce HTTP/1.1\r\nHost:");
+    assert!(client.until_end().is_empty());
+    assert_eq!((timeouts(Closed::RequestTimeout), timeouts(Closed::IdleTimeout)), (2, 0));
+    // A request, then nothing, and then half of one.
+    for rest in ["", "GET /announce HTTP/1.1\r\n"] {
+        let mut client = rig.client();
+        assert_eq!(client.ask(ANNOUNCE).status(), 200);
+        client.send(rest);
+        assert!(client.until_end().is_empty());
+    }
+    // A body that never ends.
+    let mut client = rig.client();
+    client.send(format!("{}\r\nContent-Length: 100\r\n\r\nx", ANNOUNCE.trim_end()));
+    assert!(client.until_end().is_empty());
+    assert_eq!((timeouts(Closed::RequestTimeout), timeouts(Closed::IdleTimeout)), (2, 3));
+}
+
+#[test]
+fn requests_keep_a_connection() {
+    let rig = Rig::new(|http| {
+        http.request_timeout = Duration::from_millis(100);
+        http.idle_timeout = Duration::from_secs(10);
+    });
+    let mut client = rig.client();
+    assert_eq!(client.ask(ANNOUNCE).status(), 200);
+    // Another connection's time passes meanwhile.
+    assert!(rig.client().until_end().is_empty());
+    assert_eq!(client.ask(ANNOUNCE).status(), 200);
+    assert_eq!(rig.counters.closed_for(Closed::IdleTimeout), 0);
+}
+
+#[test]
+fn no_more_connections_than_configured_until_one_ends() {
+    let rig = Rig::new(|http| http.max_connections = 2);
+    let mut first = rig.client();
+    let mut second = rig.client();
+    assert_eq!((first.ask(ANNOUNCE).status(), second.ask(ANNOUNCE).status()), (200, 200));
+    let mut third = rig.client();
+    third.send(ANNOUNCE);
+    rig.until("a pause", |counters| counters.pauses(Pause::Connections) == 1);
+    assert_eq!(rig.counters.accepted(false), 2, "the third waits");
+    drop(first);
+    assert_eq!(third.reply().status(), 200);
+    assert_eq!(second.ask(ANNOUNCE).status(), 200);
+}
+
+#[test]
+fn no_more_connections_of_an_address_than_configured() {
+    let rig = Rig::new(|http| http.max_connections_per_address = Some(2));
+    let mut first = rig.client();
+    let mut second = rig.client();
+    assert_eq!((first.ask(ANNOUNCE).status(), second.ask(ANNOUNCE).status()), (200, 200));
+    assert!(rig.client().until_end().is_empty());
+    rig.until("it is told", |counters| counters.closed_for(Closed::AddressLimit) == 1);
+    drop(first);
+    rig.until("a place", |counters| counters.connections(false) == 1);
+    assert_eq!(rig.client().ask(ANNOUNCE).status(), 200);
+}
+
+#[test]
+fn a_drain_lets_requests_in_hand_finish() {
+    let mut rig = Rig::new(|_| {});
+    let mut idle = rig.client();
+    assert_eq!(idle.ask(ANNOUNCE).status(), 200);
+    let silent = rig.client();
+    let mut busy = rig.client();
+    busy.send(&ANNOUNCE[..ANNOUNCE.len() - 5]);
+    rig.until("three connections", |counters| counters.connections(false) == 3);
+    // The half request is known to have been read once its connection stays while the silent one is ended.
+    let http = rig.http.clone();
+    let drained = rig.runtime.spawn(async move { http.drain().await });
+    assert!(idle.until_end().is_empty());
+    assert_eq!(rig.ended.blocking_recv().as_deref(), Some(&*format!("accepting on http {}", rig.address)));
+    let refused = TcpStream::connect(rig.address);
+    assert!(refused.is_err(), "the port is closed");
+    let mut silent = silent;
+    assert!(silent.until_end().is_empty());
+    assert!(!drained.is_finished());
+    busy.send(&ANNOUNCE[ANNOUNCE.len() - 5..]);
+    let reply = busy.reply();
+    assert_eq!((reply.status(), reply.header("connection")), (200, Some("close")));
+    assert!(busy.until_end().is_empty());
+    rig.runtime.block_on(drained).unwrap();
+    assert_eq!(rig.counters.connections(false), 0);
+}
