@@ -1,6 +1,7 @@
 //! What a probe came to.
 
 use hdrhistogram::Histogram;
+use std::fmt;
 
 /// The longest latency that is told apart, nanoseconds: what is longer counts as this.
 const LONGEST: u64 = 60_000_000_000;
@@ -69,7 +70,7 @@ impl Wrong {
 }
 
 /// What a probe, or one worker of it, came to. Requests of the warm-up are not in it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Figures {
     /// How long requests were counted, seconds.
     pub seconds: f64,
@@ -110,6 +111,28 @@ impl Default for Figures {
             latency: histogram(),
             more: Vec::new(),
         }
+    }
+}
+
+impl fmt::Debug for Figures {
+    /// Without the histogram's thousands of counters.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wrong: Vec<(&str, u64)> = Wrong::ALL
+            .iter()
+            .map(|kind| kind.label())
+            .zip(self.wrong)
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        f.debug_struct("Figures")
+            .field("seconds", &self.seconds)
+            .field("offered", &self.offered)
+            .field("sent", &self.sent)
+            .field("answered", &self.answered)
+            .field("unanswered", &self.unanswered)
+            .field("late", &self.late)
+            .field("wrong", &wrong)
+            .field("more", &self.more)
+            .finish_non_exhaustive()
     }
 }
 

@@ -115,10 +115,10 @@ pub fn failure(body: &[u8]) -> Option<String> {
     reason
 }
 
-/// The dictionary that is the whole reply.
+/// The dictionary that is the whole reply. Clients read past a line end behind it, which some trackers send.
 fn whole(body: &[u8]) -> Result<Dictionary<'_>, Wrong> {
     match value(body, MOST_DEPTH).ok_or(Wrong::Malformed)? {
-        (Value::Dictionary(dictionary), []) => Ok(dictionary),
+        (Value::Dictionary(dictionary), rest) if rest.trim_ascii().is_empty() => Ok(dictionary),
         _ => Err(Wrong::Malformed),
     }
 }
@@ -200,6 +200,7 @@ mod tests {
         for body in [
             &b"d8:completei1e10:incompletei2e8:intervali1800e5:peers12:\x01\x02\x03\x04\x1a\xe1\x01\x02\x03\x05\x1a\xe16:peers60:e"[..],
             b"d8:intervali1800e5:peers0:e",
+            b"d8:intervali1800e5:peers0:e\r\n",
             b"d8:completei0e10:incompletei1e8:intervali1e12:min intervali1e5:peers0:6:peers618:\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe1e",
         ] {
             assert_eq!(announce(body), Ok(()), "{}", String::from_utf8_lossy(body));

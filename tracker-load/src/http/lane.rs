@@ -83,6 +83,7 @@ struct Lane<'a> {
     backlog: VecDeque<u64>,
     figures: Figures,
     buffer: Box<[u8]>,
+    hashes: Vec<[u8; 20]>,
     from: u64,
     ended: Option<u64>,
     opened: u64,
@@ -106,6 +107,7 @@ pub(super) fn run(job: Job<'_>) -> Result<Figures, Error> {
         backlog: VecDeque::new(),
         figures: Figures::default(),
         buffer: vec![0; READ].into(),
+        hashes: Vec::new(),
         from: 0,
         ended: None,
         opened: 0,
@@ -248,8 +250,13 @@ impl Lane<'_> {
         let before = connection.out.len();
         let asked = if settings.scrapes > 0.0 && job.rng.unit() < settings.scrapes {
             let (workload, rng) = (&settings.workload, &mut job.rng);
-            let hashes = (0..settings.scrape_hashes).map(|_| workload.info_hash(workload.torrent(rng)));
-            settings.requests.scrape(&mut connection.out, hashes);
+            self.hashes.clear();
+            self.hashes
+                .extend((0..settings.scrape_hashes).map(|_| workload.info_hash(workload.torrent(rng))));
+            // In order, since trackers that answer in the order asked would otherwise send unsorted dictionaries.
+            self.hashes.sort_unstable();
+            self.hashes.dedup();
+            settings.requests.scrape(&mut connection.out, self.hashes.iter().copied());
             Asked::Scrape
         } else {
             let peer = settings.workload.peer_of_source(job.number, job.workers, &mut job.rng);

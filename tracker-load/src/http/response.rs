@@ -84,11 +84,11 @@ mod tests {
     #[test]
     fn a_response_is_read_when_it_is_whole() {
         let whole = b"HTTP/1.1 200 OK\r\ncontent-LENGTH:  3\r\nX: y\r\n\r\nd1eHTTP/1.1 404";
-        let expected = Response { status: 200, body: 44..47, close: false };
-        for len in 0..47 {
+        let expected = Response { status: 200, body: 45..48, close: false };
+        for len in 0..48 {
             assert_eq!(read(&whole[..len], false), Ok(None), "{len}");
         }
-        for len in 47..whole.len() {
+        for len in 48..whole.len() {
             assert_eq!(read(&whole[..len], false), Ok(Some(expected.clone())), "{len}");
         }
     }
