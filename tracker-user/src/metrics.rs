@@ -4,6 +4,7 @@ use crate::{
     counters::{DURATION_BOUNDS, Dropped, Path, PathCounters, WorkerCounters},
     http::counters::{self as http},
     udp::socket::receive_buffer_drops,
+    ws::{self, Hub},
     xdp::{interface::Report, manager::Reports, socket::Gauges},
 };
 use axum::{Router, extract::State, http::header, response::IntoResponse, routing};
@@ -23,6 +24,7 @@ use tracker_common::{
 use tracker_core::{
     engine::{Engine, SwarmSizes},
     model::{Network, Role},
+    ws::Kind as Message,
 };
 
 /// Everything that metrics are read from.
@@ -38,6 +40,8 @@ pub struct Sources {
     pub xdp: Reports,
     /// What HTTP counts; nothing where it is not served.
     pub http: Arc<http::Counters>,
+    /// The WebSockets, if they are served.
+    pub websocket: Option<Arc<Hub>>,
 }
 
 /// The metrics listener's one route.
@@ -98,6 +102,9 @@ impl Sources {
         collect_kernel_drops(&reports);
         collect_interfaces(&reports);
         collect_http(&self.http);
+        if let Some(hub) = &self.websocket {
+            collect_websocket(hub);
+        }
         self.collect_engine();
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("RIPTIDE_COMMIT"))];
         level("riptide_build_info", labels(build), 1);
@@ -359,6 +366,26 @@ fn collect_http(counters: &http::Counters) {
     }
 }
 
+fn collect_websocket(hub: &Hub) {
+    let counters = hub.counters();
+    level("riptide_ws_connections", Labels::new(), hub.connections() as u64);
+    let messages = |direction: &str, kind: &str, messages| {
+        count("riptide_ws_messages_total", labels([("direction", direction), ("kind", kind)]), messages);
+    };
+    for kind in Message::ALL {
+        messages("in", kind.label(), counters.received(kind));
+    }
+    for kind in ws::Sent::ALL {
+        messages("out", kind.label(), counters.sent(kind));
+    }
+    for why in ws::Lost::ALL {
+        count("riptide_ws_lost_messages_total", labels([("reason", why.label())]), counters.lost(why));
+    }
+    for why in ws::Closed::ALL {
+        count("riptide_ws_closed_connections_total", labels([("reason", why.label())]), counters.closed(why));
+    }
+}
+
 fn describe() {
     for (name, help) in [
         ("riptide_udp_requests_total", "UDP requests that were answered or could have been"),
@@ -382,6 +409,9 @@ fn describe() {
             "TCP and Unix connections accepted, WebSocket among them",
         ),
         ("riptide_http_closed_connections_total", "Connections that the tracker closed, and why"),
+        ("riptide_ws_messages_total", "WebSocket messages, by what they are"),
+        ("riptide_ws_lost_messages_total", "Offers and answers that did not get to their receiver, and why"),
+        ("riptide_ws_closed_connections_total", "WebSocket connections that ended, and why"),
         ("riptide_http_accept_pauses_total", "Times in which no connection was accepted, and why"),
     ] {
         describe_counter!(name, help);
@@ -397,6 +427,7 @@ fn describe() {
         ("riptide_xsk_frames", "Frames of an AF_XDP socket by where they are"),
         ("riptide_xsk_umem_frames", "All frames of an AF_XDP socket"),
         ("riptide_http_connections", "Connections open now, those that have become WebSockets apart"),
+        ("riptide_ws_connections", "WebSocket connections open now"),
         ("riptide_build_info", "1, with the version and commit of this binary"),
     ] {
         describe_gauge!(name, help);

@@ -11,7 +11,7 @@ mod router;
 mod stream;
 mod tracker;
 
-use crate::{clock::Clock, config, farewell::Farewell, stats::Stats, tls::Tls};
+use crate::{clock::Clock, config, farewell::Farewell, stats::Stats, tls::Tls, ws::Hub};
 use accept::{Acceptor, Listener};
 use client::Clients;
 use connection::Connections;
@@ -46,6 +46,8 @@ pub struct Shared {
     pub threads: usize,
     /// Where everything is counted.
     pub counters: Arc<Counters>,
+    /// WebSockets, if they are served.
+    pub hub: Option<Arc<Hub>>,
     /// The page for people, if it is served.
     pub stats: Option<Arc<Stats>>,
 }
@@ -54,6 +56,7 @@ pub struct Shared {
 #[derive(Debug)]
 pub struct Http {
     stage: watch::Sender<Stage>,
+    hub: Option<Arc<Hub>>,
     permits: Arc<Semaphore>,
     most: u32,
 }
@@ -71,7 +74,7 @@ impl Http {
         shared: Shared,
         ended: &mpsc::UnboundedSender<String>,
     ) -> io::Result<Self> {
-        let Shared { engine, clock, threads, counters, stats } = shared;
+        let Shared { engine, clock, threads, counters, hub, stats } = shared;
         let (stage, staged) = watch::channel(Stage::Starting);
         let most = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
         let permits = Arc::new(Semaphore::new(config.max_connections));
@@ -80,6 +83,7 @@ impl Http {
             clients: Clients::new(config),
             counters: counters.clone(),
             max_body_size: config.max_body_size,
+            hub: hub.clone(),
             pages: router::pages(staged.clone(), stats),
         };
         let connections = Arc::new(Connections::new(config, Arc::new(router), counters, staged));
@@ -95,7 +99,7 @@ impl Http {
             };
             tokio::spawn(acceptor.run(farewell));
         }
-        Ok(Self { stage, permits, most })
+        Ok(Self { stage, hub, permits, most })
     }
 
     /// From now on `/health` says that all is well.
@@ -103,12 +107,19 @@ impl Http {
         self.stage.send_replace(Stage::Serving);
     }
 
-    /// Accepts no more and waits until all requests in hand are answered and all connections closed. WebSockets are
-    /// not among these.
+    /// Accepts no more, closes WebSockets, and waits until all requests in hand are answered and all connections
+    /// closed.
     pub async fn drain(&self) {
         self.stage.send_replace(Stage::Draining);
-        // Each connection holds a permit until it has ended. An error would be a closed semaphore, which this is not.
-        let _ = self.permits.acquire_many(self.most).await;
+        // Each connection holds a permit until it has ended or become a WebSocket. An error would be a closed
+        // semaphore, which this is not.
+        let connections = async { drop(self.permits.acquire_many(self.most).await) };
+        let websockets = async {
+            if let Some(hub) = &self.hub {
+                hub.drain().await;
+            }
+        };
+        tokio::join!(connections, websockets);
     }
 }
 

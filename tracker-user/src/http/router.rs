@@ -8,7 +8,7 @@ use super::{
     counters::{Action, Counters, Outcome},
     tracker::{self, Tracker},
 };
-use crate::stats::Stats;
+use crate::{stats::Stats, ws::Hub};
 use axum::{Router as Pages, body::Body, extract::State, response::IntoResponse, routing};
 use bytes::Bytes;
 use futures_util::future::{Either as AnyFuture, Ready, ready};
@@ -17,7 +17,7 @@ use hyper::{
     Method, Request, Response, StatusCode, Uri, Version,
     body::{Body as _, Incoming},
     header::{
-        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue,
+        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, UPGRADE,
         X_CONTENT_TYPE_OPTIONS,
     },
     http::request::Parts,
@@ -53,6 +53,8 @@ pub(super) struct Router {
     pub(super) counters: Arc<Counters>,
     /// The longest body of a request.
     pub(super) max_body_size: usize,
+    /// WebSockets, if they are served.
+    pub(super) hub: Option<Arc<Hub>>,
     /// Everything else, by the paths of [`Target`].
     pub(super) pages: TowerToHyperService<Pages>,
 }
@@ -66,6 +68,11 @@ impl Router {
         activity: &Arc<Activity>,
     ) -> Answer {
         let client = self.clients.address(peer, request.headers());
+        if let Some(hub) = &self.hub
+            && is_handshake(&request)
+        {
+            return there(self.shake_hands(hub, request, client));
+        }
         let target = Target::of(request.uri().path());
         let refuse = |status| {
             self.counters.answered(target.action(), family(client), Outcome::Rejected);
@@ -85,6 +92,20 @@ impl Router {
         AnyFuture::Right(Box::pin(async move {
             Ok(router.answer_slowly(request, client, target, &activity).await)
         }))
+    }
+
+    /// Opens a WebSocket, at whatever path it is asked for.
+    fn shake_hands(&self, hub: &Arc<Hub>, request: Request<Incoming>, client: Client) -> Response<Reply> {
+        let response = match client {
+            Ok(address) => hub.accept(request, address).map(Either::Right),
+            Err(why) => {
+                let mut response = text(StatusCode::BAD_REQUEST, why.to_string().into());
+                close(&mut response);
+                response
+            }
+        };
+        self.counters.answered(Action::Websocket, family(client), outcome(response.status()));
+        response
     }
 
     /// Answers an announce or scrape.
@@ -166,19 +187,38 @@ fn outcome(status: StatusCode) -> Outcome {
 /// requests and reads nothing; here the first one is the last.
 fn refusal(status: StatusCode, request: &Request<Incoming>) -> Response<Reply> {
     let reason = status.canonical_reason().unwrap_or_default();
-    let body =
-        if request.method() == Method::HEAD { Bytes::new() } else { Bytes::from_static(reason.as_bytes()) };
-    let mut response = Response::new(Either::Left(Full::new(body)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, TEXT);
+    let body = if request.method() == Method::HEAD { "" } else { reason };
+    let mut response = text(status, body.into());
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, HeaderValue::from_static("GET"));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
     }
     if request.version() < Version::HTTP_2 {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        close(&mut response);
     }
     response
+}
+
+fn text(status: StatusCode, body: Bytes) -> Response<Reply> {
+    let mut response = Response::new(Either::Left(Full::new(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, TEXT);
+    response
+}
+
+/// Ends the connection behind this reply.
+fn close(response: &mut Response<Reply>) {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+}
+
+/// Whether a request asks for a WebSocket (RFC 6455, section 4.1), well or badly. HTTP/2 has another way to, which is
+/// not offered.
+fn is_handshake(request: &Request<Incoming>) -> bool {
+    request.version() == Version::HTTP_11
+        && request.headers().get_all(UPGRADE).iter().any(|list| {
+            list.as_bytes()
+                .split(|byte| *byte == b',')
+                .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+        })
 }
 
 /// The pages.

@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     config::{self, Config, ListenAddress},
     policy,
+    ws::Hub,
 };
 use std::{
     fmt::Write as _,
@@ -48,9 +49,10 @@ impl Rig {
         let bound =
             Bound { address: ListenAddress::Tcp(address), tls: false, listener: Listening::Tcp(listener) };
         let (farewells, ended) = mpsc::unbounded_channel();
+        let hub = Some(Hub::new(&config.websocket, engine.clone(), Clock::new(0), [3, 4]));
         let counters = Arc::new(Counters::new(2));
         let shared =
-            Shared { engine, clock: Clock::new(0), threads: 2, counters: counters.clone(), stats: None };
+            Shared { engine, clock: Clock::new(0), threads: 2, counters: counters.clone(), hub, stats: None };
         let http = Http::start(&config.http, vec![bound], None, shared, &farewells).unwrap();
         http.serving();
         drop(_inside);
@@ -451,4 +453,47 @@ fn a_drain_lets_requests_in_hand_finish() {
     assert!(busy.until_end().is_empty());
     rig.runtime.block_on(drained).unwrap();
     assert_eq!(rig.counters.connections(false), 0);
+}
+
+#[test]
+fn a_websocket_is_opened_at_any_path_and_is_no_longer_a_connection_of_http() {
+    let rig = Rig::new(|http| {
+        http.max_connections = 1;
+        http.max_connections_per_address = Some(2);
+    });
+    let handshake = |path: &str, key: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: t\r\nConnection: keep-alive, Upgrade\r\nUpgrade: h2c, WebSocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+        )
+    };
+    let mut client = rig.client();
+    let reply = client.ask(handshake("/announce", "dGhlIHNhbXBsZSBub25jZQ=="));
+    assert_eq!(
+        (reply.status(), reply.header("sec-websocket-accept")),
+        (101, Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="))
+    );
+    // The only permit is free again, but the address has a place less.
+    let mut other = rig.client();
+    assert_eq!(other.ask(handshake("/", "none")).status(), 400);
+    assert_eq!(other.ask(ANNOUNCE).status(), 200);
+    drop(other);
+    let mut second = rig.client();
+    assert_eq!(second.ask(handshake("/x?y", "dGhlIHNhbXBsZSBub25jZQ==")).status(), 101);
+    assert!(rig.client().until_end().is_empty());
+    rig.until("the third is refused", |counters| counters.closed_for(Closed::AddressLimit) == 1);
+    assert_eq!(rig.answered(Action::Websocket, Outcome::Ok), 2);
+    assert_eq!(rig.answered(Action::Websocket, Outcome::Rejected), 1);
+    // A drain closes them: an unmasked close frame with 1001, whose answer ends it.
+    let http = rig.http.clone();
+    let drained = rig.runtime.spawn(async move { http.drain().await });
+    for mut client in [client, second] {
+        while client.read.len() < 4 {
+            assert!(client.more() > 0);
+        }
+        assert_eq!((client.read[0], &client.read[2..4]), (0x88, &1001_u16.to_be_bytes()[..]));
+        client.send([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]);
+        client.until_end();
+    }
+    rig.runtime.block_on(drained).unwrap();
 }

@@ -23,6 +23,7 @@ use crate::{
         bind,
         pool::{Pool, Shared, seed, usable_cpus},
     },
+    ws::Hub,
     xdp::{
         interface::{Context, Workers},
         manager,
@@ -160,12 +161,20 @@ impl Server {
             Pool::spawn(&config.udp, sockets, udp_workers, &shared, &farewell).map_err(system("a worker"))?;
 
         let counters = Arc::new(Counters::new(io_threads));
+        let hub = match config.websocket.enabled && !listeners.is_empty() {
+            true => {
+                let seed = seed().map_err(system("random bytes"))?;
+                Some(Hub::new(&config.websocket, engine.clone(), clock, seed))
+            }
+            false => None,
+        };
         let sources = Arc::new(Sources {
             engine: engine.clone(),
             workers: pool.counters(),
             sockets: pool.sockets().map_err(system("descriptors"))?,
             xdp: reports,
             http: counters.clone(),
+            websocket: hub.clone(),
         });
         let stats = (config.http.stats && !listeners.is_empty()).then(|| Stats::new(sources.clone()));
         if let Some(stats) = &stats {
@@ -179,7 +188,8 @@ impl Server {
                 watch.await;
             });
         }
-        let shared = http::Shared { engine: engine.clone(), clock, threads: io_threads, counters, stats };
+        let shared =
+            http::Shared { engine: engine.clone(), clock, threads: io_threads, counters, hub, stats };
         let http = {
             let _inside = runtime.enter();
             Http::start(&config.http, listeners, tls.as_ref(), shared, &farewell).map_err(system("HTTP"))?

@@ -184,6 +184,7 @@ fn stats() -> Arc<Stats> {
         sockets: Vec::new(),
         xdp: Reports::default(),
         http: Arc::new(Counters::new(1)),
+        websocket: None,
     }))
 }
 
