@@ -89,6 +89,9 @@ pub(super) fn cross_check(config: &Config, values: &mut Values) {
             .warnings
             .push(Warning::ShortPeerTimeout { peer_timeout: units::duration(swarm.peer_timeout), interval });
     }
+    if config.tls.certificate.is_some() && config.tls.listen.addresses.is_empty() {
+        values.warnings.push(Warning::NoTlsListener);
+    }
     let mut wrong = |table: &'static str, key: &'static str, reason: String| {
         let place = values.place(table, key);
         values.wrong(place, table, key, reason);

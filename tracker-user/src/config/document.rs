@@ -64,7 +64,7 @@ before the default. Without `--config` no file is read.
 - In the environment, a list is written with commas between its parts, or as a TOML array.
 - A flag given for a list (`--udp`, `--http`, `--https`, `--interface`) replaces the whole list.
 - SIGHUP reads everything again. If anything is wrong, all stays as it was and the log says why; of the changed keys
-  that need a restart, the log names each.
+  that need a restart, the log names each. The files of the certificate are read again too.
 ";
 
 fn comment(text: &mut String, lines: &[&str]) {

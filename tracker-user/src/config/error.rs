@@ -90,4 +90,7 @@ pub enum Warning {
         /// As configured.
         interval: String,
     },
+    /// A certificate is named for no listener.
+    #[error("tls.certificate is set and tls.listen is empty: TLS is not served")]
+    NoTlsListener,
 }

@@ -311,6 +311,48 @@ mod tests {
     }
 
     #[test]
+    fn nothing_a_client_writes_changes_what_the_proxy_wrote() {
+        let pieces = [
+            "\"",
+            "\\",
+            ",",
+            ";",
+            "=",
+            " ",
+            "for",
+            "for=",
+            "for=1.1.1.1",
+            "10.0.0.1",
+            "1.1.1.1",
+            "[",
+            "]",
+            ":",
+            "\u{e9}",
+            "_",
+        ];
+        let mut rng = tracker_core::rng::Rng::new([1, 2]);
+        let [list, forwarded] = ["x-forwarded-for", "forwarded"].map(clients);
+        for _ in 0..5_000 {
+            let count = rng.below(12);
+            let theirs: String = (0..count).map(|_| pieces[rng.below(pieces.len())]).collect();
+            for (clients, name, ours) in [
+                (&list, "x-forwarded-for", "192.0.2.1"),
+                (&forwarded, "forwarded", "for=192.0.2.1"),
+                (&forwarded, "forwarded", "for=\"192.0.2.1:80\";host=\"a, b\\\"\""),
+            ] {
+                let one_line = headers(name, &[&format!("{theirs}, {ours}")]);
+                let two_lines = headers(name, &[&theirs, ours]);
+                for sent in [one_line, two_lines] {
+                    let found = clients.address(Some(ip(PROXY)), &sent);
+                    assert_eq!(found, Ok(Address::from(ip("192.0.2.1"))), "{sent:?}");
+                }
+                // Alone it may be anything, and is read without a panic.
+                let _ = clients.address(Some(ip(PROXY)), &headers(name, &[&theirs]));
+            }
+        }
+    }
+
+    #[test]
     fn strangers_speak_for_themselves() {
         let sent = headers("x-forwarded-for", &["192.0.2.1"]);
         let clients = clients("x-forwarded-for");

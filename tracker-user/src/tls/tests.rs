@@ -3,7 +3,10 @@ use super::{
     *,
 };
 use crate::config::Config;
-use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, pki_types::ServerName};
+use rustls::{
+    ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, client::Tls12Resumption,
+    pki_types::ServerName,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -180,6 +183,35 @@ async fn clients_resume_their_sessions() {
         assert!(tls.reload().unwrap());
         assert_eq!(connect(&tls, &client).await.unwrap().kind, Some(HandshakeKind::Resumed));
     }
+}
+
+#[tokio::test]
+async fn tickets_need_no_memory_of_sessions() {
+    let (first, second) = (issue(), issue());
+    for version in [&TLS12, &TLS13] {
+        let place = Place::with(&first);
+        let mut tls = place.load().unwrap();
+        tls.sessions = Arc::new(rustls::server::NoServerSessionStorage {});
+        place.write(&second.certificate, &second.key);
+        assert!(tls.reload().unwrap());
+        let client = client(&[&second], &[version], &[]);
+        assert_eq!(connect(&tls, &client).await.unwrap().kind, Some(HandshakeKind::Full));
+        assert_eq!(connect(&tls, &client).await.unwrap().kind, Some(HandshakeKind::Resumed));
+    }
+}
+
+#[tokio::test]
+async fn clients_without_tickets_are_remembered() {
+    let (first, second) = (issue(), issue());
+    let place = Place::with(&first);
+    let tls = place.load().unwrap();
+    let mut client = (*client(&[&first, &second], &[&TLS12], &[])).clone();
+    client.resumption = client.resumption.tls12_resumption(Tls12Resumption::SessionIdOnly);
+    let client = Arc::new(client);
+    assert_eq!(connect(&tls, &client).await.unwrap().kind, Some(HandshakeKind::Full));
+    place.write(&second.certificate, &second.key);
+    assert!(tls.reload().unwrap());
+    assert_eq!(connect(&tls, &client).await.unwrap().kind, Some(HandshakeKind::Resumed));
 }
 
 #[tokio::test]
