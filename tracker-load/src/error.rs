@@ -100,6 +100,20 @@ pub enum Error {
     /// Somebody stopped it before there were figures.
     #[error("stopped before the load began")]
     Stopped,
+    /// This binary was built without the programs of the kernel engine.
+    #[error(
+        "this riptide-load was built without its XDP programs: run `cargo xtask build-ebpf`, then build it again; or \
+         use --engine sockets"
+    )]
+    NoPrograms,
+    /// The kernel did not do what the kernel engine needs.
+    #[error("{doing}: {reason}{hint}", hint = kernel_hint(.reason))]
+    Kernel {
+        /// What was tried.
+        doing: &'static str,
+        /// What the kernel says.
+        reason: String,
+    },
     /// A worker thread ended by itself.
     #[error("a worker thread panicked; this is a bug in riptide-load")]
     Panicked,
@@ -116,6 +130,18 @@ impl Error {
     #[must_use]
     pub const fn is_usage(&self) -> bool {
         matches!(self, Self::Usage(_))
+    }
+}
+
+fn kernel_hint(reason: &str) -> &'static str {
+    if reason.contains("Operation not permitted") {
+        " (the kernel engine needs root; --engine sockets does not)"
+    } else if reason.contains("Device or resource busy") || reason.contains("File exists") {
+        " (another XDP program is on the interface: `ip link show` names it)"
+    } else if reason.contains("Operation not supported") {
+        " (its driver has no native XDP; use --engine sockets)"
+    } else {
+        ""
     }
 }
 

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod error;
 pub mod figures;
 pub mod http;
+pub mod kernel;
 pub mod limits;
 pub mod net;
 pub mod numbers;

@@ -89,6 +89,12 @@ impl Watch {
         phase.began = Instant::now();
     }
 
+    /// Says something about the run on standard error, once.
+    pub fn remark(&self, text: &str) {
+        // Where standard error is gone there is nobody left to tell.
+        let _ = writeln!(io::stderr().lock(), "note: {text}");
+    }
+
     /// Ends [`Watch::print_lines`].
     pub fn end(&self) {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner).over = true;

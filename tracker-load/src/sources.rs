@@ -38,6 +38,24 @@ impl FromStr for Sources {
 }
 
 impl Sources {
+    /// The first address of a network for hosts, and how many follow each other; none has to be this host's own.
+    ///
+    /// # Errors
+    /// [`Error::Sources`] if this names no network.
+    pub fn block(self) -> Result<(Ipv4Addr, u32), Error> {
+        match self {
+            Self::Network(IpNet::V4(network)) => {
+                let hosts = network.hosts();
+                let first = hosts.clone().next().unwrap_or(network.addr());
+                Ok((first, u32::try_from(hosts.take(MOST as usize).count()).unwrap_or(u32::MAX)))
+            }
+            _ => Err(Error::Sources(
+                "--sources: the kernel engine needs an IPv4 network to send from, such as 10.99.0.0/22"
+                    .to_owned(),
+            )),
+        }
+    }
+
     /// The addresses to send from to this target, each of them this host's own; in order, none twice. Empty where the
     /// kernel may choose.
     ///

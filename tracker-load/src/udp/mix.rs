@@ -22,6 +22,14 @@ pub struct Mix([u32; 3]);
 const MOST: u32 = 1_000_000;
 
 impl Mix {
+    /// Below the first a random word stands for a connect, else below the second for an announce, else for a scrape.
+    #[must_use]
+    pub fn thresholds(self) -> [u32; 2] {
+        let [connect, announce, scrape] = self.0.map(u64::from);
+        let all = connect + announce + scrape;
+        [connect, connect + announce].map(|share| u32::try_from((share << 32) / all).unwrap_or(u32::MAX))
+    }
+
     /// A request, as likely as its share.
     #[must_use]
     pub fn draw(self, rng: &mut Rng) -> Kind {
