@@ -24,10 +24,12 @@ pub(super) enum Series {
     Websocket,
     /// UDP connects.
     Connect,
-    /// Announces by UDP and HTTP.
+    /// Announces by every protocol.
     Announce,
-    /// Scrapes by UDP and HTTP.
+    /// Scrapes by every protocol.
     Scrape,
+    /// WebRTC offers relayed.
+    Offer,
     /// UDP and HTTP requests by IPv4.
     Ipv4,
     /// UDP and HTTP requests by IPv6.
@@ -41,7 +43,7 @@ pub(super) enum Series {
 }
 
 impl Series {
-    pub(super) const COUNT: usize = 13;
+    pub(super) const COUNT: usize = 14;
     /// Requests by protocol and path; together they are all.
     pub(super) const PATHS: [Self; 5] =
         [Self::UdpKernel, Self::UdpXsk, Self::UdpSocket, Self::Http, Self::Websocket];

@@ -68,6 +68,7 @@ struct ByAction<T> {
     connect: T,
     announce: T,
     scrape: T,
+    offer: T,
 }
 
 #[derive(Serialize)]
@@ -159,7 +160,12 @@ fn by_path<T: Copy>(of: &Of<T>) -> ByPath<T> {
 }
 
 fn by_action<T: Copy>(of: &Of<T>) -> ByAction<T> {
-    ByAction { connect: of[Series::Connect], announce: of[Series::Announce], scrape: of[Series::Scrape] }
+    ByAction {
+        connect: of[Series::Connect],
+        announce: of[Series::Announce],
+        scrape: of[Series::Scrape],
+        offer: of[Series::Offer],
+    }
 }
 
 fn by_family<T: Copy>(of: &Of<T>) -> ByFamily<T> {

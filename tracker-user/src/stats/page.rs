@@ -18,18 +18,19 @@ const STYLE: &str = include_str!("style.css");
 type Named = (Series, &'static str, &'static str);
 
 const PATHS: [Named; 5] = [
-    (Series::UdpKernel, "UDP, in the kernel", "kernel"),
-    (Series::UdpXsk, "UDP, by AF_XDP", "xsk"),
-    (Series::UdpSocket, "UDP, by sockets", "socket"),
+    (Series::UdpKernel, "UDP kernel", "kernel"),
+    (Series::UdpXsk, "UDP AF_XDP", "xsk"),
+    (Series::UdpSocket, "UDP sockets", "socket"),
     (Series::Http, "HTTP", "http"),
     (Series::Websocket, "WebSocket", "ws"),
 ];
 const NETWORKS: [(Network, &str, &str); 3] =
     [(Network::Ipv4, "IPv4", "v4"), (Network::Ipv6, "IPv6", "v6"), (Network::Webrtc, "WebRTC", "rtc")];
-const ACTIONS: [(Series, &str); 4] = [
+const ACTIONS: [(Series, &str); 5] = [
     (Series::Announce, "Announces"),
     (Series::Scrape, "Scrapes"),
     (Series::Connect, "UDP connects"),
+    (Series::Offer, "Offers relayed"),
     (Series::Dropped, "UDP dropped"),
 ];
 
@@ -241,7 +242,7 @@ fn write_families(page: &mut String, view: &View) -> std::fmt::Result {
 
 fn write_actions(page: &mut String, view: &View) -> std::fmt::Result {
     page.push_str(
-        "<section class=\"card\"><h2>By what is asked</h2><table><thead><tr><th>UDP and HTTP</th><th>per second</th>\
+        "<section class=\"card\"><h2>By what is asked</h2><table><thead><tr><th>What</th><th>per second</th>\
         <th>since start</th></tr></thead><tbody>",
     );
     for (series, name) in ACTIONS {

@@ -3,6 +3,7 @@
 use super::history::{Of, Series};
 use crate::{
     counters::{Dropped, Path},
+    http::counters::{Action as HttpAction, Outcome as HttpOutcome},
     metrics::{Sources, kernel_bytes, kernel_connects, kernel_drops},
     xdp::{interface::Report, program::Mode, socket::Bind},
 };
@@ -48,7 +49,11 @@ impl Reading {
             counts: counts(sources),
             totals: sources.engine.totals(),
             sizes: sources.engine.swarm_sizes(),
-            connections: Connections::default(),
+            connections: Connections {
+                plain: sources.http.connections(false),
+                tls: sources.http.connections(true),
+                websocket: 0,
+            },
             interfaces: sources.xdp.read().iter().map(Interface::new).collect(),
         }
     }
@@ -93,10 +98,28 @@ pub(super) fn counts(sources: &Sources) -> Of<u64> {
             counts.add(Series::Sent, sent);
         }
     }
+    count_http(sources, &mut counts);
     for path in Path::ALL {
         let dropped = Dropped::ALL.iter().map(|why| sources.udp_drops(&reports, path, *why)).sum();
         counts.add(Series::Dropped, dropped);
     }
     counts.add(Series::Dropped, kernel_drops(&reports).map(|(_, frames)| frames).sum());
     counts
+}
+
+/// Announces and scrapes over HTTP; other requests are none of the tracker's.
+fn count_http(sources: &Sources, counts: &mut Of<u64>) {
+    for (action, of_action) in
+        [(HttpAction::Announce, Series::Announce), (HttpAction::Scrape, Series::Scrape)]
+    {
+        for (family, of_family) in
+            [(Some(Family::Ipv4), Some(Series::Ipv4)), (Some(Family::Ipv6), Some(Series::Ipv6)), (None, None)]
+        {
+            let outcomes = HttpOutcome::ALL.into_iter();
+            let requests = outcomes.map(|outcome| sources.http.requests(action, family, outcome)).sum();
+            for series in [Some(Series::Http), Some(of_action), of_family].into_iter().flatten() {
+                counts.add(series, requests);
+            }
+        }
+    }
 }

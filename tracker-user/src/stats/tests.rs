@@ -1,15 +1,24 @@
 //! The page and the JSON as a browser and a program take them.
 
 use super::{
-    FRESH_NS, History, Interface, MINUTES, Of, Reading, Stats, View, history::Series, json, page,
-    reading::Connections,
+    FRESH_NS, History, Interface, MINUTES, Of, Reading, Stats, View,
+    history::Series,
+    json, page,
+    reading::{self, Connections},
 };
-use crate::{http::counters::Counters, metrics::Sources, xdp::manager::Reports};
+use crate::{
+    counters::Path,
+    http::counters::{self as http, Counters},
+    metrics::Sources,
+    xdp::manager::Reports,
+};
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc};
+use tracker_common::{address::Family, bep15::Action};
 use tracker_core::{
     engine::{Engine, SwarmSizes, Totals},
     policy::Policy,
+    udp,
 };
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -109,7 +118,7 @@ fn the_page_shows_the_numbers_and_no_markup_of_others() {
         "2 peers: 0 torrents<",
         "90% IPv4, 10% IPv6",
         "not attached",
-        "UDP, by sockets: 3.0/s",
+        "UDP sockets: 3.0/s",
     ] {
         assert!(html.contains(text), "{text}");
     }
@@ -176,21 +185,56 @@ fn every_name_of_the_json_is_documented() {
     assert_eq!(names(&json), documented);
 }
 
-fn stats() -> Arc<Stats> {
-    let engine = Arc::new(Engine::new(Policy::default(), [1, 2]));
-    Stats::new(Arc::new(Sources {
-        engine,
-        workers: Vec::new(),
+fn sources() -> Arc<Sources> {
+    Arc::new(Sources {
+        engine: Arc::new(Engine::new(Policy::default(), [1, 2])),
+        workers: vec![Arc::default(), Arc::default()],
         sockets: Vec::new(),
         xdp: Reports::default(),
         http: Arc::new(Counters::new(1)),
         websocket: None,
-    }))
+    })
+}
+
+#[test]
+fn requests_are_counted_by_path_action_and_family() {
+    let sources = sources();
+    let answered = |request| udp::Outcome::Reply { request, reply: Action::Error, len: 8 };
+    for (worker, path) in [(0, Path::Xsk), (1, Path::Xsk), (1, Path::Socket)] {
+        let path = sources.workers[worker].path(path);
+        path.judged(Family::Ipv4, answered(Action::Announce));
+        path.judged(Family::Ipv6, answered(Action::Connect));
+        path.judged(Family::Ipv6, udp::Outcome::Drop(udp::DropReason::Malformed));
+        path.received(Family::Ipv4, 98);
+        path.sent(Family::Ipv6, Action::Connect, 16);
+    }
+    sources.http.answered(http::Action::Announce, Some(Family::Ipv6), http::Outcome::Ok);
+    sources.http.answered(http::Action::Announce, Some(Family::Ipv6), http::Outcome::Failure);
+    sources.http.answered(http::Action::Scrape, None, http::Outcome::Ok);
+    // The page does not count those who look at it.
+    sources.http.answered(http::Action::Stats, Some(Family::Ipv4), http::Outcome::Ok);
+    let counts = reading::counts(&sources);
+    for (series, count) in [
+        (Series::UdpKernel, 0),
+        (Series::UdpXsk, 4),
+        (Series::UdpSocket, 2),
+        (Series::Http, 3),
+        (Series::Connect, 3),
+        (Series::Announce, 5),
+        (Series::Scrape, 1),
+        (Series::Ipv4, 3),
+        (Series::Ipv6, 5),
+        (Series::Dropped, 3),
+        (Series::Received, 294),
+        (Series::Sent, 48),
+    ] {
+        assert_eq!(counts[series], count, "{series:?}");
+    }
 }
 
 #[test]
 fn what_is_shown_stays_for_a_second() {
-    let stats = stats();
+    let stats = Stats::new(sources());
     let at = stats.started_ns;
     let first = stats.page_at(at);
     assert_eq!(stats.page_at(at + FRESH_NS - 1).as_ptr(), first.as_ptr());
