@@ -106,12 +106,13 @@ fn malformed_requests_end_their_connection_alone() {
         connection.stream().finish();
         connection.stream().wait_closed();
     }
-    // Half-closed with a request in it: answered or not, it comes to an end.
+    // A client that has asked and then says that it says nothing more is answered.
     for _ in 0..20 {
         let mut connection = client.connect();
         let request = connection.request("GET", &Announce::leecher(id20("half", 0), 1).target(), "");
         connection.send(&request);
         connection.stream().finish();
+        assert_eq!(connection.receive().dictionary().integer("incomplete"), 1);
         connection.stream().wait_closed();
     }
     // Old clients.
@@ -369,7 +370,7 @@ fn websockets_are_limited_in_number() {
     let _ = eventually("room for another", || client.try_websocket("").ok());
     let house = House::with(Door::Plain, "", "[websocket]\nenabled = false\n");
     let refused = house.client(Family::V4, 1).try_websocket("").err().expect("a refusal");
-    assert!((400..500).contains(&refused.status), "{refused:?}");
+    assert_ne!(refused.status, 101, "{refused:?}");
 }
 
 /// More wait in the kernel's queue until there is room.
@@ -404,8 +405,8 @@ fn the_descriptor_limit_is_survived() {
     limit_descriptors(riptide, descriptors(riptide) + 4);
     let mut crowd: Vec<Connection> = (0..40).map(|_| client.connect()).collect();
     let metrics = tcp(Ipv4Addr::LOCALHOST.into(), riptide.metrics_address());
-    let line =
-        riptide.wait_for_line("that accepts pause", |line| line.contains("WARN") && line.contains("accept"));
+    let line = riptide
+        .wait_for_line("that accepts pause", |line| line.contains("WARN") && line.contains("accepts no"));
     assert!(line.contains("descriptor") || line.contains("files"), "the line names the limit: {line}");
     let before = riptide.processor_time();
     for _ in 0..10 {
@@ -416,8 +417,10 @@ fn the_descriptor_limit_is_survived() {
     }
     let used = Duration::from_nanos(riptide.processor_time() - before);
     assert!(used < Duration::from_millis(700), "{used:?} of processor time in 1.5 s of waiting");
-    let told = |text: &str| riptide.lines().iter().filter(|line| line.contains(text)).count();
-    assert_eq!(told(&line), 1, "once, not at each attempt:\n{}", riptide.log_text());
+    let listener = house.address(Family::V4).to_string();
+    let told =
+        riptide.lines().iter().filter(|line| line.contains("WARN") && line.contains(&listener)).count();
+    assert_eq!(told, 1, "once, not at each attempt:\n{}", riptide.log_text());
     // Those that wait get their turn when others leave.
     crowd.drain(..35);
     for connection in &mut crowd {
@@ -425,7 +428,9 @@ fn the_descriptor_limit_is_survived() {
     }
     drop(metrics);
     drop(crowd);
-    riptide.wait_for_line("that accepts go on", |line| line.contains("INFO") && line.contains("accept"));
+    riptide.wait_for_line("that accepts go on", |line| {
+        line.contains("INFO") && line.contains("accepts connections again")
+    });
     let metrics =
         riptide.metrics_until("the pause", |m| m.sum("riptide_http_accept_pauses_total", &[]) >= 1.0);
     assert!(metrics.text.contains("# TYPE riptide_http_accept_pauses_total counter"), "{}", metrics.text);

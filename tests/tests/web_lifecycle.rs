@@ -35,12 +35,10 @@ fn a_drain_finishes_what_is_in_hand() {
         // All but the end of a request.
         let mut busy = client.connect();
         let target = Announce::leecher(id20("drain", 1), 1).target();
-        assert_eq!(Announced::read(&busy.get(&target)).incomplete, 1);
         let request = busy.request("GET", &target, "");
         let (most, rest) = request.split_at(request.len() - 2);
         busy.send(most);
         let mut asking = client.connect();
-        assert_eq!(asking.get("/health").status, 200);
         let health = asking.request("GET", "/health", "");
         asking.send(&health[..health.len() - 2]);
         // What was sent has arrived: it is read before anything that comes later.

@@ -215,9 +215,15 @@ fn what_is_no_proxy_header_ends_the_connection() {
         assert_eq!(connection.stream().wait_closed(), 0, "{}", String::from_utf8_lossy(&header));
     }
     // Half of one, and then nothing: until the time for a request is over.
-    for part in [&v2[..10], &v2[..20], b"PROXY TCP4 198.", b"\r"] {
-        let mut connection = proxied(&riptide, "");
-        connection.send(part);
+    let mut halves: Vec<Connection> = [&v2[..10], &v2[..20], b"PROXY TCP4 198.", b"\r"]
+        .iter()
+        .map(|part| {
+            let mut connection = proxied(&riptide, "");
+            connection.send(part);
+            connection
+        })
+        .collect();
+    for connection in &mut halves {
         assert_eq!(connection.stream().wait_closed(), 0);
     }
     // From elsewhere it is no header but a bad request.

@@ -34,11 +34,13 @@ fn totals_are_equal_at_every_door() {
     let mut ports = 1..;
     let mut next = || u16::try_from(ports.next().unwrap()).unwrap();
     let mut families = BTreeMap::new();
+    let mut first = BTreeMap::new();
     let mut sockets = Vec::new();
     for family in Family::BOTH {
         let peers: &mut u32 = families.entry(family.label()).or_default();
         let udp = house.udp(family, 1);
-        udp.announce(&UdpAnnounce::leecher(hash, next()));
+        first.insert(family.label(), next());
+        udp.announce(&UdpAnnounce::leecher(hash, first[family.label()]));
         udp.announce(&UdpAnnounce::seeder(hash, next()).event(event::COMPLETED));
         *peers += 2;
         for door in DOORS {
@@ -60,7 +62,8 @@ fn totals_are_equal_at_every_door() {
 
     for family in Family::BOTH {
         assert_eq!(house.udp(family, 1).row(hash), expected, "UDP {family:?}");
-        let reply = house.udp(family, 1).announce(&UdpAnnounce::leecher(hash, 1));
+        let again = UdpAnnounce::leecher(hash, first[family.label()]);
+        let reply = house.udp(family, 1).announce(&again);
         assert_eq!((reply.seeders, reply.leechers), (expected.seeders, expected.leechers));
         for door in DOORS {
             let client = house.client_by(door, family, 1);

@@ -6,7 +6,7 @@ use crate::{
     udp::Id20,
     web::{
         house::{Door, House},
-        http::{Announce, Announced, escaped},
+        http::{Announce, Announced, Connection, escaped},
         stream::is_closed,
     },
 };
@@ -21,7 +21,8 @@ pub fn escapes_of_every_kind_are_read(door: Door) {
         .collect();
     for hash in &hashes {
         let plain = hash.iter().fold(String::new(), |text, byte| match byte {
-            b'&' | b'#' | b'%' => text + &escaped(&[*byte]),
+            // What a query cannot hold, or hyper does not take in one.
+            b'&' | b'#' | b'%' | b'"' | b'<' | b'>' => text + &escaped(&[*byte]),
             0x21..0x7f => text + &String::from(char::from(*byte)),
             _ => text + &escaped(&[*byte]),
         });
@@ -140,8 +141,12 @@ pub fn other_methods_are_refused(door: Door) {
         connection.send(&request);
         let answer = connection.try_receive(method == "HEAD").expect("an answer");
         assert_eq!((answer.status, answer.header("allow")), (405, Some("GET")), "{method}");
-        // And the connection is of use afterwards.
-        assert_eq!(connection.get("/health").status, 200, "{method}");
+        // A body may follow that nobody wants: the connection is closed, and it says so.
+        if answer.header("connection") == Some("close") {
+            assert_eq!(connection.stream().wait_closed(), 0, "{method}");
+        } else {
+            assert_eq!(connection.get("/health").status, 200, "{method}");
+        }
     }
     assert_eq!(client.row(hash("methods", Family::V4)).leechers, 0);
 }
@@ -204,21 +209,23 @@ pub fn too_much_is_refused(door: Door) {
     assert_eq!(connection.get("/health").status, 200);
     for head in ["Content-Length: 100000\r\n", "Content-Length: 18446744073709551615\r\n"] {
         let mut connection = client.connect();
-        let request = connection.request("POST", "/announce", head);
+        let request = connection.request("GET", "/health", head);
         connection.send(&request);
         let answer = connection.receive();
-        assert!([400, 413].contains(&answer.status), "{answer:?}");
+        // A length beyond every number is refused by hyper already.
+        assert!([413, 431].contains(&answer.status), "{answer:?}");
         connection.stream().wait_closed();
     }
-    // No request, half a request, no further request.
-    for sent in [&b""[..], b"GET /announce HTT", b"GET /health HTTP/1.1\r\nHost: a\r\n"] {
-        let mut connection = client.connect();
-        connection.send(sent);
+    // No request, half a request, half a second one, no further request.
+    let mut silent: Vec<Connection> = (0..4).map(|_| client.connect()).collect();
+    silent[1].send(b"GET /announce HTT");
+    for connection in &mut silent[2..] {
+        assert_eq!(connection.get("/health").status, 200);
+    }
+    silent[2].send(b"GET /health HTTP/1.1\r\nHost: a\r\n");
+    for connection in &mut silent {
         connection.stream().wait_closed();
     }
-    let mut connection = client.connect();
-    assert_eq!(connection.get("/health").status, 200);
-    connection.stream().wait_closed();
 }
 
 /// Whether it is ready, and what people and programs read.

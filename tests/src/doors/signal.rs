@@ -5,7 +5,7 @@ use crate::{
     rig::Family,
     udp::id20,
     web::{
-        house::{Door, House},
+        house::{Client, Door, House},
         websocket::{Message, Socket, announce, counts, failure, handshake, latin, opcode, with},
     },
 };
@@ -146,7 +146,7 @@ pub fn scrapes_are_answered(door: Door) {
     let row = json!({"complete": 1, "incomplete": 0, "downloaded": 1});
     let empty = json!({"complete": 0, "incomplete": 0, "downloaded": 0});
     let reply = socket.ask(&json!({"action": "scrape", "info_hash": latin(&one)}));
-    assert_eq!(reply, json!({"action": "scrape", "files": {latin(&one): row}}));
+    assert_eq!(reply, json!({"action": "scrape", "info_hash": latin(&one), "files": {latin(&one): row}}));
     let both = json!({"action": "scrape", "info_hash": [latin(&two), latin(&one), latin(&two)]});
     let reply = socket.ask(&both);
     assert_eq!(reply, json!({"action": "scrape", "files": {latin(&one): row, latin(&two): empty}}));
@@ -302,12 +302,8 @@ pub fn control_frames_and_fragments_are_understood(door: Door) {
 
 /// An error status, and the tracker goes on.
 pub fn handshakes_that_are_none_are_refused(door: Door) {
-    let house = House::with(
-        door,
-        "",
-        "[websocket]\nallowed_origins = [\"https://good.example\", \"https://bad.example\"]\n\
-         denied_origins = [\"https://bad.example\"]\n",
-    );
+    let allowing = "[websocket]\nallowed_origins = [\"https://good.example\"]\n";
+    let house = House::with(door, "", allowing);
     let client = client(&house, Family::V4);
     let good = handshake();
     for (wrong, statuses) in [
@@ -322,24 +318,34 @@ pub fn handshakes_that_are_none_are_refused(door: Door) {
         let answer = connection.receive();
         assert!(statuses.contains(&answer.status), "{answer:?} for {wrong}");
     }
-    for (origin, allowed) in [
+    let origins = [
         ("https://good.example", true),
-        ("https://bad.example", false),
         ("https://other.example", false),
         ("https://good.example.evil.example", false),
+        ("http://good.example", false),
         ("null", false),
-    ] {
-        match client.try_websocket(&format!("Origin: {origin}\r\n")) {
-            Ok(socket) => {
-                assert!(allowed, "{origin}");
-                socket.close();
-            }
-            Err(answer) => assert!(!allowed && answer.status == 403, "{origin}: {answer:?}"),
-        }
+    ];
+    for (origin, allowed) in origins {
+        check_origin(&client, origin, allowed);
     }
+    let denying = "[websocket]\ndenied_origins = [\"https://bad.example\"]\n";
+    let other_house = House::with(door, "", denying);
+    check_origin(&other_house.client(Family::V4, 1), "https://bad.example", false);
+    check_origin(&other_house.client(Family::V4, 1), "https://good.example", true);
+    other_house.client(Family::V4, 1).websocket().close();
     // Every path takes one.
     let socket = Socket::open(client.connect(), "/no/such/path?x=y", "Origin: https://good.example\r\n");
     socket.unwrap_or_else(|answer| panic!("{answer:?}")).close();
+}
+
+fn check_origin(client: &Client<'_>, origin: &str, allowed: bool) {
+    match client.try_websocket(&format!("Origin: {origin}\r\n")) {
+        Ok(socket) => {
+            assert!(allowed, "{origin}");
+            socket.close();
+        }
+        Err(answer) => assert!(!allowed && answer.status == 403, "{origin}: {answer:?}"),
+    }
 }
 
 /// In and out, by kind.

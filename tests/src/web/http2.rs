@@ -12,6 +12,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
@@ -68,7 +69,13 @@ impl Connection {
             let (kind, flags, id, payload) = self.receive();
             match kind {
                 HEADERS => answers.entry(id).or_default().ok = is_200(&payload),
-                DATA => answers.entry(id).or_default().body.extend(&payload),
+                DATA if payload.is_empty() => {}
+                DATA => {
+                    // The connection's window, which is opened again by what was read.
+                    let read = u32::try_from(payload.len()).expect("a length");
+                    self.send(WINDOW_UPDATE, 0, 0, &read.to_be_bytes());
+                    answers.entry(id).or_default().body.extend(&payload);
+                }
                 SETTINGS if flags & ACK == 0 => self.send(SETTINGS, ACK, 0, &[]),
                 PING if flags & ACK == 0 => self.send(PING, ACK, 0, &payload),
                 RST_STREAM | GOAWAY | CONTINUATION => panic!("a frame of type {kind}: {payload:02x?}"),
@@ -102,6 +109,7 @@ impl Connection {
         self.stream.flush().expect("to send");
     }
 
+    #[track_caller]
     fn receive(&mut self) -> (u8, u8, u32, Vec<u8>) {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head).expect("a frame");
