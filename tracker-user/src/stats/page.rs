@@ -48,10 +48,10 @@ fn write_page(page: &mut String, view: &View) -> std::fmt::Result {
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Riptide</title>\
         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
         <meta http-equiv=\"refresh\" content=\"10\"><meta name=\"robots\" content=\"noindex\">\
-        <style>{STYLE}</style></head><body><header><h1>{WAVE}Riptide</h1><p>up {} · version {} ({})</p></header><main>",
+        <style>{STYLE}</style></head><body><header><h1>{WAVE}Riptide</h1><p>up {} · <span title=\"commit {}\">version {}</span></p></header><main>",
         Age(view.uptime),
-        Escaped(view.version),
-        Escaped(view.commit)
+        Escaped(view.commit),
+        Escaped(view.version)
     )?;
     write_tiles(page, view)?;
     write_requests(page, view)?;

@@ -5,12 +5,16 @@ use crate::{
     counters::{Dropped, Path},
     http::counters::{Action as HttpAction, Outcome as HttpOutcome},
     metrics::{Sources, kernel_bytes, kernel_connects, kernel_drops},
+    ws::{self, Hub},
     xdp::{interface::Report, program::Mode, socket::Bind},
 };
 use serde::Serialize;
 use std::sync::Weak;
 use tracker_common::{address::Family, bep15::Action};
-use tracker_core::engine::{SwarmSizes, Totals};
+use tracker_core::{
+    engine::{SwarmSizes, Totals},
+    ws::Kind,
+};
 
 /// Everything that is read from elsewhere.
 #[derive(Clone, Debug)]
@@ -52,7 +56,7 @@ impl Reading {
             connections: Connections {
                 plain: sources.http.connections(false),
                 tls: sources.http.connections(true),
-                websocket: 0,
+                websocket: sources.websocket.as_ref().map_or(0, |hub| hub.connections()),
             },
             interfaces: sources.xdp.read().iter().map(Interface::new).collect(),
         }
@@ -99,6 +103,9 @@ pub(super) fn counts(sources: &Sources) -> Of<u64> {
         }
     }
     count_http(sources, &mut counts);
+    if let Some(hub) = &sources.websocket {
+        count_websocket(hub, &mut counts);
+    }
     for path in Path::ALL {
         let dropped = Dropped::ALL.iter().map(|why| sources.udp_drops(&reports, path, *why)).sum();
         counts.add(Series::Dropped, dropped);
@@ -122,4 +129,12 @@ fn count_http(sources: &Sources, counts: &mut Of<u64>) {
             }
         }
     }
+}
+
+fn count_websocket(hub: &Hub, counts: &mut Of<u64>) {
+    let counters = hub.counters();
+    counts.add(Series::Websocket, Kind::ALL.iter().map(|kind| counters.received(*kind)).sum());
+    counts.add(Series::Announce, counters.received(Kind::Announce));
+    counts.add(Series::Scrape, counters.received(Kind::Scrape));
+    counts.add(Series::Offer, counters.sent(ws::Sent::Offer));
 }
