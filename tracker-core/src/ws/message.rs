@@ -9,7 +9,7 @@ use super::text::{check_relayed, is_word, twenty_bytes};
 use crate::model::{Event, InfoHash, PeerId};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use std::{fmt, ops::Range};
+use std::{fmt, marker::PhantomData, ops::Range};
 
 /// Names an offer; its sender makes it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,22 +291,37 @@ impl Visitor<'_> for Name {
     }
 }
 
-/// Calls a function with the first items of an array and their numbers, until it refuses one.
-struct Items<F> {
-    most: usize,
-    each: F,
+/// What an array is made of.
+trait Item<'de>: Sized {
+    /// Reads the next one.
+    fn next<A: SeqAccess<'de>>(items: &mut A) -> Result<Option<Self>, A::Error>;
 }
 
-impl<'de, F: FnMut(usize, &'de str) -> Result<(), Malformed>> Items<F> {
-    /// `token` is valid JSON.
-    fn read(self, field: Field, token: &'de str) -> Result<(), Malformed> {
-        serde_json::Deserializer::from_str(token)
-            .deserialize_seq(self)
-            .unwrap_or(Err(Malformed::Field(field, Fault::NotAnArray)))
+/// Any value, as the text it is.
+impl<'de> Item<'de> for &'de str {
+    fn next<A: SeqAccess<'de>>(items: &mut A) -> Result<Option<Self>, A::Error> {
+        Ok(items.next_element::<&RawValue>()?.map(RawValue::get))
     }
 }
 
-impl<'de, F: FnMut(usize, &'de str) -> Result<(), Malformed>> Visitor<'de> for Items<F> {
+/// An object.
+impl<'de> Item<'de> for Fields<'de> {
+    fn next<A: SeqAccess<'de>>(items: &mut A) -> Result<Option<Self>, A::Error> {
+        let mut fields = Self::default();
+        Ok(items.next_element_seed(Capture(&mut fields))?.map(|()| fields))
+    }
+}
+
+/// Calls a function with the first items of an array and their numbers, until it refuses one.
+struct Items<'n, T, F> {
+    most: usize,
+    /// Which one is being read.
+    number: &'n mut usize,
+    each: F,
+    kind: PhantomData<T>,
+}
+
+impl<'de, T: Item<'de>, F: FnMut(usize, T) -> Result<(), Malformed>> Visitor<'de> for Items<'_, T, F> {
     type Value = Result<(), Malformed>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -315,16 +330,28 @@ impl<'de, F: FnMut(usize, &'de str) -> Result<(), Malformed>> Visitor<'de> for I
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Self::Value, A::Error> {
         let mut read = Ok(());
-        for number in 0..self.most {
-            let Some(item) = items.next_element::<&RawValue>()? else { return Ok(read) };
-            read = (self.each)(number, item.get());
-            if read.is_err() {
-                break;
-            }
+        while *self.number < self.most && read.is_ok() {
+            let Some(item) = T::next(&mut items)? else { return Ok(read) };
+            read = (self.each)(*self.number, item);
+            *self.number += 1;
         }
         while items.next_element::<IgnoredAny>()?.is_some() {}
         Ok(read)
     }
+}
+
+/// Reads the first items of an array, which is valid JSON.
+fn items<'de, T: Item<'de>>(
+    field: Field,
+    token: &'de str,
+    most: usize,
+    each: impl FnMut(usize, T) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
+    let mut number = 0;
+    serde_json::Deserializer::from_str(token)
+        .deserialize_seq(Items { most, number: &mut number, each, kind: PhantomData })
+        // It is JSON, so nothing else can be wrong.
+        .unwrap_or(Err(Malformed::Item(field, number, Fault::NotAnObject)))
 }
 
 /// Reads a message; `lists` is filled anew.
@@ -400,9 +427,10 @@ fn event(fields: &Fields<'_>) -> Event {
 }
 
 fn offers(text: &str, token: &str, most: usize, offers: &mut Vec<Offer>) -> Result<(), Malformed> {
-    let each = |number, item: &str| {
-        let mut fields = Fields::default();
-        capture(item, &mut fields).map_err(|_| Malformed::Item(Field::Offers, number, Fault::NotAnObject))?;
+    if !token.starts_with('[') {
+        return Err(Malformed::Field(Field::Offers, Fault::NotAnArray));
+    }
+    items(Field::Offers, token, most, |number, fields: Fields<'_>| {
         let inside = |malformed| match malformed {
             Malformed::Field(field, fault) => Malformed::ItemField(Field::Offers, number, field, fault),
             other => other,
@@ -413,8 +441,7 @@ fn offers(text: &str, token: &str, most: usize, offers: &mut Vec<Offer>) -> Resu
         let start = json.as_ptr().addr() - text.as_ptr().addr();
         offers.push(Offer { id, json: start..start + json.len() });
         Ok(())
-    };
-    Items { most, each }.read(Field::Offers, token)
+    })
 }
 
 fn scrape<'a>(fields: &Fields<'_>, limits: &Limits, lists: &mut Lists) -> Result<Request<'a>, Malformed> {
@@ -428,12 +455,11 @@ fn scrape<'a>(fields: &Fields<'_>, limits: &Limits, lists: &mut Lists) -> Result
     if !token.starts_with('[') {
         return Err(Malformed::Field(Field::InfoHash, Fault::NotHashes));
     }
-    let each = |number, item: &str| {
+    items(Field::InfoHash, token, limits.hashes, |number, item: &str| {
         let hash = twenty_bytes(item).map_err(|fault| Malformed::Item(Field::InfoHash, number, fault))?;
         hashes.push(InfoHash(hash));
         Ok(())
-    };
-    Items { most: limits.hashes, each }.read(Field::InfoHash, token)?;
+    })?;
     hashes.sort_unstable();
     hashes.dedup();
     Ok(Request::Scrape(None))

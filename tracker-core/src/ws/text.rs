@@ -1,5 +1,6 @@
 //! The text of JSON values: twenty bytes as a string of one code point from 0 to 255 for each, and what may be relayed.
 
+use memchr::{memchr2_iter, memmem};
 use std::str::Chars;
 
 /// Stands for every code point above 255, and for a surrogate of a UTF-16 escape.
@@ -130,9 +131,9 @@ pub(super) fn check_relayed(token: &str) -> Result<(), Fault> {
     if !token.starts_with('{') {
         return Err(Fault::NotAnObject);
     }
-    let openers = token.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
     // Nearly everything is judged by these two quick looks.
-    if openers > MAX_DEPTH || token.contains("\\u") { check_slowly(token) } else { Ok(()) }
+    let deep = memchr2_iter(b'{', b'[', token.as_bytes()).nth(MAX_DEPTH).is_some();
+    if deep || memmem::find(token.as_bytes(), b"\\u").is_some() { check_slowly(token) } else { Ok(()) }
 }
 
 fn check_slowly(token: &str) -> Result<(), Fault> {
