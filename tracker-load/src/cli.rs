@@ -36,6 +36,10 @@ pub enum Command {
     /// Without --rate, each connection sends its next request when the last is answered, and the served rate is what
     /// comes of that.
     Http(HttpArgs),
+    /// Load a WebTorrent tracker (WebSocket)
+    ///
+    /// Each connection sends its next announce when the reply to the last is there; the served rate is what comes of that.
+    Ws(WsArgs),
     /// Print the info hashes of the workload, one per line in hexadecimal: for a tracker that serves listed torrents only
     Hashes(WorkloadArgs),
 }
@@ -43,9 +47,9 @@ pub enum Command {
 /// Who announces what.
 #[derive(Args, Clone, Debug)]
 pub struct WorkloadArgs {
-    /// How many torrents there are
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub torrents: u64,
+    /// How many torrents there are (default: 1000000; for ws 100, so that swarms are large enough to relay offers)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub torrents: Option<u64>,
     /// How many peers there are
     #[arg(long, value_name = "N", default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub peers: u64,
@@ -84,6 +88,9 @@ pub struct CommonArgs {
     /// Peers wanted in each announce
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub wanted: u16,
+    /// Send from this many addresses of this host, or from all that it has in a network (CIDR)
+    #[arg(long, value_name = "N|CIDR", default_value = "1")]
+    pub sources: Sources,
     /// Threads that generate load
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,
@@ -121,9 +128,6 @@ pub struct UdpArgs {
     /// Shares of requests: CONNECT:ANNOUNCE:SCRAPE
     #[arg(long, value_name = "MIX", default_value = "50:50:1")]
     pub mix: Mix,
-    /// Send from this many addresses of this host, or from all that it has in a network (CIDR)
-    #[arg(long, value_name = "N|CIDR", default_value = "1")]
-    pub sources: Sources,
     /// Torrents in each scrape
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=74))]
     pub scrape_hashes: u16,
@@ -169,6 +173,38 @@ pub struct HttpArgs {
     pub scrape_hashes: u16,
 }
 
+/// The flags of `riptide-load ws`.
+#[derive(Args, Clone, Debug)]
+pub struct WsArgs {
+    /// What all loads have in common.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// TLS.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+    /// Connections at a time
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub connections: u32,
+    /// Offers in each announce
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=100))]
+    pub offers: u16,
+    /// The share of received offers that are answered
+    #[arg(long, value_name = "PERCENT", default_value = "100", value_parser = parse_percent)]
+    pub answers: f64,
+    /// Bytes of the session description in each offer and answer
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=8192))]
+    pub sdp_bytes: u16,
+    /// Torrents that each connection announces
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub torrents_per_connection: u64,
+    /// Open N connections that announce once, without offers, and stay; tell how many are still open at the end
+    #[arg(long, value_name = "N", conflicts_with_all = ["churn", "connections", "offers"], value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub idle: Option<u32>,
+    /// Connect, announce once and close, over and over; tell how many cycles were made
+    #[arg(long)]
+    pub churn: bool,
+}
+
 fn parse_exponent(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value <= 10.0 => Ok(value),
@@ -196,7 +232,7 @@ mod tests {
             panic!("not udp")
         };
         let workload = &args.common.workload;
-        assert_eq!((workload.torrents, workload.peers), (1_000_000, 2_000_000));
+        assert_eq!((workload.torrents, workload.peers), (None, 2_000_000));
         assert!((workload.seeders - 0.75).abs() < 1e-9 && workload.zipf.is_none());
         assert_eq!((args.common.wanted, args.common.duration), (30, Duration::from_secs(10)));
         assert_eq!(args.mix, "50:50:1".parse().unwrap());

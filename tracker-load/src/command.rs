@@ -1,11 +1,14 @@
 //! What the command line asks for, from arguments to exit status.
 
 use crate::{
-    cli::{Cli, Command, CommonArgs, HttpArgs, SearchArgs, TlsArgs, UdpArgs, WorkloadArgs},
+    cli::{Cli, Command, CommonArgs, HttpArgs, SearchArgs, TlsArgs, UdpArgs, WorkloadArgs, WsArgs},
     engine::{Engine, Span},
     error::Error,
     http,
-    net::tls::{Tls, Trust},
+    net::{
+        channel::Path,
+        tls::{Tls, Trust},
+    },
     progress::Watch,
     report::{self, JsonFile, Setup},
     route,
@@ -15,13 +18,12 @@ use crate::{
     target::{Protocol, Target},
     udp,
     workload::{Popularity, Workload},
+    ws,
 };
 use serde_json::json;
 use std::{
-    collections::BTreeSet,
     fmt::Display,
     io::{self, Write as _},
-    net::SocketAddr,
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -31,6 +33,10 @@ use std::{
 const FAILED: u8 = 1;
 /// Wrong usage.
 const USAGE: u8 = 2;
+/// Torrents of the workload where none are asked for.
+const TORRENTS: u64 = 1_000_000;
+/// The same for WebTorrent, where a few connections make up all swarms.
+const WS_TORRENTS: u64 = 100;
 /// When a datagram's reply is given up.
 const UDP_TIMEOUT: Duration = Duration::from_secs(1);
 /// When a reply on a connection is given up: segments that are lost are sent again.
@@ -42,6 +48,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     let done = match &cli.command {
         Command::Udp(args) => load_udp(args),
         Command::Http(args) => load_http(args),
+        Command::Ws(args) => load_ws(args),
         Command::Hashes(args) => print_hashes(args),
     };
     match done {
@@ -70,13 +77,14 @@ fn print(text: &str) -> Result<(), Error> {
     }
 }
 
-fn workload(args: &WorkloadArgs) -> Workload {
+fn workload(args: &WorkloadArgs, torrents: u64) -> Workload {
     let popularity = args.zipf.map_or(Popularity::Uniform, Popularity::Zipf);
-    Workload::new(args.torrents, args.peers, args.seeders, popularity, args.seed)
+    let torrents = args.torrents.unwrap_or(torrents);
+    Workload::new(torrents, args.peers, args.seeders, popularity, args.seed)
 }
 
 fn print_hashes(args: &WorkloadArgs) -> Result<bool, Error> {
-    let workload = workload(args);
+    let workload = workload(args, TORRENTS);
     let mut text = String::new();
     for torrent in 0..workload.torrents() {
         text.extend(workload.info_hash(torrent).iter().flat_map(|byte| {
@@ -93,7 +101,7 @@ fn print_hashes(args: &WorkloadArgs) -> Result<bool, Error> {
 }
 
 /// What all loads put into the report's head.
-fn setup(protocol: &'static str, common: &CommonArgs, timeout: Duration) -> Setup {
+fn setup(protocol: &'static str, common: &CommonArgs, population: &Workload, timeout: Duration) -> Setup {
     let workload = &common.workload;
     vec![
         ("protocol", json!(protocol)),
@@ -103,7 +111,7 @@ fn setup(protocol: &'static str, common: &CommonArgs, timeout: Duration) -> Setu
         ("duration_seconds", json!(common.duration.as_secs_f64())),
         ("warmup_seconds", json!(common.warmup.as_secs_f64())),
         ("timeout_seconds", json!(timeout.as_secs_f64())),
-        ("torrents", json!(workload.torrents)),
+        ("torrents", json!(population.torrents())),
         ("peers", json!(workload.peers)),
         ("seeders", json!(workload.seeders)),
         ("zipf", json!(workload.zipf)),
@@ -124,12 +132,13 @@ fn load_udp(args: &UdpArgs) -> Result<bool, Error> {
         }
     };
     let target = Target::parse(&common.target, Protocol::Udp, false)?.resolve()?;
-    let sources = args.sources.addresses(target.ip())?;
+    let sources = common.sources.addresses(target.ip())?;
     if !common.i_own_this_target {
         route::refuse_far(target.ip(), &sources)?;
     }
     let timeout = common.timeout.unwrap_or(UDP_TIMEOUT);
-    let mut setup = setup("udp", common, timeout);
+    let population = Arc::new(workload(&common.workload, TORRENTS));
+    let mut setup = setup("udp", common, &population, timeout);
     setup.extend([
         ("mix", json!(args.mix.to_string())),
         ("sources", json!(sources.len().max(1))),
@@ -141,7 +150,7 @@ fn load_udp(args: &UdpArgs) -> Result<bool, Error> {
         mix: args.mix,
         wanted: common.wanted,
         scrape_hashes: args.scrape_hashes,
-        workload: Arc::new(workload(&common.workload)),
+        workload: population,
         timeout,
         threads: usize::from(common.threads),
         seed: common.workload.seed,
@@ -152,29 +161,28 @@ fn load_udp(args: &UdpArgs) -> Result<bool, Error> {
     })
 }
 
-/// The target of a load over TCP, resolved and found to be near, with TLS if it is spoken.
-fn tcp_target(
-    common: &CommonArgs,
-    protocol: Protocol,
-    tls: &TlsArgs,
-) -> Result<(Target, SocketAddr, Option<Tls>), Error> {
+/// The target of a load over TCP, resolved and found to be near, and the way there.
+fn tcp_path(common: &CommonArgs, protocol: Protocol, tls: &TlsArgs) -> Result<(Target, Path), Error> {
     let target = Target::parse(&common.target, protocol, tls.tls)?;
     let address = target.resolve()?;
+    let sources = common.sources.addresses(address.ip())?;
     if !common.i_own_this_target {
-        route::refuse_far(address.ip(), &BTreeSet::new())?;
+        route::refuse_far(address.ip(), &sources)?;
     }
     let trust = Trust { anybody: tls.insecure, authorities: tls.ca.clone() };
     let tls = if target.tls { Some(Tls::new(&target.host, &trust)?) } else { None };
-    Ok((target, address, tls))
+    Ok((target, Path { target: address, tls, sources: sources.into_iter().collect() }))
 }
 
 fn load_http(args: &HttpArgs) -> Result<bool, Error> {
     let common = &args.common;
-    let (target, address, tls) = tcp_target(common, Protocol::Http, &args.tls)?;
+    let (target, path) = tcp_path(common, Protocol::Http, &args.tls)?;
     let timeout = common.timeout.unwrap_or(TCP_TIMEOUT);
-    let mut setup = setup("http", common, timeout);
+    let population = Arc::new(workload(&common.workload, TORRENTS));
+    let mut setup = setup("http", common, &population, timeout);
     setup.extend([
-        ("tls", json!(tls.is_some())),
+        ("tls", json!(path.tls.is_some())),
+        ("sources", json!(path.sources.len().max(1))),
         ("connections", json!(args.connections)),
         ("keep_alive", json!(!args.close)),
         ("pipeline", json!(args.pipeline)),
@@ -182,8 +190,7 @@ fn load_http(args: &HttpArgs) -> Result<bool, Error> {
         ("scrape_hashes", json!(args.scrape_hashes)),
     ]);
     let settings = http::Settings {
-        target: address,
-        tls,
+        path,
         requests: http::request::Requests::new(&target, !args.close),
         keep_alive: !args.close,
         connections: args.connections as usize,
@@ -191,7 +198,7 @@ fn load_http(args: &HttpArgs) -> Result<bool, Error> {
         scrapes: args.scrapes,
         wanted: common.wanted,
         scrape_hashes: args.scrape_hashes,
-        workload: Arc::new(workload(&common.workload)),
+        workload: population,
         timeout,
         threads: usize::from(common.threads),
         seed: common.workload.seed,
@@ -199,6 +206,49 @@ fn load_http(args: &HttpArgs) -> Result<bool, Error> {
     measure(common, common.rate.map_or(Load::Closed, Load::Rate), &setup, |_| {
         Ok(Box::new(http::Http::open(settings)?))
     })
+}
+
+fn load_ws(args: &WsArgs) -> Result<bool, Error> {
+    let common = &args.common;
+    if common.rate.is_some() {
+        let why = "--rate is not for ws: each connection sends its next announce when the last is answered";
+        return Err(Error::Usage(why.into()));
+    }
+    let (target, path) = tcp_path(common, Protocol::Ws, &args.tls)?;
+    let timeout = common.timeout.unwrap_or(TCP_TIMEOUT);
+    let population = Arc::new(workload(&common.workload, WS_TORRENTS));
+    let (mode, name, connections, offers) = match (args.idle, args.churn) {
+        (Some(idle), _) => (ws::Mode::Idle, "idle", idle, 0),
+        (None, true) => (ws::Mode::Churn, "churn", args.connections, args.offers),
+        (None, false) => (ws::Mode::Announce, "announce", args.connections, args.offers),
+    };
+    let mut setup = setup("ws", common, &population, timeout);
+    setup.extend([
+        ("tls", json!(path.tls.is_some())),
+        ("sources", json!(path.sources.len().max(1))),
+        ("mode", json!(name)),
+        ("connections", json!(connections)),
+        ("offers", json!(offers)),
+        ("answers", json!(args.answers)),
+        ("sdp_bytes", json!(args.sdp_bytes)),
+        ("torrents_per_connection", json!(args.torrents_per_connection)),
+    ]);
+    let settings = ws::Settings {
+        handshake: ws::frame::handshake(&target),
+        path,
+        mode,
+        connections: connections as usize,
+        offers,
+        wanted: common.wanted.min(offers),
+        answers: args.answers,
+        sdp: "v".repeat(usize::from(args.sdp_bytes)),
+        torrents_per_connection: args.torrents_per_connection,
+        workload: population,
+        timeout,
+        threads: usize::from(common.threads),
+        seed: common.workload.seed,
+    };
+    measure(common, Load::Closed, &setup, |_| Ok(Box::new(ws::Ws::open(settings)?)))
 }
 
 fn search(args: &SearchArgs) -> Result<Search, Error> {

@@ -28,3 +28,4 @@ pub mod target;
 pub mod udp;
 pub mod workers;
 pub mod workload;
+pub mod ws;

@@ -83,6 +83,17 @@ impl Workload {
         self.peer(rng.below(rows) * sources + source)
     }
 
+    /// A peer of a connection that shares several torrents: the same peer ID in each of its `slots`, and the same role
+    /// each time in the same torrent.
+    #[must_use]
+    pub fn member(&self, connection: u64, slot: u64, slots: u64) -> Peer {
+        let number = connection.wrapping_mul(slots).wrapping_add(slot);
+        let torrent = self.torrent(&mut Rng::new(self.seed ^ mix(number)));
+        let role = Rng::new(self.seed ^ mix(connection) ^ mix(!torrent)).unit();
+        let Peer { peer_id, port, .. } = self.peer(connection);
+        Peer { info_hash: self.info_hash(torrent), peer_id, port, seeder: role < self.seeders }
+    }
+
     /// A torrent, as likely as it is popular; by number, the most popular first.
     #[must_use]
     pub fn torrent(&self, rng: &mut Rng) -> u64 {
@@ -221,6 +232,24 @@ mod tests {
         let other = Workload::new(1000, 20_000, 0.75, Popularity::Uniform, 2);
         assert_ne!(other.peer(77).info_hash, workload.peer(77).info_hash);
         assert_ne!(other.info_hash(1), workload.info_hash(1));
+    }
+
+    #[test]
+    fn a_connection_is_one_peer_in_several_torrents() {
+        let workload = Workload::new(5, 100, 0.5, Popularity::Uniform, 1);
+        let mut roles = std::collections::BTreeMap::new();
+        let mut ids = HashSet::new();
+        for connection in 0..20 {
+            for slot in 0..10 {
+                let peer = workload.member(connection, slot, 10);
+                assert_eq!(peer.peer_id, workload.member(connection, 0, 10).peer_id);
+                assert_eq!(*roles.entry((connection, peer.info_hash)).or_insert(peer.seeder), peer.seeder);
+                ids.insert(peer.peer_id);
+            }
+        }
+        assert_eq!(ids.len(), 20);
+        let seeders = roles.values().filter(|seeder| **seeder).count();
+        assert!((30..roles.len() - 20).contains(&seeders), "{seeders} of {}", roles.len());
     }
 
     #[test]

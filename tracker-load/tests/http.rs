@@ -17,6 +17,7 @@ use tracker_load::{
     error::Error,
     figures::{Figures, Wrong},
     http::{Http, Settings, request::Requests},
+    net::channel::Path,
     progress::Watch,
     target::{Protocol, Target},
     workload::{Popularity, Workload},
@@ -115,8 +116,7 @@ fn honest(head: &str) -> Vec<u8> {
 fn settings(address: SocketAddr) -> Settings {
     let target = Target::parse(&address.to_string(), Protocol::Http, false).unwrap();
     Settings {
-        target: address,
-        tls: None,
+        path: Path { target: address, tls: None, sources: vec![] },
         requests: Requests::new(&target, true),
         keep_alive: true,
         connections: 5,

@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     figures::{Figures, Wrong},
     net::{
-        stream::Stream,
+        channel::{Broken, Channel, Read},
         wait::{self, Wait},
     },
     numbers::nanoseconds,
@@ -16,7 +16,6 @@ use crate::{
 };
 use std::{
     collections::VecDeque,
-    io,
     time::{Duration, Instant},
 };
 
@@ -61,10 +60,7 @@ struct Request {
 
 #[derive(Debug, Default)]
 struct Connection {
-    stream: Option<Stream>,
-    out: Vec<u8>,
-    written: usize,
-    input: Vec<u8>,
+    channel: Channel,
     waiting: VecDeque<Request>,
     /// Whether it is among the free ones.
     free: bool,
@@ -223,7 +219,7 @@ impl Lane<'_> {
             self.connections[number].free = false;
             self.send(number, due_at, now)?;
             // A connection without pipelining is full, or has failed.
-            if self.connections[number].stream.is_some() && self.job.settings.keep_alive {
+            if self.connections[number].channel.is_open() && self.job.settings.keep_alive {
                 self.set_free(number);
             }
         }
@@ -234,20 +230,17 @@ impl Lane<'_> {
     fn send(&mut self, number: usize, due_at: u64, now: u64) -> Result<(), Error> {
         let Self { job, connections, .. } = self;
         let (settings, connection) = (job.settings, &mut connections[number]);
-        if connection.stream.is_none() {
-            match Stream::connect(settings.target, settings.tls.as_ref()) {
-                Ok(stream) => {
-                    self.wait.changes(&stream, number)?;
-                    connection.stream = Some(stream);
-                    self.opened += 1;
-                }
-                Err(_) => {
+        if !connection.channel.is_open() {
+            let source = job.number + number as u64 * job.workers;
+            match connection.channel.open(&settings.path, source, &self.wait, number)? {
+                Ok(()) => self.opened += 1,
+                Err(Broken) => {
                     self.fail(number, now);
                     return Ok(());
                 }
             }
         }
-        let before = connection.out.len();
+        let before = connection.channel.out.len();
         let asked = if settings.scrapes > 0.0 && job.rng.unit() < settings.scrapes {
             let (workload, rng) = (&settings.workload, &mut job.rng);
             self.hashes.clear();
@@ -256,44 +249,26 @@ impl Lane<'_> {
             // In order, since trackers that answer in the order asked would otherwise send unsorted dictionaries.
             self.hashes.sort_unstable();
             self.hashes.dedup();
-            settings.requests.scrape(&mut connection.out, self.hashes.iter().copied());
+            settings.requests.scrape(&mut connection.channel.out, self.hashes.iter().copied());
             Asked::Scrape
         } else {
             let peer = settings.workload.peer_of_source(job.number, job.workers, &mut job.rng);
-            settings.requests.announce(&mut connection.out, &peer, settings.wanted);
+            settings.requests.announce(&mut connection.channel.out, &peer, settings.wanted);
             Asked::Announce
         };
         let counts = now >= self.from;
         if counts {
             self.figures.sent += 1;
-            self.figures.sent_bytes += (connection.out.len() - before) as u64;
+            self.figures.sent_bytes += (connection.channel.out.len() - before) as u64;
         }
         connection.waiting.push_back(Request { due_at, asked, counts });
         self.write(number, now);
         Ok(())
     }
 
-    /// Writes what the system takes.
     fn write(&mut self, number: usize, now: u64) {
-        let connection = &mut self.connections[number];
-        let Some(stream) = &mut connection.stream else { return };
-        if connection.out.is_empty() && stream.is_plain() {
-            return;
-        }
-        let written = loop {
-            if connection.written == connection.out.len() {
-                connection.out.clear();
-                connection.written = 0;
-                break stream.flush();
-            }
-            match stream.write(&connection.out[connection.written..]) {
-                Ok(len) => connection.written += len,
-                Err(error) => break Err(error),
-            }
-        };
-        match written {
-            Err(error) if !is_wait(&error) => self.fail(number, now),
-            _ => {}
+        if self.connections[number].channel.write().is_err() {
+            self.fail(number, now);
         }
     }
 
@@ -301,27 +276,19 @@ impl Lane<'_> {
     fn react(&mut self, number: usize) -> Result<(), Error> {
         let now = self.now();
         self.write(number, now);
-        let mut over = false;
-        while !over {
-            let Some(connection) = self.connections.get_mut(number) else { return Ok(()) };
-            let Some(stream) = &mut connection.stream else { break };
-            let ended;
-            match stream.read(&mut self.buffer) {
-                Ok(len) => {
-                    ended = len == 0;
-                    // A part that was not filled was the last one; the next comes with an event of its own.
-                    over = ended || stream.is_plain() && len < self.buffer.len();
-                    connection.input.extend(&self.buffer[..len]);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if is_wait(&error) => break,
-                Err(_) => (ended, over) = (true, true),
+        loop {
+            let read = self.connections[number].channel.read(&mut self.buffer);
+            if read == Read::Nothing {
+                break;
             }
-            self.take(number, ended, now);
+            self.take(number, read == Read::End, now);
+            if read != Read::Some {
+                break;
+            }
         }
         // Reading may have ended a TLS handshake that the request was waiting for.
         self.write(number, now);
-        if self.connections[number].stream.is_some() {
+        if self.connections[number].channel.is_open() {
             self.set_free(number);
         }
         self.dispatch(now)
@@ -333,7 +300,7 @@ impl Lane<'_> {
         let (mut start, mut over) = (0, false);
         while !over {
             let connection = &mut self.connections[number];
-            let input = &connection.input[start..];
+            let input = &connection.channel.input[start..];
             if input.is_empty() {
                 over = ended;
                 break;
@@ -367,8 +334,8 @@ impl Lane<'_> {
             over = response.close || !settings.keep_alive;
         }
         let connection = &mut self.connections[number];
-        connection.input.drain(..start);
-        if over || connection.input.len() > MOST_BUFFER {
+        connection.channel.input.drain(..start);
+        if over || connection.channel.input.len() > MOST_BUFFER {
             self.close(number, now);
         }
     }
@@ -397,14 +364,9 @@ impl Lane<'_> {
 
     fn reset(&mut self, number: usize) {
         let connection = &mut self.connections[number];
-        if let Some(stream) = connection.stream.take() {
-            stream.abort();
-        }
+        connection.channel.reset();
         let lost = connection.waiting.drain(..).filter(|request| request.counts).count();
         self.figures.unanswered += lost as u64;
-        connection.out.clear();
-        connection.input.clear();
-        connection.written = 0;
     }
 
     /// Gives up requests that have waited too long, with their connections.
@@ -420,8 +382,4 @@ impl Lane<'_> {
             self.crowded += 1;
         }
     }
-}
-
-fn is_wait(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock || error.kind() == io::ErrorKind::NotConnected
 }

@@ -12,8 +12,8 @@ use crate::{
     figures::{Figures, Wrong},
     limits,
     net::{
+        channel::Path,
         stream::{PATIENCE, Stream},
-        tls::Tls,
     },
     progress::Watch,
     rng::{Rng, mix},
@@ -22,7 +22,6 @@ use crate::{
 };
 use std::{
     io,
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -30,10 +29,8 @@ use std::{
 /// What to ask of an HTTP tracker.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The tracker.
-    pub target: SocketAddr,
-    /// TLS, if it is spoken.
-    pub tls: Option<Tls>,
+    /// Where connections go.
+    pub path: Path,
     /// What requests consist of.
     pub requests: request::Requests,
     /// Whether connections stay open from request to request.
@@ -80,8 +77,8 @@ impl Http {
 
 /// One announce on a connection of its own, so that what is no tracker is found out before the load.
 fn prove(settings: &Settings) -> Result<(), Error> {
-    let target = settings.target.to_string();
-    let mut stream = Stream::first(settings.target, settings.tls.as_ref())?;
+    let target = settings.path.target.to_string();
+    let mut stream = Stream::first(settings.path.target, settings.path.tls.as_ref())?;
     let mut request = Vec::new();
     settings.requests.announce(&mut request, &settings.workload.peer(0), settings.wanted);
     let failed = |error: io::Error| match error.kind() {

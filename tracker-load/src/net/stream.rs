@@ -6,7 +6,7 @@ use rustls::ClientConnection;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     os::fd::{AsFd, BorrowedFd},
     time::Duration,
 };
@@ -22,14 +22,17 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Begins to connect. What is written before the connection is there would block.
+    /// Begins to connect, from this address of the host if one is named. What is written before the connection is there would block.
     ///
     /// # Errors
     /// When the system refuses at once.
-    pub fn connect(target: SocketAddr, tls: Option<&Tls>) -> io::Result<Self> {
+    pub fn connect(target: SocketAddr, source: Option<IpAddr>, tls: Option<&Tls>) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
+        if let Some(source) = source {
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
         match socket.connect(&target.into()) {
             Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EINPROGRESS as i32) => {}
             other => other?,
