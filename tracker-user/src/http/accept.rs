@@ -111,11 +111,13 @@ impl Acceptor {
         let mut failures = 0;
         let mut wait = FIRST_WAIT;
         loop {
-            let Some(permit) = self.permit(&mut full, counters).await else { return };
+            // Let go of again: a listener that waits for a connection would keep it from the others.
+            let Some(_) = self.permit(&mut full, counters).await else { return };
             match self.listener.accept().await {
                 Ok((socket, peer)) => {
                     short.end(&self.name);
                     (failures, wait) = (0, FIRST_WAIT);
+                    let Some(permit) = self.permit(&mut full, counters).await else { return };
                     let tls = self.tls.as_ref().map(|tls| tls.acceptor());
                     let open = counters.opened(tls.is_some());
                     let connections = self.connections.clone();
@@ -126,7 +128,6 @@ impl Acceptor {
                     if concerns_one_connection(&error) && failures < FAILURES_IN_A_ROW {
                         continue;
                     }
-                    drop(permit);
                     short.begin(&self.name, counters, || {
                         format!(
                             "the system had no room for a connection: {error}; see that there are enough descriptors \
@@ -140,7 +141,8 @@ impl Acceptor {
         }
     }
 
-    /// A place for a connection, awaited if there is none. `None` is the end.
+    /// A permit for a connection, awaited if there is none; further connections wait in the kernel's queue meanwhile.
+    /// `None` is the end.
     async fn permit(&self, full: &mut Episode, counters: &Counters) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             full.end(&self.name);

@@ -18,12 +18,14 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
     convert::Infallible,
+    future::poll_fn,
     net::IpAddr,
     pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 use tokio::{
@@ -47,10 +49,35 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(super) struct Activity {
     /// When the last request came, coarse monotonic nanoseconds; 0 before the first.
     last_request: AtomicU64,
+    /// Bytes have come that are no whole request yet.
+    partial: AtomicBool,
     expect_more: AtomicBool,
 }
 
 impl Activity {
+    /// Bytes have come.
+    #[inline]
+    pub(super) fn read(&self) {
+        self.partial.store(true, Ordering::Relaxed);
+    }
+
+    /// The head of a request has come.
+    #[inline]
+    fn asked(&self) {
+        self.partial.store(false, Ordering::Relaxed);
+        self.last_request.store(monotonic_ns(), Ordering::Relaxed);
+    }
+
+    /// The body of a request has come.
+    pub(super) fn took_body(&self) {
+        self.partial.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether a request has begun to come on a connection that was kept after another.
+    fn is_within_a_further_request(&self) -> bool {
+        self.partial.load(Ordering::Relaxed) && self.last_request.load(Ordering::Relaxed) != 0
+    }
+
     /// A reply refuses a request that is still on its way.
     pub(super) fn expect_more(&self) {
         self.expect_more.store(true, Ordering::Relaxed);
@@ -232,10 +259,7 @@ impl Connections {
                         return timeout(LAST_WORDS.min(self.idle_timeout), connection).await.unwrap_or(Ok(()));
                     }
                 },
-                () = draining.as_mut() => {
-                    connection.as_mut().end();
-                    return connection.await;
-                }
+                () = draining.as_mut() => return finish(connection, activity).await,
             }
         }
     }
@@ -253,6 +277,27 @@ impl Connections {
     }
 }
 
+/// Answers what is in hand and ends.
+///
+/// hyper takes a kept connection for idle until it has a whole head, and would drop the beginning of one.
+async fn finish<C: Ending>(mut connection: Pin<&mut C>, activity: &Activity) -> hyper::Result<()> {
+    let mut told = false;
+    poll_fn(|cx| {
+        loop {
+            let wait = C::DROPS_BEGINNINGS && activity.is_within_a_further_request();
+            if !told && !wait {
+                connection.as_mut().end();
+                told = true;
+            }
+            match connection.as_mut().poll(cx) {
+                Poll::Pending if !told && !activity.is_within_a_further_request() => {}
+                polled => return polled,
+            }
+        }
+    })
+    .await
+}
+
 /// A connection on which HTTP can begin.
 struct Begun {
     transport: Transport,
@@ -268,17 +313,24 @@ enum Transport {
 
 /// A connection of either version of HTTP.
 trait Ending: Future<Output = hyper::Result<()>> {
+    /// Whether [`Ending::end`] drops a request that has only begun to come.
+    const DROPS_BEGINNINGS: bool;
+
     /// Answers what is in hand and takes no more requests.
     fn end(self: Pin<&mut Self>);
 }
 
 impl<S: Io> Ending for http1::UpgradeableConnection<TokioIo<Stream<S>>, Requests> {
+    const DROPS_BEGINNINGS: bool = true;
+
     fn end(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
 }
 
 impl<S: Io> Ending for http2::Connection<TokioIo<Stream<S>>, Requests, TokioExecutor> {
+    const DROPS_BEGINNINGS: bool = false;
+
     fn end(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
@@ -301,7 +353,7 @@ impl Service<Request<Incoming>> for Requests {
     type Future = Answer;
 
     fn call(&self, request: Request<Incoming>) -> Answer {
-        self.activity.last_request.store(monotonic_ns(), Ordering::Relaxed);
+        self.activity.asked();
         self.router.answer(request, self.peer, &self.activity)
     }
 }

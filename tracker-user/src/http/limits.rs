@@ -64,9 +64,9 @@ pub(crate) fn raise_descriptor_limit(http: &Http, websocket: &Websocket) {
     match raise() {
         Ok(limit) if limit >= needed => {}
         Ok(limit) => tracing::warn!(
-            "the system permits {limit} open descriptors (`ulimit -Hn`, LimitNOFILE of systemd), and \
-             http.max_connections and websocket.max_connections need up to {needed}: accepting pauses where there are \
-             no more"
+            "the system permits {limit} open descriptors, and http.max_connections and websocket.max_connections may \
+             take {needed}: raise the limit (`ulimit -Hn`, LimitNOFILE of systemd) or lower these keys, or accepting \
+             pauses when there are no more"
         ),
         Err(error) => tracing::warn!("the limit of descriptors is not known: {error}"),
     }

@@ -68,10 +68,8 @@ impl Router {
         activity: &Arc<Activity>,
     ) -> Answer {
         let client = self.clients.address(peer, request.headers());
-        if let Some(hub) = &self.hub
-            && is_handshake(&request)
-        {
-            return there(self.shake_hands(hub, request, client));
+        if is_handshake(&request) {
+            return there(self.shake_hands(request, client));
         }
         let target = Target::of(request.uri().path());
         let refuse = |status| {
@@ -95,14 +93,11 @@ impl Router {
     }
 
     /// Opens a WebSocket, at whatever path it is asked for.
-    fn shake_hands(&self, hub: &Arc<Hub>, request: Request<Incoming>, client: Client) -> Response<Reply> {
-        let response = match client {
-            Ok(address) => hub.accept(request, address).map(Either::Right),
-            Err(why) => {
-                let mut response = text(StatusCode::BAD_REQUEST, why.to_string().into());
-                close(&mut response);
-                response
-            }
+    fn shake_hands(&self, request: Request<Incoming>, client: Client) -> Response<Reply> {
+        let response = match (&self.hub, client) {
+            (Some(hub), Ok(address)) => hub.accept(request, address).map(Either::Right),
+            (Some(_), Err(why)) => text(StatusCode::BAD_REQUEST, why.to_string().into()),
+            (None, _) => text(StatusCode::NOT_FOUND, Bytes::from_static(b"WebSocket is not served here")),
         };
         self.counters.answered(Action::Websocket, family(client), outcome(response.status()));
         response
@@ -132,7 +127,9 @@ impl Router {
         target: Target,
         activity: &Activity,
     ) -> Response<Reply> {
-        let response = match self.read_out(request.body_mut()).await {
+        let read_out = self.read_out(request.body_mut()).await;
+        activity.took_body();
+        let response = match read_out {
             Err(status) => {
                 activity.expect_more();
                 refusal(status, &request)
@@ -193,7 +190,7 @@ fn refusal(status: StatusCode, request: &Request<Incoming>) -> Response<Reply> {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
     }
     if request.version() < Version::HTTP_2 {
-        close(&mut response);
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
@@ -203,11 +200,6 @@ fn text(status: StatusCode, body: Bytes) -> Response<Reply> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, TEXT);
     response
-}
-
-/// Ends the connection behind this reply.
-fn close(response: &mut Response<Reply>) {
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// Whether a request asks for a WebSocket (RFC 6455, section 4.1), well or badly. HTTP/2 has another way to, which is

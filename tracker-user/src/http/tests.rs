@@ -37,23 +37,33 @@ struct Rig {
 
 impl Rig {
     fn new(change: impl FnOnce(&mut config::Http)) -> Self {
+        Self::with(1, change)
+    }
+
+    /// With so many listeners, of which clients come to the last.
+    fn with(listeners: usize, change: impl FnOnce(&mut config::Http)) -> Self {
         let mut config = Config::default();
         change(&mut config.http);
         let engine = Arc::new(Engine::new(policy::from_config(&config), [1, 2]));
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let _inside = runtime.enter();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let bound =
-            Bound { address: ListenAddress::Tcp(address), tls: false, listener: Listening::Tcp(listener) };
+        let mut address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let bound = (0..listeners)
+            .map(|_| {
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                listener.set_nonblocking(true).unwrap();
+                address = listener.local_addr().unwrap();
+                let (address, listener) = (ListenAddress::Tcp(address), Listening::Tcp(listener));
+                Bound { address, tls: false, listener }
+            })
+            .collect();
         let (farewells, ended) = mpsc::unbounded_channel();
         let hub = Some(Hub::new(&config.websocket, engine.clone(), Clock::new(0), [3, 4]));
         let counters = Arc::new(Counters::new(2));
         let shared =
             Shared { engine, clock: Clock::new(0), threads: 2, counters: counters.clone(), hub, stats: None };
-        let http = Http::start(&config.http, vec![bound], None, shared, &farewells).unwrap();
+        let http = Http::start(&config.http, bound, None, shared, &farewells).unwrap();
         http.serving();
         drop(_inside);
         Self { address, http: Arc::new(http), counters, ended, runtime }
@@ -431,28 +441,48 @@ fn no_more_connections_of_an_address_than_configured() {
 #[test]
 fn a_drain_lets_requests_in_hand_finish() {
     let mut rig = Rig::new(|_| {});
+    let (most, rest) = ANNOUNCE.split_at(ANNOUNCE.len() - 5);
+    let body = format!("{}\r\nContent-Length: 1\r\n\r\nx", ANNOUNCE.trim_end());
     let mut idle = rig.client();
     assert_eq!(idle.ask(ANNOUNCE).status(), 200);
-    let silent = rig.client();
-    let mut busy = rig.client();
-    busy.send(&ANNOUNCE[..ANNOUNCE.len() - 5]);
-    rig.until("three connections", |counters| counters.connections(false) == 3);
-    // The half request is known to have been read once its connection stays while the silent one is ended.
+    let mut silent = rig.client();
+    let mut first = rig.client();
+    first.send(most);
+    let mut further = rig.client();
+    assert_eq!(further.ask(&body).status(), 200);
+    further.send(most);
+    let mut done = rig.client();
+    assert_eq!(done.ask(&body).status(), 200);
+    rig.until("five connections", |counters| counters.connections(false) == 5);
+    // What was sent has been read before what comes after it.
+    for _ in 0..20 {
+        assert_eq!(idle.ask(ANNOUNCE).status(), 200);
+    }
     let http = rig.http.clone();
     let drained = rig.runtime.spawn(async move { http.drain().await });
-    assert!(idle.until_end().is_empty());
     assert_eq!(rig.ended.blocking_recv().as_deref(), Some(&*format!("accepting on http {}", rig.address)));
-    let refused = TcpStream::connect(rig.address);
-    assert!(refused.is_err(), "the port is closed");
-    let mut silent = silent;
-    assert!(silent.until_end().is_empty());
+    assert!(TcpStream::connect(rig.address).is_err(), "the port is closed");
+    for client in [&mut idle, &mut silent, &mut done] {
+        assert!(client.until_end().is_empty());
+    }
     assert!(!drained.is_finished());
-    busy.send(&ANNOUNCE[ANNOUNCE.len() - 5..]);
-    let reply = busy.reply();
+    first.send(rest);
+    let reply = first.reply();
     assert_eq!((reply.status(), reply.header("connection")), (200, Some("close")));
-    assert!(busy.until_end().is_empty());
+    further.send(rest);
+    assert_eq!(further.reply().status(), 200);
+    for client in [&mut first, &mut further] {
+        assert!(client.until_end().is_empty());
+    }
     rig.runtime.block_on(drained).unwrap();
     assert_eq!(rig.counters.connections(false), 0);
+}
+
+#[test]
+fn a_listener_without_clients_keeps_no_permit_from_another() {
+    let rig = Rig::with(2, |http| http.max_connections = 1);
+    let mut client = rig.client();
+    assert_eq!(client.ask(ANNOUNCE).status(), 200);
 }
 
 #[test]

@@ -34,6 +34,14 @@ impl Server {
                 return;
             }
         };
+        // The last that can fail, since it is swapped as it is read.
+        let renewed = match self.tls.as_ref().map_or(Ok(false), |tls| tls.reload()) {
+            Ok(renewed) => renewed,
+            Err(error) => {
+                tracing::error!("not reloaded: the running configuration and certificate stay: {error}");
+                return;
+            }
+        };
         let changes = Config::changed_keys(&self.config, &config);
         self.engine.set_policy(policy::from_config(&config));
         take_up_access(&self.engine, &config, access);
@@ -45,16 +53,12 @@ impl Server {
         self.config.access = config.access;
         self.config.limits = config.limits;
         self.running_config.send_replace(self.config.clone());
-        tracing::info!("reloaded: [swarm], [access] and [limits]");
-        if let Some(tls) = &self.tls {
-            match tls.reload() {
-                Ok(true) => tracing::info!("reloaded: the certificate, which is another one"),
-                Ok(false) => tracing::info!("reloaded: the certificate, which is the same"),
-                Err(error) => {
-                    tracing::error!("the certificate is not reloaded, the running one stays: {error}");
-                }
-            }
-        }
+        let certificate = match (&self.tls, renewed) {
+            (None, _) => "",
+            (Some(_), true) => ", and another certificate",
+            (Some(_), false) => ", and the same certificate",
+        };
+        tracing::info!("reloaded: [swarm], [access] and [limits]{certificate}");
     }
 }
 
