@@ -4,6 +4,7 @@ use super::{
     counters::{Closed, Lost, Sent},
     hub::{Hub, Rules, Seat, seconds},
     queue::{Next, Queue},
+    watched::Watched,
 };
 use futures_util::{Sink, Stream};
 use std::{
@@ -52,8 +53,7 @@ thread_local! {
 
 /// Runs a connection until it ends.
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut seat: Seat, stream: S) {
-    let config = seat.hub.rules().socket;
-    let mut socket = Socket(WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await);
+    let mut socket = Socket::open(stream, &seat).await;
     let Err(closed) = serve(&mut seat, &mut socket).await;
     seat.hub.counters().add_closed(closed);
     // Out of the swarms first: nothing more is sent to it.
@@ -97,6 +97,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             Poll::Pending => poll_fn(|cx| socket.poll(&seat.queue, alarm.as_mut(), cx)).await,
         };
         turns += 1;
+        let quiet = at_hand.message.is_none();
         if let Some(message) = at_hand.message {
             let message = message.ok_or(Closed::Client)?.map_err(|error| reason(&error))?;
             let reply = seat.receive(&message, &mut signs)?;
@@ -112,6 +113,9 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         if at_hand.alarm {
             let (ask, again) = signs.judge(seat.hub.now_ns(), seat.hub.rules())?;
             if ask {
+                if quiet {
+                    socket.shrink(seat).await?;
+                }
                 seat.hub.counters().add_sent(Sent::Ping, 1);
                 socket.feed(Message::Ping(Bytes::new()), seat).await?;
             }
@@ -228,9 +232,24 @@ struct AtHand {
 }
 
 /// The socket, with limits on how long it may stall.
-struct Socket<S>(WebSocketStream<S>);
+struct Socket<S>(WebSocketStream<Watched<S>>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// Begins with empty buffers, between two frames.
+    async fn open(stream: S, seat: &Seat) -> Self {
+        let config = Some(seat.hub.rules().socket);
+        Self(WebSocketStream::from_raw_socket(Watched::new(stream), Role::Server, config).await)
+    }
+
+    /// Gives back large buffers, if they are empty. All messages that have been read must have been taken.
+    async fn shrink(&mut self, seat: &Seat) -> Result<(), Closed> {
+        self.flush(seat).await?;
+        if let Some(stream) = self.0.get_mut().take_if_large() {
+            *self = Self::open(stream, seat).await;
+        }
+        Ok(())
+    }
+
     /// Looks for everything at once, so that nothing keeps something else from its turn.
     fn poll(&mut self, queue: &Queue, alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<AtHand> {
         let mut at_hand = AtHand::default();
@@ -261,7 +280,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         &mut self,
         seat: &Seat,
         mut poll: impl FnMut(
-            Pin<&mut WebSocketStream<S>>,
+            Pin<&mut WebSocketStream<Watched<S>>>,
             &mut Context<'_>,
         ) -> Poll<Result<(), tungstenite::Error>>,
     ) -> Result<(), Closed> {

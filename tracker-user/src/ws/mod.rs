@@ -8,6 +8,7 @@ mod counters;
 mod handshake;
 mod hub;
 mod queue;
+mod watched;
 
 pub use counters::{Closed, Counters, Lost, Sent};
 pub use hub::Hub;

@@ -99,8 +99,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Some(Frame { opcode: head[0] & 0x0f, payload })
     }
 
+    /// The next text, pings left aside.
     pub(super) async fn hear(&mut self) -> String {
-        self.next().await.expect("closed").text()
+        loop {
+            let frame = self.next().await.expect("closed");
+            if frame.opcode != PING {
+                return frame.text();
+            }
+        }
     }
 
     pub(super) async fn ask(&mut self, text: &str) -> String {

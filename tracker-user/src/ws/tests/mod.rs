@@ -251,6 +251,32 @@ async fn who_answers_pings_stays() {
 }
 
 #[tokio::test]
+async fn nothing_is_lost_where_a_quiet_connection_gives_its_buffers_back() {
+    let tracker = Tracker::new(|websocket| {
+        websocket.ping_interval = Duration::from_millis(50);
+        websocket.idle_timeout = client::DEADLINE;
+    });
+    let mut client = tracker.connect(1, ROOM);
+    let large = announce('a', &offers(&"x".repeat(2000), 5));
+    let bytes = frame(FIN | TEXT, large.as_bytes());
+    let (some, fragment) = (&bytes[..3000], frame(TEXT, &large.as_bytes()[..6000]));
+    // Between messages, within a frame, and between the frames of a message.
+    for (before, after) in [
+        (&[][..], &bytes[..]),
+        (some, &bytes[some.len()..]),
+        (&fragment, &frame(FIN, &large.as_bytes()[6000..])),
+    ] {
+        assert_eq!(client.ask(&large).await, announced(1));
+        client.raw(before).await;
+        for _ in 0..2 {
+            assert_eq!(client.next().await.unwrap().opcode, PING);
+        }
+        client.raw(after).await;
+        assert_eq!(client.hear().await, announced(1));
+    }
+}
+
+#[tokio::test]
 async fn who_reads_slowly_loses_messages_and_then_its_connection_and_stalls_nobody() {
     let tracker = Tracker::new(|websocket| {
         websocket.queue_messages = 4;
@@ -352,6 +378,19 @@ async fn there_are_no_more_connections_than_there_may_be() {
     until("room", || tracker.hub.connections() == 1).await;
     drop(tracker.hub.enter(address).unwrap());
     assert_eq!(tracker.hub.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_task_that_is_killed_leaves_every_torrent() {
+    let tracker = Tracker::new(|_| ());
+    let seat = tracker.hub.enter(Address::from_ipv4([10, 0, 0, 1])).unwrap();
+    let (ours, theirs) = duplex(ROOM);
+    let task = tokio::spawn(connection::run(seat, ours));
+    let mut client = Client(theirs);
+    client.ask(&announce('a', "")).await;
+    task.abort();
+    until("the end", || tracker.hub.connections() == 0).await;
+    assert_eq!(tracker.engine.totals().torrents, 0);
 }
 
 /// Most of an idle connection's memory is its task.
