@@ -227,7 +227,8 @@ impl Engine {
         Common { key: self.key, torrents: &self.torrents.0 }
     }
 
-    /// Notes a newly kept `downloaded` count, if there is one, and lets go of the oldest if there are too many. No lock may be held.
+    /// Notes a newly kept `downloaded` count, if there is one, and lets go of the oldest if there are too many. No lock
+    /// may be held.
     #[inline]
     fn file(&self, ticket: Option<Ticket>) {
         if let Some(ticket) = ticket
