@@ -58,7 +58,7 @@ pub struct RunArgs {
     /// Serve HTTP and WebSocket at this address and port, or "unix:/path"; may be repeated. Port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     pub http: Vec<String>,
-    /// Serve HTTPS and secure WebSocket at this address and port, with the certificate of [tls]; may be repeated
+    /// Serve HTTPS and secure WebSocket at this address and port, with the certificate that the tls table names; may be repeated
     #[arg(long, value_name = "ADDR")]
     pub https: Vec<String>,
     /// Serve metrics here, such as 127.0.0.1:9000; "off" turns them off

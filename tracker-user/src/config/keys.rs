@@ -159,12 +159,12 @@ declare! {
 
     /// HTTPS and secure WebSocket, which browsers need on secure pages. HTTP/2 is offered.
     [tls] Tls {
-        /// Where to listen, such as ["0.0.0.0:443", "[::]:443"]. []: no TLS.
+        /// Where to listen, such as `["0.0.0.0:443", "[::]:443"]`. None: no TLS.
         listen: Listen = "[]", TLS_ADDRESSES, Restart;
         /// The file with the certificate and those that signed it, the server's own first, in PEM
         /// (`fullchain.pem` of most ACME clients).
         certificate: Option<PathBuf> = r#""""#, Optional { what: "an absolute path", read: absolute_path }, Restart;
-        /// The file with its private key, in PEM without a passphrase. The user of [privileges] must be able to read it
+        /// The file with its private key, in PEM without a passphrase. The user of `[privileges]` must be able to read it
         /// as long as the tracker runs.
         key: Option<PathBuf> = r#""""#, Optional { what: "an absolute path", read: absolute_path }, Restart;
         /// The oldest version of TLS that is spoken.
@@ -174,8 +174,8 @@ declare! {
         reload_interval: Duration = r#""10s""#, Span { least: 0, most: DAY }, Restart;
     }
 
-    /// WebTorrent: browsers that find each other by WebSocket messages, at any path of the listeners of [http] and
-    /// [tls].
+    /// WebTorrent: browsers that find each other by WebSocket messages, at any path of the listeners of `[http]` and
+    /// `[tls]`.
     [websocket] Websocket {
         /// Whether WebSocket is served.
         enabled: bool = "true", Switch, Restart;
@@ -211,7 +211,7 @@ declare! {
         idle_timeout: Duration = r#""2m""#, Span { least: 2, most: 4 * HOUR }, Restart;
         /// Messages a connection may send in a second, the answers to pings apart; more close it. 0: no limit.
         max_messages_per_second: Option<u32> = "10_000", Limit { most: 1_000_000 }, Restart;
-        /// Origins of the web pages that may connect, such as ["https://example.org"]; "null" is a page without one.
+        /// Origins of the web pages that may connect, such as `["https://example.org"]`; "null" is a page without one.
         /// []: all. Clients that are no browsers send no origin and may always connect.
         allowed_origins: Vec<String> = "[]", ORIGINS, Restart;
         /// Origins of web pages that may not connect.

@@ -1,6 +1,6 @@
 //! WebTorrent's sockets: the handshake, one task for each connection, and what one sends to another.
 //!
-//! What messages mean is `tracker_core::ws`; here they are carried. Relays for a connection wait in its [`queue`], which
+//! What messages mean is `tracker_core::ws`; here they are carried. Relays for a connection wait in its `queue`, which
 //! is bounded, so that one that reads slowly costs nobody else anything.
 
 mod connection;
