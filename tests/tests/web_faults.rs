@@ -7,7 +7,7 @@
     reason = "a failed expectation is how a test fails"
 )]
 
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{io::Write, net::Ipv4Addr, time::Duration};
 use tests::{
     eventually,
@@ -17,7 +17,9 @@ use tests::{
     web::{
         house::{Door, House},
         http::{Announce, Connection},
+        http2,
         stream::{Stream, is_closed, tcp},
+        tls::handshake,
         websocket::{self, Socket, announce, counts, latin, offer_id, offering, opcode, with},
     },
 };
@@ -43,6 +45,7 @@ fn is_well(house: &House) {
     let _ = counts(&socket.ask(&announce(hash, id20("webrtc", 0))), hash);
     socket.close();
     assert!(!house.riptide().log_text().contains("panicked"), "{}", house.riptide().log_text());
+    assert_eq!(house.metrics().sum("riptide_http_closed_connections_total", &[("reason", "panic")]), 0.0);
 }
 
 /// Pseudo-random numbers, the same at each run.
@@ -190,25 +193,21 @@ fn wrong_bytes_over_tls_and_websockets_end_their_connection_alone() {
 }
 
 fn many_offers(count: u32) -> String {
-    let offer = |n: u32| {
-        let mut id = offer_id(7, 0);
-        id[..4].copy_from_slice(&n.to_be_bytes());
-        json!({"offer": {"type": "offer", "sdp": "v=0"}, "offer_id": latin(&id)})
-    };
-    let offers: Vec<Value> = (0..count).map(offer).collect();
-    with(announce(id20("offers", 0), id20("webrtc", 0)), &json!({"offers": offers, "numwant": count}))
-        .to_string()
+    let start = with(announce(id20("offers", 0), id20("webrtc", 0)), &json!({"numwant": count})).to_string();
+    let offer = |n: u32| format!(r#"{{"offer":{{"type":"offer","sdp":"v=0"}},"offer_id":"{n:020}"}}"#);
+    let offers: Vec<String> = (0..count).map(offer).collect();
+    start.replacen('{', &format!("{{\"offers\":[{}],", offers.join(",")), 1)
 }
 
 #[test]
 fn a_hundred_thousand_offers_are_cut_or_refused() {
-    let text = many_offers(100_000);
+    let many = Socket::frame(true, opcode::TEXT, many_offers(100_000).as_bytes());
     // Longer than a message may be: the connection ends before it is read.
     let house = House::new(Door::Plain);
     let client = house.client(Family::V4, 1);
     bounded(&house, 16, || {
         let mut socket = client.websocket();
-        let _ = socket.try_send(&Socket::frame(true, opcode::TEXT, text.as_bytes()));
+        let _ = socket.try_send(&many);
         assert!(matches!(socket.wait_closed(), None | Some(1009)));
     });
     is_well(&house);
@@ -227,13 +226,12 @@ fn a_hundred_thousand_offers_are_cut_or_refused() {
     let mut asker = client.websocket();
     bounded(&house, 64, || {
         for _ in 0..3 {
-            asker.send_text(&text);
+            asker.send_bytes(&many);
             assert_eq!(counts(&asker.json(), hash), (0, 16));
         }
-        for n in 0..3 {
-            let scrape = json!({"action": "scrape", "info_hash": vec![latin(&hash); 100_000]});
-            assert_eq!(asker.ask(&scrape)["files"].as_object().unwrap().len(), 1, "{n}");
-        }
+        let hashes = vec![json!(latin(&hash)).to_string(); 100_000].join(",");
+        asker.send_text(&format!(r#"{{"action":"scrape","info_hash":[{hashes}]}}"#));
+        assert_eq!(asker.json()["files"].as_object().unwrap().len(), 1);
     });
     let relayed = |m: &tests::metrics::Metrics| {
         m.sum("riptide_ws_messages_total", &[("direction", "out"), ("kind", "offer")])
@@ -285,10 +283,55 @@ fn a_slow_reader_loses_messages_and_stalls_nobody() {
     house
         .riptide()
         .metrics_until("the slow reader to be gone", |m| m.sum("riptide_ws_connections", &[]) == 3.0);
+    house.riptide().metrics_until("messages lost for want of room, and why it is gone", |m| {
+        m.sum("riptide_ws_lost_messages_total", &[("reason", "queue_full")]) > 0.0
+            && m.sum("riptide_ws_closed_connections_total", &[("reason", "stalled")]) == 1.0
+    });
     // It is no peer any more, and what it can still read comes to an end.
     assert_eq!(client.row(slow_hash).leechers, 1);
     let _ = slow.wait_closed();
     is_well(&house);
+}
+
+/// Asks and never reads, over each protocol: what waits for it is bounded.
+#[test]
+fn clients_that_read_nothing_are_not_answered_without_bound() {
+    let tables = "[websocket]\nsend_timeout = \"1s\"\n";
+    let house = House::with(Door::Tls, "idle_timeout = \"2s\"", tables);
+    let client = house.client(Family::V4, 1);
+    let patience = Duration::from_millis(500);
+    bounded(&house, 32, || {
+        let mut connection = client.connect();
+        if let Stream::Tls(tls) = connection.stream() {
+            tls.sock.set_write_timeout(Some(patience)).expect("a timeout");
+        }
+        let requests = connection.request("GET", "/stats", "").repeat(100);
+        let mut rounds = 0;
+        // The page is some kilobytes: the tracker stops reading long before the last of 100,000.
+        while rounds < 1_000 && connection.stream().write_all(&requests).is_ok() {
+            rounds += 1;
+        }
+        assert!(rounds < 1_000, "all of it was taken");
+        is_well(&house);
+        let mut socket = client.websocket();
+        if let Stream::Tls(tls) = socket.stream() {
+            tls.sock.set_write_timeout(Some(patience)).expect("a timeout");
+        }
+        let pings = Socket::frame(true, opcode::PING, &[0; 125]).repeat(100);
+        let mut rounds = 0;
+        while rounds < 2_000 && socket.try_send(&pings).is_ok() {
+            rounds += 1;
+        }
+        is_well(&house);
+        let config = house.certificate().expect("one").client(rustls::ALL_VERSIONS, &["h2"]);
+        let stream = handshake(config, tcp(client.address(), house.address(Family::V4))).expect("TLS");
+        let http2 = http2::Connection::new(Stream::Tls(Box::new(stream)));
+        let _ = http2.open_and_reset(5_000, "/stats");
+        is_well(&house);
+    });
+    house.riptide().metrics_until("no connection left", |m| {
+        m.sum("riptide_ws_connections", &[]) == 0.0 && m.sum("riptide_http_connections", &[]) == 0.0
+    });
 }
 
 #[test]
@@ -378,6 +421,7 @@ fn websockets_are_limited_in_number() {
 fn connections_are_limited_in_number() {
     let house = House::with(Door::Plain, "max_connections = 5", "");
     let client = house.client(Family::V4, 1);
+    // All of them, though there are two listeners that wait for more.
     let mut kept: Vec<Connection> = (0..5).map(|_| client.connect()).collect();
     for connection in &mut kept {
         assert_eq!(connection.get("/health").status, 200);
@@ -422,7 +466,7 @@ fn the_descriptor_limit_is_survived() {
         riptide.lines().iter().filter(|line| line.contains("WARN") && line.contains(&listener)).count();
     assert_eq!(told, 1, "once, not at each attempt:\n{}", riptide.log_text());
     // Those that wait get their turn when others leave.
-    crowd.drain(..35);
+    crowd.drain(..38);
     for connection in &mut crowd {
         assert_eq!(connection.get("/health").status, 200);
     }

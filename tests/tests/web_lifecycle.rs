@@ -16,7 +16,7 @@ use tests::{
         house::{Door, House},
         http::{Announce, Announced},
         stream::try_tcp,
-        websocket::announce,
+        websocket::{announce, counts, failure},
     },
 };
 
@@ -109,6 +109,84 @@ fn statistics_can_be_turned_off() {
     assert_eq!(client.get("/health").status, 200);
 }
 
+/// The same numbers as in the metrics.
+#[test]
+fn statistics_tell_what_was_counted() {
+    let house = House::every("", "");
+    let client = house.client(Family::V4, 1);
+    for port in 1..=3 {
+        client.announce(&Announce::seeder(id20("counted", 0), port));
+        house.client(Family::V6, 1).announce(&Announce::leecher(id20("counted", 1), port));
+    }
+    let udp = house.udp(Family::V4, 1);
+    udp.announce(&tests::udp::Announce::leecher(id20("counted", 2), 1));
+    let mut socket = client.websocket();
+    let _ = socket.ask(&announce(id20("counted", 2), id20("webrtc", 0)));
+    // Collected at most once a second.
+    let value = tests::eventually("the numbers", || {
+        let value: serde_json::Value = serde_json::from_slice(&client.get("/stats.json").body).expect("JSON");
+        (value["torrents"] == 3 && value["connections"]["websocket"] == 1).then_some(value)
+    });
+    let peers = serde_json::json!({
+        "ipv4": {"seeder": 3, "leecher": 1},
+        "ipv6": {"seeder": 0, "leecher": 3},
+        "webrtc": {"seeder": 0, "leecher": 1},
+    });
+    assert_eq!(value["peers"], peers, "{value}");
+    let page = client.get("/stats").text();
+    assert!(page.contains("WebRTC") || page.to_lowercase().contains("webrtc"), "{page}");
+    assert!(page.contains(value["version"].as_str().expect("a version")), "{page}");
+}
+
+/// Some requests are timed, and how long they took is told by protocol.
+#[test]
+fn durations_are_sampled() {
+    let house = House::new(Door::Plain);
+    let client = house.client(Family::V4, 1);
+    for port in 1..=500 {
+        client.announce(&Announce::leecher(id20("timed", 0), port));
+    }
+    let labels = [("protocol", "http"), ("action", "announce")];
+    house
+        .riptide()
+        .metrics_until("requests timed", |m| m.sum("riptide_request_duration_seconds_count", &labels) > 0.0);
+}
+
+#[test]
+fn a_reload_holds_at_every_door() {
+    let list = tempfile::NamedTempFile::new().expect("a file");
+    let [one, two] = ["one", "two"].map(|name| id20(name, 0));
+    let hex = |hash: [u8; 20]| hash.map(|byte| format!("{byte:02x}")).concat();
+    let tables =
+        format!("[access]\nmode = \"deny\"\ninfo_hashes = {:?}\n", list.path().display().to_string());
+    let house = House::every("", &tables);
+    let client = house.client(Family::V4, 1);
+    let mut socket = client.websocket();
+    for hash in [one, two] {
+        client.announce(&Announce::leecher(hash, 1));
+        let _ = socket.ask(&announce(hash, id20("webrtc", 0)));
+    }
+    std::fs::write(list.path(), hex(one)).expect("a list");
+    house.riptide().signal(Signal::SIGHUP);
+    house.riptide().metrics_until("the denied torrent's peers to be gone", |m| {
+        m.sum("riptide_peers", &[("family", "webrtc")]) == 1.0 && m.sum("riptide_torrents", &[]) == 1.0
+    });
+    let _ = client.get(&Announce::leecher(one, 1).target()).failure();
+    let _ = failure(&socket.ask(&announce(one, id20("webrtc", 0))));
+    // The connection is there for the other torrent, and for both once the list is empty.
+    assert_eq!(counts(&socket.ask(&announce(two, id20("webrtc", 0))), two), (0, 2));
+    std::fs::write(list.path(), "").expect("a list");
+    house.riptide().signal(Signal::SIGHUP);
+    tests::eventually("it to be served again", || {
+        let reply = socket.ask(&announce(one, id20("webrtc", 0)));
+        reply.get("failure reason").is_none().then_some(())
+    });
+    socket.close();
+    house
+        .riptide()
+        .metrics_until("no WebRTC peer", |m| m.sum("riptide_peers", &[("family", "webrtc")]) == 0.0);
+}
+
 #[test]
 fn flags_replace_the_listeners_of_the_file() {
     let riptide = Start::new(None)
@@ -170,8 +248,8 @@ fn configuration_errors_name_the_key() {
         ("[websocket]\ninterval = \"0s\"\n", &["websocket.interval"]),
         ("[websocket]\nmax_message_size = \"1TiB\"\n", &["websocket.max_message_size"]),
         ("[websocket]\nmax_offers = -1\n", &["websocket.max_offers"]),
-        ("[websocket]\nping_interval = \"10m\"\n", &["websocket.ping_interval"]),
-        ("[websocket]\nqueue_size = \"2KiB\"\n", &["websocket.queue_size"]),
+        ("[websocket]\nping_interval = \"2m\"\nidle_timeout = \"1m\"\n", &["websocket.ping_interval"]),
+        ("[websocket]\nqueue_size = \"2KiB\"\nmax_message_size = \"4KiB\"\n", &["websocket.queue_size"]),
         ("[websocket]\nallowed_origins = [\"not an origin\"]\n", &["websocket.allowed_origins"]),
         ("[udp]\nlisten = []\n[http]\nlisten = []\n", &["listen"]),
     ];

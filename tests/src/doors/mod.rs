@@ -49,6 +49,7 @@ macro_rules! doors {
             signal::messages_are_counted,
             relay::offers_go_to_that_many_others,
             relay::an_answer_goes_to_whom_made_the_offer,
+            relay::an_offer_arrives_as_it_was_sent,
             relay::answers_that_nobody_asked_for_go_nowhere,
             relay::a_seeder_meets_leechers_only,
             relay::a_takeover_keeps_offers_answerable,

@@ -7,7 +7,7 @@ use crate::{
     udp::{Id20, id20},
     web::{
         house::{Client, Door, House},
-        websocket::{Socket, announce, answer, counts, latin, offer_id, offering, with},
+        websocket::{Message, Socket, announce, answer, counts, failure, latin, offer_id, offering, with},
     },
 };
 use serde_json::{Value, json};
@@ -112,6 +112,44 @@ pub fn an_answer_goes_to_whom_made_the_offer(door: Door) {
     }
 }
 
+/// Whatever is in it: the tracker has no business with it.
+pub fn an_offer_arrives_as_it_was_sent(door: Door) {
+    let house = House::new(door);
+    let client = client(&house, Family::V4);
+    let info_hash = hash("as sent", Family::V4);
+    let mut other = present(&client, info_hash, 1..2).remove(0);
+    let mut asker = client.websocket();
+    let sdp = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\n\u{e9}\u{20ac}\u{1f980}\u{0}\"\\/";
+    let offer =
+        json!({"type": "offer", "sdp": sdp, "more": [1, -2.5e3, null, true, {"deeper": {"still": []}}]});
+    let mut message = offering(info_hash, peer(0), 1, 1);
+    message["offers"][0]["offer"] = offer.clone();
+    let _ = asker.ask(&message);
+    assert_eq!(other.json()["offer"], offer);
+    // Not even its spelling is touched.
+    let spelled = r"\u0076\u003d0\ud83e\udd80";
+    asker.send_text(&message.to_string().replacen("v=0", spelled, 1));
+    assert_eq!(counts(&asker.json(), info_hash), (0, 2));
+    match other.receive() {
+        Message::Text(text) => assert!(text.contains(spelled), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    let mut answer = answer(info_hash, peer(1), peer(0), offer_id(1, 0));
+    answer["answer"] = offer.clone();
+    other.send(&answer);
+    assert_eq!(asker.json()["answer"], offer);
+    // What its receiver could not read: nested too deep, and half a surrogate pair.
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    for wrong in [deep.as_str(), r#""v=0\ud800""#, r#""v=0\udc00\ud800""#] {
+        let good = offering(info_hash, peer(0), 2, 1).to_string();
+        asker.send_text(&good.replacen("\"v=0 offer 2 0\"", wrong, 1));
+        let reason = failure(&asker.json());
+        assert!(reason.contains("offer") || reason.contains("JSON"), "{reason}");
+    }
+    let _ = asker.ask(&offering(info_hash, peer(0), 3, 1));
+    assert_eq!(other.json()["offer_id"], latin(&offer_id(3, 0)), "nothing came of them");
+}
+
 /// Forged in any part, or for somebody else: counted and ignored, and the socket stays open.
 pub fn answers_that_nobody_asked_for_go_nowhere(door: Door) {
     let house = House::new(door);
@@ -146,6 +184,10 @@ pub fn answers_that_nobody_asked_for_go_nowhere(door: Door) {
         socket.fence();
         assert_eq!(socket.take_early(), Vec::<Value>::new());
     }
+    let lost = [("reason", "unroutable")];
+    house
+        .riptide()
+        .metrics_until("seven answers for nobody", |m| m.sum("riptide_ws_lost_messages_total", &lost) == 7.0);
     // The right one still goes through, and is the first that arrives.
     other.send(&right);
     let relayed = asker.json();

@@ -3,7 +3,7 @@
 use super::{client, hash};
 use crate::{
     rig::Family,
-    udp::Id20,
+    udp::{Id20, id20},
     web::{
         house::{Door, House},
         http::{Announce, Announced, Connection, escaped},
@@ -104,6 +104,8 @@ pub fn odd_but_harmless_queries_are_answered(door: Door) {
         let reply = Announced::read(&client.get(&format!("{base}{more}")));
         assert_eq!((reply.complete, reply.incomplete), (0, 1), "{more}");
     }
+    let many: Vec<Id20> = (0..100).map(|n| id20("many", n)).collect();
+    assert_eq!(client.scrape(&many).len(), 100, "as many as may be asked for");
     let huge_left = Announce { left: Some(u64::MAX), ..Announce::leecher(hash, 2) };
     assert_eq!(client.announce(&huge_left).incomplete, 2);
     let target = format!("{}&left={huge}", Announce { left: None, ..Announce::leecher(hash, 3) }.target());

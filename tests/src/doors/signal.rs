@@ -372,5 +372,10 @@ pub fn messages_are_counted(door: Door) {
             && m.sum("riptide_http_requests_total", &[("action", "websocket"), ("outcome", "ok")]) == 1.0
     });
     socket.close();
-    house.riptide().metrics_until("no connection", |m| m.sum("riptide_ws_connections", &[]) == 0.0);
+    let metrics =
+        house.riptide().metrics_until("no connection", |m| m.sum("riptide_ws_connections", &[]) == 0.0);
+    for (name, kind) in [("riptide_ws_connections", "gauge"), ("riptide_ws_messages_total", "counter")] {
+        assert!(metrics.text.contains(&format!("# TYPE {name} {kind}")), "{}", metrics.text);
+        assert!(metrics.text.contains(&format!("# HELP {name} ")), "{}", metrics.text);
+    }
 }

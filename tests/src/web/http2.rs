@@ -89,6 +89,25 @@ impl Connection {
         answers.into_values().collect()
     }
 
+    /// Opens so many streams, each with a request that is taken back at once, and says how many it could before the
+    /// tracker had enough of it.
+    #[must_use]
+    pub fn open_and_reset(mut self, streams: u32, target: &str) -> u32 {
+        let mut block = vec![0x82, 0x87, 0x04];
+        block.extend(string(target));
+        block.push(0x01);
+        block.extend(string("localhost"));
+        for opened in 0..streams {
+            let id = 2 * opened + 1;
+            let headers = frame(HEADERS, END_HEADERS | END_STREAM, id, &block);
+            let reset = frame(RST_STREAM, 0, id, &8_u32.to_be_bytes());
+            if self.stream.write_all(&[headers, reset].concat()).is_err() {
+                return opened;
+            }
+        }
+        streams
+    }
+
     /// Waits until the tracker says that it takes no more requests and closes the connection.
     ///
     /// # Panics
@@ -100,12 +119,7 @@ impl Connection {
     }
 
     fn send(&mut self, kind: u8, flags: u8, id: u32, payload: &[u8]) {
-        let length = u32::try_from(payload.len()).expect("a short payload").to_be_bytes();
-        let mut bytes = length[1..].to_vec();
-        bytes.extend([kind, flags]);
-        bytes.extend(id.to_be_bytes());
-        bytes.extend(payload);
-        self.stream.write_all(&bytes).expect("to send");
+        self.stream.write_all(&frame(kind, flags, id, payload)).expect("to send");
         self.stream.flush().expect("to send");
     }
 
@@ -119,6 +133,16 @@ impl Connection {
         let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]) & 0x7fff_ffff;
         (head[3], head[4], id, payload)
     }
+}
+
+/// The bytes of a frame.
+fn frame(kind: u8, flags: u8, id: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short payload").to_be_bytes();
+    let mut bytes = length[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(id.to_be_bytes());
+    bytes.extend(payload);
+    bytes
 }
 
 /// A string literal of HPACK, without Huffman coding.
