@@ -114,7 +114,8 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             let (ask, again) = signs.judge(seat.hub.now_ns(), seat.hub.rules())?;
             if ask {
                 if quiet {
-                    socket.shrink(seat).await?;
+                    // Boxed, since it is rare, and its size would be every connection's.
+                    Box::pin(socket.shrink(seat)).await?;
                 }
                 seat.hub.counters().add_sent(Sent::Ping, 1);
                 socket.feed(Message::Ping(Bytes::new()), seat).await?;
