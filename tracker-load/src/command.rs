@@ -152,6 +152,7 @@ fn load_udp(args: &UdpArgs) -> Result<bool, Error> {
         scrape_hashes: args.scrape_hashes,
         workload: population,
         timeout,
+        renew: udp::RENEW,
         threads: usize::from(common.threads),
         seed: common.workload.seed,
     };

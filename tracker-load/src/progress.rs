@@ -95,6 +95,14 @@ impl Watch {
         let _ = writeln!(io::stderr().lock(), "note: {text}");
     }
 
+    /// Prints a line on standard error, among those about the run.
+    pub fn say(&self, line: &str) {
+        let phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where standard error is gone there is nobody left to tell.
+        let _ = writeln!(io::stderr().lock(), "{line}");
+        drop(phase);
+    }
+
     /// Ends [`Watch::print_lines`].
     pub fn end(&self) {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner).over = true;

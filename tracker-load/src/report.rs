@@ -5,7 +5,7 @@ use crate::{
     figures::{Figures, Wrong, per_second},
     numbers::{grouped, whole},
     run::Outcome,
-    search::{Limit, Verdict},
+    search::Limit,
 };
 use serde_json::{Map, Value, json};
 use std::{
@@ -117,11 +117,7 @@ pub fn json(setup: &Setup, outcome: &Outcome) -> Value {
                     "rate": probe.rate,
                     "sent_share": probe.sent,
                     "unanswered_share": probe.unanswered,
-                    "verdict": match verdict {
-                        Verdict::Passed => "passed",
-                        Verdict::Lost => "lost",
-                        Verdict::NotSent => "not_sent",
-                    },
+                    "verdict": verdict.label(),
                 })
             })
             .collect();
@@ -196,7 +192,7 @@ impl Drop for JsonFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::search::{Found, Probe};
+    use crate::search::{Found, Probe, Verdict};
 
     fn outcome() -> Outcome {
         let mut figures = Figures {

@@ -85,6 +85,13 @@ fn find(engine: &mut dyn Engine, search: &Search, span: Span, watch: &Watch) -> 
         }
         let verdict = search.judge(&probe);
         probes.push((probe, verdict));
+        watch.say(&format!(
+            "offered {}/s: {:.3} % unanswered, {:.1} % sent: {}",
+            grouped(whole(rate)),
+            probe.unanswered * 100.0,
+            probe.sent * 100.0,
+            verdict.label()
+        ));
         let passed = if verdict == Verdict::Passed { rate } else { 0.0 };
         if best.as_ref().is_none_or(|(rate, _)| *rate <= passed) {
             best = Some((passed, figures));

@@ -54,6 +54,18 @@ pub enum Verdict {
     NotSent,
 }
 
+impl Verdict {
+    /// Its name in lines and in JSON.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Lost => "lost",
+            Self::NotSent => "not_sent",
+        }
+    }
+}
+
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Found {

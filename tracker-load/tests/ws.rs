@@ -246,7 +246,7 @@ fn lies(kind: Wrong, lie: impl Fn(&str) -> Option<Vec<Vec<u8>>> + Send + Sync + 
     let lies = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&lies);
     let judge = move |text: &str, number: u64| {
-        if number == 0 || number % 10 > 0 || text.contains("\"answer\":") {
+        if number == 0 || !number.is_multiple_of(10) || text.contains("\"answer\":") {
             return Some(honest(text));
         }
         counter.fetch_add(1, Relaxed);

@@ -36,8 +36,6 @@ use tracker_common::address::{Address, Family};
 const BATCH: usize = 32;
 /// Room for a reply: what is longer is cut, and wrong.
 const REPLY_LEN: usize = 2048;
-/// A connection ID is renewed at this age, nanoseconds: BEP 15 gives it two minutes.
-const RENEW: u64 = 60_000_000_000;
 /// Nothing is sent with a connection ID of this age, nanoseconds.
 const LIFE: u64 = 110_000_000_000;
 /// How long the answer to a renewal is waited for until the next one, nanoseconds.
@@ -199,7 +197,7 @@ impl Lane<'_> {
         let settings = job.settings;
         let Source { number, connection, learned, renewing, .. } = &mut self.sources[source];
         let age = now.saturating_sub(*learned);
-        let renew = age > RENEW && now.saturating_sub(*renewing) > RENEW_AGAIN;
+        let renew = age > nanoseconds(settings.renew) && now.saturating_sub(*renewing) > RENEW_AGAIN;
         if renew {
             *renewing = now;
         }

@@ -11,6 +11,9 @@ pub mod wire;
 use crate::workload::Workload;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+/// The age at which a connection ID is renewed.
+pub const RENEW: Duration = Duration::from_secs(60);
+
 /// What to ask of a UDP tracker.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -26,6 +29,8 @@ pub struct Settings {
     pub workload: Arc<Workload>,
     /// After this long a request is unanswered.
     pub timeout: Duration,
+    /// A connection ID is renewed at this age; BEP 15 gives it two minutes. [`RENEW`] is the usual.
+    pub renew: Duration,
     /// Worker threads.
     pub threads: usize,
     /// Requests follow from this number.
