@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 pub mod conformance;
 pub mod doors;
 pub mod frames;
+mod listener;
 pub mod maps;
 pub mod metrics;
 pub mod net;

@@ -38,6 +38,10 @@ fn a_drain_finishes_what_is_in_hand() {
         let request = busy.request("GET", &target, "");
         let (most, rest) = request.split_at(request.len() - 2);
         busy.send(most);
+        // The same on a connection that has been of use before.
+        let mut kept = client.connect();
+        assert_eq!(Announced::read(&kept.get(&target)).incomplete, 1);
+        kept.send(most);
         let mut asking = client.connect();
         let health = asking.request("GET", "/health", "");
         asking.send(&health[..health.len() - 2]);
@@ -52,14 +56,16 @@ fn a_drain_finishes_what_is_in_hand() {
         }
         assert_eq!(idle.stream().wait_closed(), 0);
         silent.stream().wait_closed();
-        busy.send(rest);
-        assert_eq!(Announced::read(&busy.receive()).incomplete, 1, "{door:?}");
-        busy.stream().wait_closed();
+        for connection in [&mut busy, &mut kept] {
+            connection.send(rest);
+            assert_eq!(Announced::read(&connection.receive()).incomplete, 1, "{door:?}");
+            connection.stream().wait_closed();
+        }
         asking.send(&health[health.len() - 2..]);
         let answer = asking.receive();
         assert_eq!((answer.status, answer.text().as_str()), (503, "draining\n"), "{door:?}");
         asking.stream().wait_closed();
-        drop((busy, idle, silent, asking, client));
+        drop((busy, kept, idle, silent, asking, client));
         assert_eq!(house.riptide_mut().wait().code(), Some(0), "{}", house.riptide().log_text());
         if door != Door::Unix {
             let _free = TcpListener::bind(house.address(Family::V4)).expect("the port to be free again");

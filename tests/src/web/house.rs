@@ -5,10 +5,11 @@ use super::{
     proxy,
     stream::{Stream, tcp, unix},
     tls::{Certificate, handshake},
-    websocket::Socket,
+    websocket::{Socket, announce, counts},
 };
 use crate::{
     metrics::Metrics,
+    process::resident,
     rig::Family,
     riptide::{Riptide, Start},
     udp::{self, Id20, Row},
@@ -164,6 +165,36 @@ impl House {
             address: address_at(door, family, number),
             connection: RefCell::new(None),
         }
+    }
+
+    /// Checks that its memory does not grow by so many MiB meanwhile.
+    ///
+    /// # Panics
+    /// If it does.
+    pub fn bounded<T>(&self, mebibytes: u64, work: impl FnOnce() -> T) -> T {
+        const MIB: u64 = 1024 * 1024;
+        let before = resident(&self.riptide);
+        let result = work();
+        let after = resident(&self.riptide);
+        assert!(after < before + mebibytes * MIB, "{} MiB became {} MiB", before / MIB, after / MIB);
+        result
+    }
+
+    /// Checks that an announce, a UDP announce and a WebSocket are served as on any day, and that nothing has panicked.
+    ///
+    /// # Panics
+    /// If it is not so.
+    pub fn is_well(&self) {
+        let client = self.client(Family::V4, 9);
+        let hash = udp::id20("well", 0);
+        client.announce(&Announce::leecher(hash, 1));
+        self.udp(Family::V4, 9).announce(&udp::Announce::leecher(hash, 1));
+        let mut socket = client.websocket();
+        let _ = counts(&socket.ask(&announce(hash, udp::id20("webrtc", 0))), hash);
+        socket.close();
+        assert!(!self.riptide.log_text().contains("panicked"), "{}", self.riptide.log_text());
+        let panics = [("reason", "panic")];
+        assert_eq!(self.metrics().sum("riptide_http_closed_connections_total", &panics), 0.0);
     }
 
     /// A client that asks over UDP, with a loopback address.
