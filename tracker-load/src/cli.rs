@@ -5,7 +5,7 @@ use crate::{
     sources::Sources,
     udp::mix::Mix,
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{path::PathBuf, time::Duration};
 
 /// The command line of `riptide-load`.
@@ -128,7 +128,17 @@ pub struct UdpArgs {
     /// Shares of requests: CONNECT:ANNOUNCE:SCRAPE
     #[arg(long, value_name = "MIX", default_value = "50:50:1")]
     pub mix: Mix,
-    /// Torrents in each scrape
+    /// How requests are made: sockets works everywhere; kernel sends many times more, over IPv4, and needs root, --interface
+    /// and --sources with a network of which no address has to be configured, if the tracker has a route back
+    #[arg(long, value_enum, default_value = "sockets")]
+    pub engine: UdpEngine,
+    /// The interface that the target is reached by, for the kernel engine
+    #[arg(long, value_name = "IF", required_if_eq("engine", "kernel"))]
+    pub interface: Option<String>,
+    /// Before the load, announce every peer once at this rate (kernel engine)
+    #[arg(long, value_name = "R", value_parser = parse_rate)]
+    pub fill: Option<f64>,
+    /// Torrents in each scrape; the kernel engine asks for one
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=74))]
     pub scrape_hashes: u16,
 }
@@ -205,6 +215,15 @@ pub struct WsArgs {
     pub churn: bool,
 }
 
+/// How UDP requests are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UdpEngine {
+    /// By system calls.
+    Sockets,
+    /// By XDP programs.
+    Kernel,
+}
+
 fn parse_exponent(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value <= 10.0 => Ok(value),
@@ -250,6 +269,7 @@ mod tests {
             "riptide-load udp --target a:1 --torrents 0",
             "riptide-load udp --target a:1 --zipf 0",
             "riptide-load udp --target a:1 --duration 10",
+            "riptide-load udp --target a:1 --engine kernel",
             "riptide-load flood --target a:1",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");

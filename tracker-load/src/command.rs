@@ -1,10 +1,12 @@
 //! What the command line asks for, from arguments to exit status.
 
 use crate::{
-    cli::{Cli, Command, CommonArgs, HttpArgs, SearchArgs, TlsArgs, UdpArgs, WorkloadArgs, WsArgs},
+    cli::{
+        Cli, Command, CommonArgs, HttpArgs, SearchArgs, TlsArgs, UdpArgs, UdpEngine, WorkloadArgs, WsArgs,
+    },
     engine::{Engine, Span},
     error::Error,
-    http,
+    http, kernel,
     net::{
         channel::Path,
         tls::{Tls, Trust},
@@ -22,8 +24,10 @@ use crate::{
 };
 use serde_json::json;
 use std::{
+    collections::BTreeSet,
     fmt::Display,
     io::{self, Write as _},
+    net::{IpAddr, SocketAddr},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -132,6 +136,9 @@ fn load_udp(args: &UdpArgs) -> Result<bool, Error> {
         }
     };
     let target = Target::parse(&common.target, Protocol::Udp, false)?.resolve()?;
+    if args.engine == UdpEngine::Kernel {
+        return load_udp_from_kernel(args, load, target);
+    }
     let sources = common.sources.addresses(target.ip())?;
     if !common.i_own_this_target {
         route::refuse_far(target.ip(), &sources)?;
@@ -250,6 +257,48 @@ fn load_ws(args: &WsArgs) -> Result<bool, Error> {
         seed: common.workload.seed,
     };
     measure(common, Load::Closed, &setup, |_| Ok(Box::new(ws::Ws::open(settings)?)))
+}
+
+fn load_udp_from_kernel(args: &UdpArgs, load: Load, target: SocketAddr) -> Result<bool, Error> {
+    let common = &args.common;
+    let usage = |text: &str| Error::Usage(text.to_owned());
+    let SocketAddr::V4(target) = target else { return Err(usage("the kernel engine speaks IPv4 only")) };
+    if common.workload.zipf.is_some() {
+        return Err(usage("the kernel engine has no --zipf: all its torrents are alike"));
+    }
+    let small = |number: u64, flag| {
+        u32::try_from(number).map_err(|_| usage(&format!("{flag}: the kernel engine counts to {}", u32::MAX)))
+    };
+    let (source, sources) = common.sources.block()?;
+    // What is not on the link has no MAC address: a gateway would be found out here, too.
+    if !common.i_own_this_target {
+        route::refuse_far(IpAddr::V4(*target.ip()), &BTreeSet::new())?;
+    }
+    let timeout = common.timeout.unwrap_or(UDP_TIMEOUT);
+    let population = workload(&common.workload, TORRENTS);
+    let mut setup = setup("udp", common, &population, timeout);
+    setup.extend([
+        ("mix", json!(args.mix.to_string())),
+        ("sources", json!(sources)),
+        ("scrape_hashes", json!(1)),
+        ("engine", json!("kernel")),
+        ("fill", json!(args.fill)),
+    ]);
+    let settings = kernel::Settings {
+        target,
+        interface: args.interface.clone().unwrap_or_default(),
+        source,
+        sources,
+        mix: args.mix,
+        wanted: common.wanted,
+        torrents: small(population.torrents(), "--torrents")?,
+        peers: small(common.workload.peers, "--peers")?,
+        seeders: common.workload.seeders,
+        seed: common.workload.seed,
+        timeout,
+        fill: args.fill,
+    };
+    measure(common, load, &setup, |watch| Ok(Box::new(kernel::Kernel::open(&settings, watch)?)))
 }
 
 fn search(args: &SearchArgs) -> Result<Search, Error> {
