@@ -116,7 +116,7 @@ impl Connections {
             // A client may end its side once it has asked, and still reads the reply.
             .half_close(true)
             // One copy of a small reply behind its head is cheaper than a second slice, and gives the reply's memory
-            // back at once. `pipeline_flush` stays off: it holds replies back without bound.
+            // back at once. `pipeline_flush` stays off: it holds replies back while the next request is incomplete.
             .writev(false)
             .max_buf_size(config.max_header_size)
             .max_header_size(config.max_header_size);

@@ -179,9 +179,6 @@ fn outcome(status: StatusCode) -> Outcome {
 }
 
 /// Refuses a request and ends its connection, since what is left of the request is nobody's to read.
-///
-/// Of replies without a body, such as those to HEAD, hyper would pile up any number for a client that pipelines
-/// requests and reads nothing; here the first one is the last.
 fn refusal(status: StatusCode, request: &Request<Incoming>) -> Response<Reply> {
     let reason = status.canonical_reason().unwrap_or_default();
     let body = if request.method() == Method::HEAD { "" } else { reason };

@@ -288,10 +288,18 @@ fn forms_of_http_that_clients_use() {
         let reply = client.ask(format!("GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
         assert_eq!(reply.status(), 200, "{reply:?}");
     }
-    // One who ends his side once he has asked still gets his answer.
+}
+
+#[test]
+fn a_client_that_ends_its_side_once_it_has_asked_is_answered() {
+    let rig = Rig::new(|http| http.max_connections = 1);
+    let mut first = rig.client();
+    assert_eq!(first.ask(ANNOUNCE).status(), 200);
     let mut client = rig.client();
     client.send(ANNOUNCE);
     client.stream.shutdown(Shutdown::Write).unwrap();
+    // Only now is it accepted, its request and its end together.
+    drop(first);
     let all = String::from_utf8_lossy(&client.until_end()).into_owned();
     assert!(all.starts_with("HTTP/1.1 200 ") && all.contains("d8:complete"), "{all}");
 }
