@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// What a certificate is for: the loopback addresses, and those of a tracker among [`crate::transfer::Hosts`].
 const NAMES: [&str; 5] = ["localhost", "127.0.0.1", "::1", "10.78.1.1", "fd78:1::1"];
 
-/// A certificate that signs itself, for [`NAMES`], in files of its own.
+/// A certificate that signs itself, for the addresses that tests use, in files of its own.
 pub struct Certificate {
     directory: Arc<TempDir>,
     roots: RootCertStore,
