@@ -5,8 +5,8 @@ use axum::{
     http::{
         HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
         header::{
-            CONNECTION, CONTENT_TYPE, HeaderName, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-            SEC_WEBSOCKET_VERSION, UPGRADE,
+            CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, ORIGIN, SEC_WEBSOCKET_ACCEPT,
+            SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
         },
     },
 };
@@ -80,7 +80,8 @@ pub(super) fn check<B>(request: &Request<B>, origins: &Origins) -> Result<Respon
     let is_handshake = request.method() == Method::GET
         && request.version() == Version::HTTP_11
         && has_word(headers, &CONNECTION, "upgrade")
-        && has_word(headers, &UPGRADE, "websocket");
+        && has_word(headers, &UPGRADE, "websocket")
+        && !has_body(headers);
     if !is_handshake {
         return Err(Refusal::NoHandshake);
     }
@@ -113,6 +114,12 @@ fn has_word(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
         .any(|part| part.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
 }
 
+/// Whether a body follows. Its bytes would be taken for frames, or the frames for it.
+fn has_body(headers: &HeaderMap) -> bool {
+    let is_zero = |length: &HeaderValue| length.as_bytes().iter().all(|byte| *byte == b'0');
+    headers.contains_key(TRANSFER_ENCODING) || !headers.get_all(CONTENT_LENGTH).iter().all(is_zero)
+}
+
 fn is_key(key: &[u8]) -> bool {
     let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     key.len() == KEY_LEN && key.ends_with(b"==") && key[..KEY_LEN - 2].iter().all(base64)
@@ -136,7 +143,8 @@ mod tests {
                 builder = builder.header(name, value);
             }
         }
-        for (name, value) in changes.iter().filter(|change| change.0 == "origin") {
+        let further = ["origin", "content-length", "transfer-encoding"];
+        for (name, value) in changes.iter().filter(|change| further.contains(&change.0)) {
             builder = builder.header(*name, *value);
         }
         builder.body(()).unwrap()
@@ -163,6 +171,10 @@ mod tests {
             ("connection", "", 400),
             ("upgrade", "h2c", 400),
             ("upgrade", "h2c,websocket", 101),
+            ("content-length", "0", 101),
+            ("content-length", "1", 400),
+            ("content-length", "20", 400),
+            ("transfer-encoding", "chunked", 400),
             ("sec-websocket-version", "12", 426),
             ("sec-websocket-version", "", 426),
             ("sec-websocket-key", "", 400),
