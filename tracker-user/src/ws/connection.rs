@@ -56,9 +56,8 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut seat: Seat, strea
     let mut socket = Socket::open(stream, &seat).await;
     let Err(closed) = serve(&mut seat, &mut socket).await;
     seat.hub.counters().add_closed(closed);
-    // Out of the swarms first: nothing more is sent to it.
-    let hub = seat.hub.clone();
-    seat.peer.close(hub.engine(), seconds(hub.now_ns()));
+    // First, so that nothing is relayed to a connection that sends only its farewell.
+    seat.leave();
     if let Some(frame) = close_frame(closed) {
         // However that ends, the connection is over.
         let _ = timeout(FAREWELL, Box::pin(socket.part(frame))).await;
@@ -139,8 +138,12 @@ async fn deliver<S: AsyncRead + AsyncWrite + Unpin>(
         };
         let kind = if matches!(relay, Relay::Offer { .. }) { Sent::Offer } else { Sent::Answer };
         let text = seat.peer.deliver(relay, &seat.hub.rules().signal, now);
-        socket.feed(Message::text(text), seat).await?;
-        seat.hub.counters().add_sent(kind, 1);
+        let fed = socket.feed(Message::text(text), seat).await;
+        match fed {
+            Ok(()) => seat.hub.counters().add_sent(kind, 1),
+            Err(_) => seat.hub.counters().add_lost(Lost::Gone, 1),
+        }
+        fed?;
     }
     Ok(())
 }
@@ -180,7 +183,7 @@ fn note(hub: &Hub, received: Received) {
     let counters = hub.counters();
     counters.add_received(received.kind);
     match (received.outcome, received.kind) {
-        (Outcome::Unroutable, _) => counters.add_lost(Lost::Unroutable),
+        (Outcome::Unroutable, _) => counters.add_lost(Lost::Unroutable, 1),
         (Outcome::Failed, _) => counters.add_sent(Sent::Failure, 1),
         (Outcome::Done, Kind::Announce) => counters.add_sent(Sent::Announce, 1),
         (Outcome::Done, Kind::Scrape) => counters.add_sent(Sent::Scrape, 1),

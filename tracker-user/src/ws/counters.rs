@@ -45,7 +45,7 @@ impl Sent {
 pub enum Lost {
     /// The receiver's queue is full.
     QueueFull = 0,
-    /// The receiver has just gone.
+    /// The receiver has just gone, or goes with this still in its queue.
     Gone = 1,
     /// An answer to no known offer, or to somebody who has left the torrent.
     Unroutable = 2,
@@ -79,7 +79,7 @@ pub enum Closed {
     Flood = 3,
     /// Nothing was heard of it for `websocket.idle_timeout`.
     Idle = 4,
-    /// It took nothing of what was sent for `websocket.send_timeout`.
+    /// It did not take what was sent within `websocket.send_timeout`.
     Stalled = 5,
     /// The tracker is stopping.
     Drained = 6,
@@ -152,8 +152,8 @@ impl Counters {
         self.sent.0[kind as usize].fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(super) fn add_lost(&self, reason: Lost) {
-        self.lost.0[reason as usize].fetch_add(1, Ordering::Relaxed);
+    pub(super) fn add_lost(&self, reason: Lost, count: u64) {
+        self.lost.0[reason as usize].fetch_add(count, Ordering::Relaxed);
     }
 
     pub(super) fn add_closed(&self, reason: Closed) {

@@ -182,13 +182,9 @@ impl Hub {
     /// Puts a message into the queue of its receiver, if that is there and has room.
     pub(super) fn relay(&self, to: ConnectionKey, relay: Relay) {
         let queue = self.shard(to).lock().get(&to).cloned();
-        match queue {
-            None => self.counters.add_lost(Lost::Gone),
-            Some(queue) => {
-                if !queue.push(relay, self.rules.queue) {
-                    self.counters.add_lost(Lost::QueueFull);
-                }
-            }
+        let pushed = queue.map_or(Err(Lost::Gone), |queue| queue.push(relay, self.rules.queue));
+        if let Err(reason) = pushed {
+            self.counters.add_lost(reason, 1);
         }
     }
 
@@ -226,10 +222,19 @@ pub(super) struct Seat {
     key: ConnectionKey,
 }
 
-impl Drop for Seat {
-    fn drop(&mut self) {
+impl Seat {
+    /// Leaves the swarms and the hub: nothing more is relayed to this connection, and what waits is lost. Only its place
+    /// among `max_connections` is kept.
+    pub(super) fn leave(&mut self) {
         self.peer.close(&self.hub.engine, seconds(self.hub.now_ns()));
         self.hub.shard(self.key).lock().remove(&self.key);
+        self.hub.counters.add_lost(Lost::Gone, self.queue.end() as u64);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.leave();
         if self.hub.open.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.hub.all_closed.notify_waiters();
         }

@@ -1,5 +1,6 @@
 //! What waits to be written to a connection: bounded, filled by any task, emptied by the connection's own.
 
+use super::counters::Lost;
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::VecDeque,
@@ -28,6 +29,8 @@ struct Inner {
     relays: VecDeque<Relay>,
     bytes: usize,
     closing: bool,
+    /// Nobody reads any more.
+    ended: bool,
     reader: Option<Waker>,
 }
 
@@ -43,18 +46,30 @@ pub(super) enum Next {
 }
 
 impl Queue {
-    /// Adds a message, or says that there is no room for it.
-    #[must_use]
-    pub(super) fn push(&self, relay: Relay, limits: Limits) -> bool {
+    /// Adds a message, or says why it is lost.
+    pub(super) fn push(&self, relay: Relay, limits: Limits) -> Result<(), Lost> {
         let mut inner = self.0.lock();
+        if inner.ended {
+            return Err(Lost::Gone);
+        }
         let bytes = inner.bytes + relay.text().len();
         if inner.relays.len() >= limits.messages || bytes > limits.bytes {
-            return false;
+            return Err(Lost::QueueFull);
         }
         inner.bytes = bytes;
         inner.relays.push_back(relay);
         wake(inner);
-        true
+        Ok(())
+    }
+
+    /// Takes no more messages, and drops those that wait; gives their number.
+    pub(super) fn end(&self) -> usize {
+        let mut inner = self.0.lock();
+        inner.ended = true;
+        inner.bytes = 0;
+        let relays = std::mem::take(&mut inner.relays);
+        drop(inner);
+        relays.len()
     }
 
     /// Asks for the connection to be closed.
@@ -127,33 +142,43 @@ mod tests {
     #[test]
     fn messages_come_out_as_they_went_in_and_no_more_of_them_than_there_is_room_for() {
         let queue = Queue::default();
-        for (text, room) in [("1", true), ("22", true), ("333", true), ("4", false)] {
+        for (text, room) in [("1", Ok(())), ("22", Ok(())), ("333", Ok(())), ("4", Err(Lost::QueueFull))] {
             assert_eq!(queue.push(relay(text), LIMITS), room);
         }
         assert_eq!(queue.next(), Next::Relay(relay("1")));
-        assert!(!queue.push(relay("666666"), LIMITS), "eleven bytes");
-        assert!(queue.push(relay("55555"), LIMITS), "ten bytes");
+        assert_eq!(queue.push(relay("666666"), LIMITS), Err(Lost::QueueFull), "eleven bytes");
+        assert_eq!(queue.push(relay("55555"), LIMITS), Ok(()), "ten bytes");
         for text in ["22", "333", "55555"] {
             assert_eq!(queue.next(), Next::Relay(relay(text)));
         }
         assert_eq!(queue.next(), Next::Empty);
-        assert!(queue.push(relay("1234567890"), LIMITS));
+        queue.push(relay("1234567890"), LIMITS).unwrap();
     }
 
     #[test]
     fn a_close_goes_before_what_waits() {
         let queue = Queue::default();
-        assert!(queue.push(relay("1"), LIMITS));
+        queue.push(relay("1"), LIMITS).unwrap();
         queue.close();
         assert_eq!(queue.next(), Next::Close);
         assert_eq!(queue.next(), Next::Close);
     }
 
     #[test]
+    fn an_ended_queue_tells_what_it_held_and_takes_nothing() {
+        let queue = Queue::default();
+        queue.push(relay("1"), LIMITS).unwrap();
+        queue.push(relay("2"), LIMITS).unwrap();
+        assert_eq!(queue.end(), 2);
+        assert_eq!(queue.push(relay("3"), LIMITS), Err(Lost::Gone));
+        assert_eq!((queue.next(), queue.end()), (Next::Empty, 0));
+    }
+
+    #[test]
     fn memory_is_given_back() {
         let queue = Queue::default();
         let many = Limits { messages: 1000, bytes: 1000 };
-        assert!((0..100).all(|_| queue.push(relay("x"), many)));
+        assert!((0..100).all(|_| queue.push(relay("x"), many).is_ok()));
         while queue.next() != Next::Empty {}
         assert!(queue.0.lock().relays.capacity() <= KEPT);
     }
@@ -173,12 +198,13 @@ mod tests {
         let waker = Waker::from(counting.clone());
         let mut context = Context::from_waker(&waker);
         let queue = Queue::default();
-        assert!(queue.push(relay("1"), LIMITS));
+        queue.push(relay("1"), LIMITS).unwrap();
         assert!(queue.poll_ready(&mut context).is_ready());
         queue.next();
         assert!(queue.poll_ready(&mut context).is_pending());
         assert!(queue.poll_ready(&mut context).is_pending());
-        assert!(queue.push(relay("1"), LIMITS) && queue.push(relay("2"), LIMITS));
+        queue.push(relay("1"), LIMITS).unwrap();
+        queue.push(relay("2"), LIMITS).unwrap();
         assert_eq!(counting.0.load(Ordering::Relaxed), 1);
         queue.next();
         queue.next();
