@@ -13,6 +13,7 @@ pub mod logging;
 pub mod metrics;
 pub mod policy;
 pub mod privileges;
+pub mod random;
 pub mod server;
 pub mod state;
 pub mod stats;

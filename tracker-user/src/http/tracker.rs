@@ -1,7 +1,7 @@
 //! Announces and scrapes: from a query to the engine and back, without a wait.
 
 use super::counters::{Action, Counters, Outcome, thread_number};
-use crate::{clock::Clock, udp::pool::seed};
+use crate::{clock::Clock, random::seed};
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use std::{io, sync::Arc, time::Instant};

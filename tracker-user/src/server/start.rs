@@ -15,13 +15,14 @@ use crate::{
     metrics::{self, Sources},
     policy,
     privileges::{Identity, Needs, PrivilegeError},
+    random::seed,
     state::{self, ConnectionIdState, NoRandomness},
     stats::Stats,
     sweep,
     tls::{Tls, TlsError},
     udp::{
         bind,
-        pool::{Pool, Shared, seed, usable_cpus},
+        pool::{Pool, Shared, usable_cpus},
     },
     ws::Hub,
     xdp::{

@@ -5,7 +5,7 @@ use super::{
     socket::SocketPath,
     worker::{Command, Handle, Worker},
 };
-use crate::{clock::Clock, config::Udp, counters::WorkerCounters, farewell::Farewell};
+use crate::{clock::Clock, config::Udp, counters::WorkerCounters, farewell::Farewell, random::seed};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
@@ -189,14 +189,4 @@ fn responder_config(config: &Udp) -> ResponderConfig {
         max_scrape_hashes: config.max_scrape_hashes,
         trust_ip_field,
     }
-}
-
-/// Two random words.
-///
-/// # Errors
-/// When the system gives none.
-pub fn seed() -> io::Result<[u64; 2]> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(bytemuck::cast(bytes))
 }
