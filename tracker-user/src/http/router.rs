@@ -273,6 +273,8 @@ impl Target {
         if path == "/announce" {
             return Self::Announce;
         }
+        // Where the link of the page leads to from `/stats/`.
+        let path = path.strip_prefix("/stats").filter(|rest| rest.ends_with("/stats.json")).unwrap_or(path);
         let mut name = [0; 16];
         let Some(name) = decode(path, &mut name) else { return Self::Nothing };
         let found = Self::ALL.iter().find(|(own, _)| own.as_bytes() == name);
@@ -360,6 +362,11 @@ mod tests {
             ("/health", Target::Health),
             ("/stats", Target::Stats),
             ("/stats.json/", Target::StatsJson),
+            ("/stats/", Target::Stats),
+            ("/stats/stats.json", Target::StatsJson),
+            ("/stats//stats.json", Target::StatsJson),
+            ("/stats/x/stats.json", Target::Nothing),
+            ("/x/stats/stats.json", Target::Nothing),
             ("/", Target::Nothing),
             ("", Target::Nothing),
             ("*", Target::Nothing),
