@@ -2,11 +2,12 @@
 
 use super::{
     error::Warning,
-    keys::Config,
+    keys::{Config, Tls},
     layers::Values,
     units,
     values::{AccessMode, ListenAddress, Place, XdpMode},
 };
+use crate::tls;
 use std::{fs::File, time::Duration};
 
 /// Bytes of a scrape reply before the rows, and of each row (BEP 15).
@@ -137,6 +138,9 @@ fn check_streams(config: &Config, wrong: &mut impl FnMut(&'static str, &'static 
                 wrong("tls", key, reason);
             }
         }
+        if tls.certificate.is_some() && tls.key.is_some() {
+            check_pair(tls, wrong);
+        }
     }
     let by_unix = http.listen.addresses.iter().any(|address| matches!(address, ListenAddress::Unix(_)));
     if http.proxy_protocol && http.trusted_proxies.is_empty() && !by_unix {
@@ -158,5 +162,19 @@ fn check_streams(config: &Config, wrong: &mut impl FnMut(&'static str, &'static 
     if let Some(origin) = websocket.allowed_origins.iter().find(|o| websocket.denied_origins.contains(o)) {
         let reason = format!("`{origin}` is in websocket.allowed_origins too");
         wrong("websocket", "denied_origins", reason);
+    }
+}
+
+/// What is wrong with the certificate and its key. A file that this user may not read is left to the start: a check may
+/// run as another user than the tracker, and a reload after root's rights are gone.
+fn check_pair(tls: &Tls, wrong: &mut impl FnMut(&'static str, &'static str, String)) {
+    if let Err(error) = tls::Tls::load(tls)
+        && !error.is_permission_denied()
+        && let Some(role) = error.role()
+    {
+        let text = error.to_string();
+        // Errors of the configuration begin with the key.
+        let reason = text.strip_prefix(&format!("{role} ")).unwrap_or(&text);
+        wrong("tls", role.key(), reason.to_owned());
     }
 }

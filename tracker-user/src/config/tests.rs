@@ -61,6 +61,30 @@ impl Given {
     }
 }
 
+/// A certificate and its key in files.
+struct Pair {
+    directory: tempfile::TempDir,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let pair = Self { directory: tempfile::tempdir().unwrap() };
+        let made = rcgen::generate_simple_self_signed(["tracker.test".to_owned()]).unwrap();
+        std::fs::write(pair.file("certificate"), made.cert.pem()).unwrap();
+        std::fs::write(pair.file("key"), made.signing_key.serialize_pem()).unwrap();
+        pair
+    }
+
+    fn file(&self, key: &str) -> PathBuf {
+        self.directory.path().join(key)
+    }
+
+    /// `[tls]` with the two.
+    fn keys(&self) -> String {
+        format!("[tls]\ncertificate = {:?}\nkey = {:?}\n", self.file("certificate"), self.file("key"))
+    }
+}
+
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
@@ -207,8 +231,9 @@ fn any_listener_may_be_the_only_one() {
     );
     assert_eq!(entries.len(), 3);
     assert_eq!(entries[0].to_string(), "unix:/run/a.sock");
-    let tls = "[udp]\nlisten = []\n[http]\nlisten = []\n[tls]\ncertificate = \"/c\"\nkey = \"/k\"\n";
-    let tls = Given::file(tls).flags(|a| a.https = vec!["127.0.0.1:443".into()]).config().tls;
+    let pair = Pair::new();
+    let tls = format!("[udp]\nlisten = []\n[http]\nlisten = []\n{}", pair.keys());
+    let tls = Given::file(&tls).flags(|a| a.https = vec!["127.0.0.1:443".into()]).config().tls;
     assert_eq!(tls.listen, Listen { addresses: vec![address("127.0.0.1:443")], is_default: false });
     let udp = Given::nothing().variable("RIPTIDE_HTTP__LISTEN", "[]").config();
     assert_eq!(udp.http.listen.addresses, []);
@@ -216,10 +241,48 @@ fn any_listener_may_be_the_only_one() {
 
 #[test]
 fn a_certificate_that_is_not_served_is_a_warning() {
-    let given = Given::file("[tls]\ncertificate = \"/c\"\nkey = \"/k\"\n");
+    let pair = Pair::new();
+    let given = Given::file(&pair.keys());
     let (_, warnings) = given.load().unwrap();
     assert_eq!(warnings, [Warning::NoTlsListener]);
     assert_eq!(given.flags(|a| a.https = vec!["127.0.0.1:443".into()]).load().unwrap().1, []);
+}
+
+#[test]
+fn files_of_tls_are_read_where_they_are_served() {
+    type Break = fn(&Pair);
+    let broken: [(Break, &str); 5] = [
+        (|pair| std::fs::remove_file(pair.file("key")).unwrap(), "tls.key: PAIR/key: No such file"),
+        (
+            |pair| std::fs::write(pair.file("certificate"), "nothing").unwrap(),
+            "tls.certificate: PAIR/certificate: there is no certificate in it",
+        ),
+        (
+            |pair| std::fs::write(pair.file("key"), "-----BEGIN PRIVATE KEY-----\n").unwrap(),
+            "tls.key: PAIR/key: it is not valid PEM",
+        ),
+        (
+            |pair| std::fs::write(pair.file("key"), std::fs::read(Pair::new().file("key")).unwrap()).unwrap(),
+            "tls.key: PAIR/key: the key does not belong to the first certificate",
+        ),
+        (
+            |pair| {
+                std::fs::remove_file(pair.file("certificate")).unwrap();
+                std::fs::create_dir(pair.file("certificate")).unwrap();
+            },
+            "tls.certificate: PAIR/certificate: this is no regular file",
+        ),
+    ];
+    for (break_it, expected) in broken {
+        let pair = Pair::new();
+        let served = Given::file(&format!("{}listen = [\"127.0.0.1:443\"]\n", pair.keys()));
+        assert!(Config::check_file(served.path()).is_ok());
+        break_it(&pair);
+        let [error] = <[ConfigError; 1]>::try_from(Config::check_file(served.path()).unwrap_err().0).unwrap();
+        let error = error.to_string().replace(&pair.directory.path().display().to_string(), "PAIR");
+        assert!(error.contains(&format!(": {expected}")), "{error}\n{expected}");
+        assert!(Given::file(&pair.keys()).load().is_ok(), "files that are not served are nobody's business");
+    }
 }
 
 #[test]

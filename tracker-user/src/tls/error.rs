@@ -11,12 +11,20 @@ pub enum Role {
     Key,
 }
 
+impl Role {
+    /// The key of `[tls]` that names the file.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::Key => "key",
+        }
+    }
+}
+
 impl std::fmt::Display for Role {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Certificate => "tls.certificate",
-            Self::Key => "tls.key",
-        })
+        write!(f, "tls.{}", self.key())
     }
 }
 
@@ -128,6 +136,31 @@ pub enum TlsError {
     /// The library refused its own settings, or there is no randomness.
     #[error("TLS cannot be set up: {0}; this is a fault in the program or the system has no randomness")]
     Setup(rustls::Error),
+}
+
+impl TlsError {
+    /// Whose file has to be put right, unless it is neither's.
+    #[must_use]
+    pub const fn role(&self) -> Option<Role> {
+        match self {
+            Self::NotNamed(role)
+            | Self::Unreadable { role, .. }
+            | Self::NotAFile { role, .. }
+            | Self::TooLong { role, .. }
+            | Self::BadPem { role, .. } => Some(*role),
+            Self::NoCertificate { .. } | Self::BadCertificate { .. } => Some(Role::Certificate),
+            Self::NoKey { .. } | Self::EncryptedKey { .. } | Self::BadKey { .. } | Self::Mismatch { .. } => {
+                Some(Role::Key)
+            }
+            Self::Setup(_) => None,
+        }
+    }
+
+    /// Whether another user might be let where this one is not.
+    #[must_use]
+    pub fn is_permission_denied(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
 }
 
 fn hint(error: &io::Error) -> &'static str {

@@ -390,3 +390,20 @@ async fn the_watcher_loads_what_is_renewed() {
     }
     watcher.abort();
 }
+
+#[test]
+fn an_error_tells_whose_file_it_is_and_whether_another_user_might_read_it() {
+    let place = Place::with(&issue());
+    place.write("", &issue().key);
+    assert_eq!(place.load().unwrap_err().role(), Some(Role::Certificate));
+    let place = Place::with(&issue());
+    place.replace(&place.key(), &issue().key);
+    let mismatch = place.load().unwrap_err();
+    assert_eq!((mismatch.role(), mismatch.is_permission_denied()), (Some(Role::Key), false));
+    for (kind, denied) in
+        [(std::io::ErrorKind::PermissionDenied, true), (std::io::ErrorKind::NotFound, false)]
+    {
+        let error = TlsError::Unreadable { role: Role::Key, path: place.key(), source: kind.into() };
+        assert_eq!((error.role(), error.is_permission_denied()), (Some(Role::Key), denied));
+    }
+}
