@@ -148,6 +148,11 @@ fn check_streams(config: &Config, wrong: &mut impl FnMut(&'static str, &'static 
                       Unix socket in http.listen";
         wrong("http", "proxy_protocol", reason.to_owned());
     }
+    if by_unix && http.client_address_header.is_none() && !http.proxy_protocol {
+        let reason = "the peers of a Unix socket have no address, so no announce by it could be served: set \
+                      http.client_address_header or http.proxy_protocol, or leave the socket out";
+        wrong("http", "listen", reason.to_owned());
+    }
     if websocket.queue_size < websocket.max_message_size {
         let [queue, message] =
             [websocket.queue_size, websocket.max_message_size].map(|size| units::size(size as u64));

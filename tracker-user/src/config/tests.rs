@@ -291,6 +291,8 @@ fn a_proxy_header_needs_somebody_who_may_send_it() {
     let config = Given::file(by_unix).config().http;
     assert!(config.proxy_protocol);
     assert_eq!(config.unix_mode, 0o600);
+    let without_header = format!("{by_unix}client_address_header = \"\"\n");
+    assert_eq!(Given::file(&without_header).config().http.client_address_header, None);
     let by_network =
         "[http]\nproxy_protocol = true\ntrusted_proxies = [\"10.0.0.1\"]\nclient_address_header = \"\"\n";
     assert_eq!(Given::file(by_network).config().http.client_address_header, None);

@@ -45,6 +45,10 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
     ("[http]\nlisten = [\"unix:/a\", \"unix:/a\"]", "http.listen: `unix:/a` is in the list twice"),
     ("[http]\nlisten = [\"127.0.0.1\"]", "http.listen: `127.0.0.1` is not an address with a port"),
     ("[http]\nlisten = [\"224.0.0.1:80\"]", "http.listen: `224.0.0.1:80` is a multicast address"),
+    (
+        "[http]\nlisten = [\"127.0.0.1:80\", \"unix:/a\"]\nclient_address_header = \"\"",
+        "http.listen: the peers of a Unix socket have no address",
+    ),
     ("[http]\nproxy_protocol = true", "http.proxy_protocol: nobody may send a PROXY header"),
     (
         "[http]\nclient_address_header = \"X Forwarded\"",
