@@ -7,6 +7,15 @@ use tracing_subscriber::{EnvFilter, filter::ParseError};
 /// The environment variable that goes before the configured level.
 const VARIABLE: &str = "RUST_LOG";
 
+/// Libraries that tell of what is no business of whoever runs the tracker, and the level above which they are silent
+/// unless the filter names them.
+const QUIET: [(&str, &str); 2] = [
+    // It tells of sockets that are "ready", which would be taken for ours, and of every message.
+    ("netlink_proto", "warn"),
+    // It warns of what strangers send.
+    ("h2", "off"),
+];
+
 /// Why the log cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
@@ -48,20 +57,28 @@ pub fn start(log: &Log) -> Result<(), LoggingError> {
 }
 
 fn filter(log: &Log, variable: Option<&str>) -> Result<EnvFilter, LoggingError> {
-    // The netlink library tells of sockets that are "ready", and of every message: both are noise at any level, and the
-    // first would be taken for ours.
     let parse = |text: &str| {
         if let Some(word) = text.split(',').map(str::trim).find(|word| !is_directive(word)) {
             return Err(format!("`{word}` is no level"));
         }
-        let filter = EnvFilter::builder().parse(text).map_err(|e| e.to_string())?;
-        let quiet = "netlink_proto=warn".parse().map_err(|e: ParseError| e.to_string())?;
-        Ok::<_, String>(filter.add_directive(quiet))
+        let mut filter = EnvFilter::builder().parse(text).map_err(|e| e.to_string())?;
+        for (target, level) in QUIET {
+            if !text.split(',').any(|word| target_of(word) == target) {
+                let quiet = format!("{target}={level}").parse().map_err(|e: ParseError| e.to_string())?;
+                filter = filter.add_directive(quiet);
+            }
+        }
+        Ok::<_, String>(filter)
     };
     match variable.filter(|text| !text.trim().is_empty()) {
         Some(text) => parse(text).map_err(|reason| LoggingError::Variable { text: text.to_owned(), reason }),
         None => parse(&log.level).map_err(|reason| LoggingError::Level { text: log.level.clone(), reason }),
     }
+}
+
+/// The target that a word of a filter names, which its fields and level follow.
+fn target_of(word: &str) -> &str {
+    word.split(['=', '[']).next().unwrap_or_default().trim()
 }
 
 #[cfg(test)]
@@ -80,6 +97,20 @@ mod tests {
         assert_eq!(level(Some("")), Some(LevelFilter::WARN));
         assert_eq!(level(Some("trace")), Some(LevelFilter::TRACE));
         assert_eq!(level(Some("error,tracker_user=debug")), Some(LevelFilter::DEBUG));
+    }
+
+    #[test]
+    fn libraries_are_silent_unless_they_are_named() {
+        let said = |text: &str| filter(&log(text), None).unwrap().to_string();
+        for text in ["warn", "trace", "info,tracker_user=trace", "hyper=debug"] {
+            let filter = said(text);
+            assert!(filter.contains("h2=off") && filter.contains("netlink_proto=warn"), "{text}: {filter}");
+        }
+        let filter = said("info,h2=debug");
+        assert!(filter.contains("h2=debug") && !filter.contains("h2=off"), "{filter}");
+        // The longer target goes first.
+        let filter = said("info,h2::proto=warn");
+        assert!(filter.contains("h2::proto=warn") && filter.contains("h2=off"), "{filter}");
     }
 
     #[test]
