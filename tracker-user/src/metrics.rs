@@ -187,7 +187,7 @@ impl Sources {
             text,
             name,
             "For a sample of requests. udp: from the receipt of a request's batch until its replies are handed to the \
-             kernel. http: from the head of a request until its reply is written, without the way in and out",
+             kernel. http: inside the tracker, from a query to the body of its reply, without HTTP and TLS",
         );
         for action in [Action::Connect, Action::Announce, Action::Scrape] {
             let labels = format!("protocol=\"udp\",action=\"{}\"", action.label());
@@ -408,7 +408,7 @@ fn describe() {
             "riptide_http_accepted_connections_total",
             "TCP and Unix connections accepted, WebSocket among them",
         ),
-        ("riptide_http_closed_connections_total", "Connections that the tracker closed, and why"),
+        ("riptide_http_closed_connections_total", "Connections that did not end in order, closed by either side, and why"),
         ("riptide_ws_messages_total", "WebSocket messages, by what they are"),
         ("riptide_ws_lost_messages_total", "Offers and answers that did not get to their receiver, and why"),
         ("riptide_ws_closed_connections_total", "WebSocket connections that ended, and why"),

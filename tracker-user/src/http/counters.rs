@@ -67,7 +67,7 @@ impl Outcome {
     }
 }
 
-/// Why the tracker closed a connection that the client would have kept.
+/// Why a connection did not end in order, whichever side closed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Closed {
     /// The first request was not there in time.
@@ -80,7 +80,7 @@ pub enum Closed {
     ProxyHeader = 3,
     /// The address has all the connections it may have.
     AddressLimit = 4,
-    /// What came was no HTTP, or the connection broke.
+    /// What came was no HTTP, or the client broke the connection off.
     Broken = 5,
     /// A fault in the program.
     Panic = 6,
@@ -185,7 +185,7 @@ impl Counters {
             .fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An announce or scrape took so long from its head until its reply was written; others are not measured.
+    /// An announce or scrape took so long from its query to the body of its reply; others are not measured.
     pub fn took(&self, action: Action, nanoseconds: u64) {
         let Some(durations) = self.place().durations.get(action as usize) else { return };
         let seconds = nanoseconds as f64 / 1e9;
@@ -202,7 +202,7 @@ impl Counters {
         Open { counters: self.clone(), tls }
     }
 
-    /// The tracker closed a connection.
+    /// A connection did not end in order.
     pub fn closed(&self, why: Closed) {
         self.closed[why as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -248,7 +248,7 @@ impl Counters {
         self.accepted[usize::from(tls)].load(Ordering::Relaxed)
     }
 
-    /// Connections that the tracker closed.
+    /// Connections that did not end in order.
     #[must_use]
     pub fn closed_for(&self, why: Closed) -> u64 {
         self.closed[why as usize].load(Ordering::Relaxed)

@@ -68,7 +68,7 @@ impl Router {
         activity: &Arc<Activity>,
     ) -> Answer {
         let client = self.clients.address(peer, request.headers());
-        if is_handshake(&request) {
+        if request.method() == Method::GET && is_handshake(&request) {
             return there(self.shake_hands(request, client));
         }
         let target = Target::of(request.uri().path());
@@ -127,8 +127,11 @@ impl Router {
         target: Target,
         activity: &Activity,
     ) -> Response<Reply> {
+        let has_body = !request.body().is_end_stream();
         let read_out = self.read_out(request.body_mut()).await;
-        activity.took_body();
+        if has_body {
+            activity.took_body();
+        }
         let response = match read_out {
             Err(status) => {
                 activity.expect_more();

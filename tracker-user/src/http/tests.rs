@@ -250,6 +250,17 @@ fn methods_other_than_get_are_refused() {
         assert_eq!(text.ends_with("\r\n\r\n"), method == "HEAD", "{method}: {text}");
     }
     assert_eq!(rig.answered(Action::Announce, Outcome::Rejected), 6);
+    // Whatever they ask to become.
+    for method in ["HEAD", "POST", "PUT"] {
+        let mut client = rig.client();
+        client.send(format!(
+            "{method} /announce HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ));
+        let text = String::from_utf8(client.until_end()).unwrap();
+        assert!(text.starts_with("HTTP/1.1 405 "), "{method}: {text}");
+    }
+    assert_eq!(rig.answered(Action::Websocket, Outcome::Rejected), 0);
 }
 
 #[test]

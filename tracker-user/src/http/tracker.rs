@@ -77,6 +77,8 @@ impl Tracker {
         let Desk { responder, out, requests } = &mut *desk;
         *requests = requests.wrapping_add(1);
         let began = requests.is_multiple_of(REQUESTS_BETWEEN_TIMINGS).then(Instant::now);
+        // What a reply that panicked has left behind goes in front of none.
+        out.clear();
         let answered = answer(responder, out);
         let reply = out.split().freeze();
         drop(desk);
