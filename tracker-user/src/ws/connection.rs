@@ -71,7 +71,7 @@ fn close_frame(closed: Closed) -> Option<CloseFrame> {
         Closed::Oversize => (CloseCode::Size, "message too large"),
         Closed::Protocol => (CloseCode::Protocol, "not WebSocket as it should be"),
         Closed::Flood => (CloseCode::Policy, "too many messages"),
-        Closed::Idle => (CloseCode::Policy, "no sign of life"),
+        Closed::Idle => (CloseCode::Policy, "no sign of life, or no end of a message"),
         Closed::Drained => (CloseCode::Away, "the tracker is stopping"),
     };
     Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) })
@@ -98,7 +98,9 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         turns += 1;
         let quiet = at_hand.message.is_none();
         if let Some(message) = at_hand.message {
-            let message = message.ok_or(Closed::Client)?.map_err(|error| reason(&error))?;
+            let message = message.ok_or(Closed::Client)?.map_err(|error| {
+                if socket.0.get_ref().is_flooded() { Closed::Flood } else { reason(&error) }
+            })?;
             let reply = seat.receive(&message, &mut signs)?;
             // Its memory is the read buffer's, which can be used again.
             drop(message);
@@ -110,7 +112,8 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             deliver(seat, socket).await?;
         }
         if at_hand.alarm {
-            let (ask, again) = signs.judge(seat.hub.now_ns(), seat.hub.rules())?;
+            let (ask, again) =
+                signs.judge(socket.0.get_ref().begun_ns(), seat.hub.now_ns(), seat.hub.rules())?;
             if ask {
                 if quiet {
                     // Boxed, since it is rare, and its size would be every connection's.
@@ -212,10 +215,12 @@ impl SignsOfLife {
         if most.is_some_and(|most| self.messages > most) { Err(Closed::Flood) } else { Ok(()) }
     }
 
-    /// Whether to ask for a sign of life, and when to look again.
-    fn judge(&self, now_ns: u64, rules: &Rules) -> Result<(bool, Duration), Closed> {
-        let silent = Duration::from_nanos(now_ns.saturating_sub(self.heard_ns));
-        let left = rules.idle_timeout.saturating_sub(silent);
+    /// Whether to ask for a sign of life, and when to look again. `begun_ns` is when the message began that has not
+    /// ended: one that never does is held however much else is heard.
+    fn judge(&self, begun_ns: Option<u64>, now_ns: u64, rules: &Rules) -> Result<(bool, Duration), Closed> {
+        let since = |then_ns: u64| Duration::from_nanos(now_ns.saturating_sub(then_ns));
+        let silent = since(self.heard_ns);
+        let left = rules.idle_timeout.saturating_sub(silent.max(begun_ns.map_or(Duration::ZERO, since)));
         if left.is_zero() {
             return Err(Closed::Idle);
         }
@@ -241,8 +246,9 @@ struct Socket<S>(WebSocketStream<Watched<S>>);
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Begins with empty buffers, between two frames.
     async fn open(stream: S, seat: &Seat) -> Self {
-        let config = Some(seat.hub.rules().socket);
-        Self(WebSocketStream::from_raw_socket(Watched::new(stream), Role::Server, config).await)
+        let rules = seat.hub.rules();
+        let watched = Watched::new(stream, seat.hub.clock(), rules.max_messages_per_second);
+        Self(WebSocketStream::from_raw_socket(watched, Role::Server, Some(rules.socket)).await)
     }
 
     /// Gives back large buffers, if they are empty. All messages that have been read must have been taken.

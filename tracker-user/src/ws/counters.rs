@@ -75,9 +75,9 @@ pub enum Closed {
     Oversize = 1,
     /// It broke the rules of WebSocket.
     Protocol = 2,
-    /// It sent more than `websocket.max_messages_per_second`.
+    /// It sent more than `websocket.max_messages_per_second`, or ten times as many frames.
     Flood = 3,
-    /// Nothing was heard of it for `websocket.idle_timeout`.
+    /// Nothing was heard of it for `websocket.idle_timeout`, or a message that it began had no end for as long.
     Idle = 4,
     /// It did not take what was sent within `websocket.send_timeout`.
     Stalled = 5,

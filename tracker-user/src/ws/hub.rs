@@ -196,6 +196,10 @@ impl Hub {
         &self.rules
     }
 
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// Protocol time, nanoseconds.
     pub(super) fn now_ns(&self) -> u64 {
         self.clock.now_ns()

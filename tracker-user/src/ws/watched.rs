@@ -1,15 +1,25 @@
-//! A stream below a WebSocket that knows when no message is on its way, so that the buffers of a quiet connection can be
-//! given back: tungstenite's grow with the largest message and never shrink, and most connections are quiet.
+//! A stream below a WebSocket that sees what tungstenite does not tell.
+//!
+//! It knows when no message is on its way, so that the buffers of a quiet connection can be given back: tungstenite's
+//! grow with the largest message and never shrink, and most connections are quiet. It knows since when a message is on
+//! its way, and how many frames there are in a second: tungstenite takes fragments without a word until it has a whole
+//! message.
 
+use super::hub::seconds;
+use crate::clock::Clock;
 use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tracker_core::model::Seconds;
 
 /// Buffers of this size are not worth giving back.
 const SMALL: usize = 4 << 10;
+
+/// Frames that a client may send for each message it may send: fragments, and answers to pings.
+const FRAMES_PER_MESSAGE: u32 = 10;
 
 /// A stream that frames are read from.
 #[derive(Debug)]
@@ -19,12 +29,25 @@ pub(super) struct Watched<S> {
     frames: Frames,
     /// More was written at once than a small buffer holds.
     wrote_much: bool,
+    pace: Pace,
 }
 
 impl<S> Watched<S> {
-    /// Watches a stream whose next byte begins a frame.
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream: Some(stream), frames: Frames::default(), wrote_much: false }
+    /// Watches a stream whose next byte begins a frame, for a client that may send so many messages in a second.
+    pub(super) fn new(stream: S, clock: Clock, max_messages_per_second: Option<u32>) -> Self {
+        let most = max_messages_per_second.map(|messages| messages.saturating_mul(FRAMES_PER_MESSAGE));
+        let pace = Pace { clock, most, second: 0, frames: 0, flooded: false, begun_ns: 0, last_begun: 0 };
+        Self { stream: Some(stream), frames: Frames::default(), wrote_much: false, pace }
+    }
+
+    /// Whether a read has failed because of too many frames in a second. Later reads do not.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.pace.flooded
+    }
+
+    /// When the message began whose end has not been read, in protocol time.
+    pub(super) fn begun_ns(&self) -> Option<u64> {
+        (!self.frames.is_between_messages()).then_some(self.pace.begun_ns)
     }
 
     /// Takes the stream, if its buffers have grown and nothing read of it is without its end.
@@ -41,6 +64,40 @@ impl<S> Watched<S> {
     }
 }
 
+/// How fast frames come, and how slowly a message.
+#[derive(Debug)]
+struct Pace {
+    clock: Clock,
+    /// Frames that may begin in a second.
+    most: Option<u32>,
+    second: Seconds,
+    /// Those that did.
+    frames: u32,
+    flooded: bool,
+    /// When the last message was seen to begin, and its number.
+    begun_ns: u64,
+    last_begun: u32,
+}
+
+impl Pace {
+    /// Takes note of what was just read; an error if it is too much, once.
+    fn note(&mut self, frames: &mut Frames) -> io::Result<()> {
+        let now_ns = self.clock.now_ns();
+        if frames.begun != self.last_begun {
+            (self.begun_ns, self.last_begun) = (now_ns, frames.begun);
+        }
+        if seconds(now_ns) != self.second {
+            (self.second, self.frames) = (seconds(now_ns), 0);
+        }
+        self.frames = self.frames.saturating_add(std::mem::take(&mut frames.heads));
+        if self.flooded || self.most.is_none_or(|most| self.frames <= most) {
+            return Ok(());
+        }
+        self.flooded = true;
+        Err(io::Error::other("too many frames"))
+    }
+}
+
 /// Follows frames by their heads (RFC 6455, section 5.2).
 #[derive(Debug, Default)]
 struct Frames {
@@ -53,6 +110,10 @@ struct Frames {
     fragmented: bool,
     closing: bool,
     largest: u64,
+    /// Heads read to their end and not yet counted.
+    heads: u32,
+    /// Numbers messages as they begin; a control frame between two messages is one too. Wraps.
+    begun: u32,
 }
 
 impl Frames {
@@ -67,6 +128,9 @@ impl Frames {
                 self.left -= skipped as u64;
                 bytes = &bytes[skipped..];
             } else {
+                if self.head_len == 0 && !self.fragmented {
+                    self.begun = self.begun.wrapping_add(1);
+                }
                 self.head[usize::from(self.head_len)] = first;
                 self.head_len += 1;
                 bytes = rest;
@@ -87,6 +151,7 @@ impl Frames {
             return;
         }
         self.head_len = 0;
+        self.heads = self.heads.saturating_add(1);
         self.left = length.saturating_add(if second & 0x80 == 0 { 0 } else { 4 });
         self.largest = self.largest.max(length);
         match first & 0x0f {
@@ -106,10 +171,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let read = this.stream()?.poll_read(cx, buffer);
-        if let Some(bytes) = buffer.filled().get(before..) {
-            this.frames.pass(bytes);
+        match buffer.filled().get(before..) {
+            None | Some([]) => read,
+            Some(bytes) => {
+                this.frames.pass(bytes);
+                read.map(|read| read.and(this.pace.note(&mut this.frames)))
+            }
         }
-        read
     }
 }
 
@@ -190,6 +258,20 @@ mod tests {
     }
 
     #[test]
+    fn heads_and_beginnings_are_counted() {
+        let mut frames = Frames::default();
+        // A message, an empty one, one in three fragments with a pong between, and half a head.
+        for (first, length, heads, begun) in
+            [(0x81, 200, 1, 1), (0x82, 0, 2, 2), (1, 3, 3, 3), (0x8a, 0, 4, 3), (0, 0, 5, 3), (0x80, 9, 6, 3)]
+        {
+            frames.pass(&frame(first, true, length));
+            assert_eq!((frames.heads, frames.begun), (heads, begun), "{first:x}");
+        }
+        frames.pass(&[0x81]);
+        assert_eq!((frames.heads, frames.begun), (6, 4));
+    }
+
+    #[test]
     fn a_length_beyond_all_measure_does_not_overflow() {
         let mut frames = Frames::default();
         frames.pass(&[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 5]);
@@ -199,11 +281,11 @@ mod tests {
     #[test]
     fn a_stream_is_taken_if_something_large_went_through() {
         for (length, large) in [(SMALL, false), (SMALL + 1, true)] {
-            let mut watched = Watched::new(());
+            let mut watched = Watched::new((), Clock::new(1 << 60), None);
             watched.frames.pass(&frame(0x81, true, length));
             assert_eq!(watched.take_if_large().is_some(), large);
         }
-        let mut watched = Watched::new(());
+        let mut watched = Watched::new((), Clock::new(1 << 60), None);
         watched.wrote_much = true;
         watched.frames.pass(&[0x81]);
         assert!(watched.take_if_large().is_none(), "within a head");

@@ -220,6 +220,49 @@ async fn a_flood_closes() {
 }
 
 #[tokio::test]
+async fn a_flood_of_frames_that_are_no_messages_closes() {
+    for (begin, flood) in [
+        (&[][..], frame(FIN | PONG, b"")),
+        (&frame(TEXT, b"{"), frame(0, b"")),
+        (&[], frame(FIN | PONG, b"x")),
+    ] {
+        let tracker = Tracker::new(|websocket| websocket.max_messages_per_second = Some(10));
+        let mut client = tracker.connect(1, ROOM);
+        client.ask(&announce('a', "")).await;
+        client.raw(begin).await;
+        // So many that one second has more than a hundred, wherever it begins.
+        client.raw(&flood.repeat(300)).await;
+        assert_eq!(client.closed().await, 1008);
+        drop(client);
+        tracker.ended(Closed::Flood).await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_never_ends_closes_though_pings_are_answered() {
+    let tracker = Tracker::new(|websocket| {
+        websocket.ping_interval = Duration::from_millis(50);
+        websocket.idle_timeout = Duration::from_millis(500);
+    });
+    let mut client = tracker.connect(1, ROOM);
+    client.ask(&announce('a', "")).await;
+    client.raw(&frame(TEXT, b"{")).await;
+    let status = within("the end", async {
+        loop {
+            let next = client.next().await.expect("closed without a word");
+            if next.opcode == CLOSE {
+                return next.status();
+            }
+            // It may have been closed meanwhile.
+            let _ = client.0.write_all(&frame(FIN | PONG, b"")).await;
+        }
+    });
+    assert_eq!(status.await, 1008);
+    drop(client);
+    tracker.ended(Closed::Idle).await;
+}
+
+#[tokio::test]
 async fn who_gives_no_sign_of_life_is_asked_and_then_closed() {
     let tracker = Tracker::new(|websocket| {
         websocket.ping_interval = Duration::from_millis(50);
