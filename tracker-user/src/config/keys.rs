@@ -182,7 +182,9 @@ declare! {
         /// How often clients are asked to announce. A peer lives as long as its connection, so this only brings it
         /// further partners.
         interval: Duration = r#""2m""#, Span { least: 1, most: 4 * HOUR }, Restart;
-        /// WebSocket connections at once; further ones are refused.
+        /// WebSocket connections at once; further ones are refused. Clients that mean harm can make each hold about
+        /// `max_message_size` and `queue_size` together, 40 GiB in all with the defaults: on a small machine lower
+        /// this first, then `queue_size`.
         max_connections: usize = "65_536", Count::new(1, 4_000_000), Restart;
         /// The longest message from a client; a longer one closes its connection. An announce carries an offer of about
         /// a kilobyte or two for each partner it asks for.
@@ -203,13 +205,16 @@ declare! {
         queue_messages: usize = "256", Count::new(1, 65_536), Restart;
         /// Bytes that wait to be sent to one connection. At least `max_message_size`, and so is the default.
         queue_size: usize = r#""512KiB""#, Size { least: KIB, most: GIB }, Restart;
-        /// When a connection is closed that takes none of what is sent to it.
+        /// When a connection is closed that has not taken all that is being sent to it: a message, or some that were
+        /// gathered to about 16 KiB.
         send_timeout: Duration = r#""10s""#, Span { least: 1, most: 10 * MINUTE }, Restart;
         /// How often a quiet connection is asked for a sign of life.
         ping_interval: Duration = r#""30s""#, Span { least: 1, most: HOUR }, Restart;
-        /// When a connection that gives no sign of life is closed. Longer than `ping_interval`.
+        /// When a connection that gives no sign of life is closed, or one that does not end a message it began. Longer
+        /// than `ping_interval`.
         idle_timeout: Duration = r#""2m""#, Span { least: 2, most: 4 * HOUR }, Restart;
-        /// Messages a connection may send in a second, the answers to pings apart; more close it. 0: no limit.
+        /// Messages a connection may send in a second, the answers to pings apart; more close it, and so do more than
+        /// ten times as many frames of any kind. 0: no limit.
         max_messages_per_second: Option<u32> = "10_000", Limit { most: 1_000_000 }, Restart;
         /// Origins of the web pages that may connect, such as `["https://example.org"]`; "null" is a page without one.
         /// []: all. Clients that are no browsers send no origin and may always connect.
