@@ -408,7 +408,10 @@ fn describe() {
             "riptide_http_accepted_connections_total",
             "TCP and Unix connections accepted, WebSocket among them",
         ),
-        ("riptide_http_closed_connections_total", "Connections that did not end in order, closed by either side, and why"),
+        (
+            "riptide_http_closed_connections_total",
+            "Connections that did not end in order, closed by either side, and why",
+        ),
         ("riptide_ws_messages_total", "WebSocket messages, by what they are"),
         ("riptide_ws_lost_messages_total", "Offers and answers that did not get to their receiver, and why"),
         ("riptide_ws_closed_connections_total", "WebSocket connections that ended, and why"),

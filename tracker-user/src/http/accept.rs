@@ -17,8 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    net::{TcpListener, UnixListener},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
 /// The first wait after the system had no room for a connection; it doubles up to the last.
@@ -28,6 +28,11 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 const FAILURES_IN_A_ROW: u32 = 16;
 /// Strangers can use up everything again and again; the log tells of it no more often than this.
 const BETWEEN_LINES: Duration = Duration::from_secs(60);
+/// Connections that are taken from the kernel's queue once the tracker drains.
+const LAST_CONNECTIONS: usize = 4096;
+
+/// A connection and, over TCP, who it is from.
+type Accepted = (Socket, Option<IpAddr>);
 
 /// What connections are taken from.
 #[derive(Debug)]
@@ -63,8 +68,28 @@ impl Listener {
         })
     }
 
-    /// The next connection and, over TCP, who it is from.
-    async fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
+    /// The next connection, if it is there already. The kernel is asked, as the runtime may not have heard of it.
+    fn accept_waiting(&self) -> io::Result<Accepted> {
+        let accept = |listener: SockRef<'_>| {
+            let (socket, peer) = listener.accept()?;
+            socket.set_nonblocking(true)?;
+            Ok::<_, io::Error>((socket, peer))
+        };
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, peer) = accept(SockRef::from(listener))?;
+                let peer = peer.as_socket().ok_or(io::ErrorKind::InvalidData)?;
+                Ok((Socket::Tcp(TcpStream::from_std(socket.into())?), Some(peer.ip().to_canonical())))
+            }
+            Self::Unix { listener, .. } => {
+                let (socket, _) = accept(SockRef::from(listener))?;
+                Ok((Socket::Unix(UnixStream::from_std(socket.into())?), None))
+            }
+        }
+    }
+
+    /// The next connection.
+    async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
@@ -88,23 +113,46 @@ pub(super) struct Acceptor {
     pub(super) connections: Arc<Connections>,
     /// A permit for each connection that may be open.
     pub(super) permits: Arc<Semaphore>,
+    /// Dropped when the last connection is taken.
+    pub(super) _accepts: watch::Receiver<()>,
 }
 
 impl Acceptor {
     /// Accepts until the tracker drains.
     pub(super) async fn run(self, _farewell: Farewell) {
         let mut stage = self.connections.stage();
+        let mut in_hand = None;
         tokio::select! {
             biased;
             // An error is the end of the server, too.
             _ = stage.wait_for(|stage| *stage == Stage::Draining) => {}
-            () = self.accept_all() => {}
+            () = self.accept_all(&mut in_hand) => {}
         }
+        self.accept_last(in_hand);
         // The port is closed before its end is told.
         drop(self);
     }
 
-    async fn accept_all(&self) {
+    /// Takes what came before the end, as far as there are permits. Nothing is awaited, so nobody can put the end off.
+    fn accept_last(&self, mut in_hand: Option<Accepted>) {
+        for _ in 0..LAST_CONNECTIONS {
+            let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
+            match in_hand.take().map_or_else(|| self.listener.accept_waiting(), Ok) {
+                Ok(accepted) => self.serve(accepted, permit),
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn serve(&self, (socket, peer): Accepted, permit: OwnedSemaphorePermit) {
+        let tls = self.tls.as_ref().map(|tls| tls.acceptor());
+        let open = self.connections.counters().opened(tls.is_some());
+        tokio::spawn(self.connections.clone().serve(socket, peer, tls, (open, permit)));
+    }
+
+    /// `in_hand` has a connection while it waits for a permit.
+    async fn accept_all(&self, in_hand: &mut Option<Accepted>) {
         let counters = self.connections.counters();
         let mut full = Episode::new(Pause::Connections);
         let mut short = Episode::new(Pause::Resources);
@@ -114,14 +162,14 @@ impl Acceptor {
             // Let go of again: a listener that waits for a connection would keep it from the others.
             let Some(_) = self.permit(&mut full, counters).await else { return };
             match self.listener.accept().await {
-                Ok((socket, peer)) => {
+                Ok(accepted) => {
                     short.end(&self.name);
                     (failures, wait) = (0, FIRST_WAIT);
+                    *in_hand = Some(accepted);
                     let Some(permit) = self.permit(&mut full, counters).await else { return };
-                    let tls = self.tls.as_ref().map(|tls| tls.acceptor());
-                    let open = counters.opened(tls.is_some());
-                    let connections = self.connections.clone();
-                    tokio::spawn(connections.serve(socket, peer, tls, (open, permit)));
+                    if let Some(accepted) = in_hand.take() {
+                        self.serve(accepted, permit);
+                    }
                 }
                 Err(error) => {
                     failures += 1;

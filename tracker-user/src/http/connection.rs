@@ -9,6 +9,7 @@ use super::{
     stream::{Socket, Stream},
 };
 use crate::{clock::monotonic_ns, config::Http};
+use futures_util::{FutureExt as _, future::FusedFuture};
 use hyper::{
     Request, Response,
     body::Incoming,
@@ -43,28 +44,41 @@ const WINDOW: u32 = 64 << 10;
 const SEND_BUFFER: usize = 64 << 10;
 /// How long a connection that is closed for its silence may take to end in order.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the first bytes of a connection may still take once the tracker drains: they may have come already.
+const FIRST_WORDS: Duration = Duration::from_millis(100);
 
 /// What is known of a connection while it lives.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     /// When the last request came, coarse monotonic nanoseconds; 0 before the first.
     last_request: AtomicU64,
-    /// Bytes have come that are no whole request yet.
+    /// Bytes have come that are no whole request yet. A hint, as only what HTTP makes of them can tell.
     partial: AtomicBool,
+    /// What was read last looks like the end of a request without a body.
+    ends_request: AtomicBool,
     expect_more: AtomicBool,
 }
 
 impl Activity {
     /// Bytes have come.
     #[inline]
-    pub(super) fn read(&self) {
-        self.partial.store(true, Ordering::Relaxed);
+    pub(super) fn read(&self, bytes: &[u8]) {
+        // Between requests these are nothing (RFC 9112, section 2.2).
+        let only_line_ends = bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+        let ends_request = only_line_ends || bytes.ends_with(b"\n\r\n") || bytes.ends_with(b"\n\n");
+        self.ends_request.store(ends_request, Ordering::Relaxed);
+        if !only_line_ends {
+            self.partial.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The head of a request has come.
     #[inline]
     fn asked(&self) {
-        self.partial.store(false, Ordering::Relaxed);
+        // The beginning of the next one may have come along.
+        if self.ends_request.load(Ordering::Relaxed) {
+            self.partial.store(false, Ordering::Relaxed);
+        }
         self.last_request.store(monotonic_ns(), Ordering::Relaxed);
     }
 
@@ -73,9 +87,16 @@ impl Activity {
         self.partial.store(false, Ordering::Relaxed);
     }
 
-    /// Whether a request has begun to come on a connection that was kept after another.
-    fn is_within_a_further_request(&self) -> bool {
-        self.partial.load(Ordering::Relaxed) && self.last_request.load(Ordering::Relaxed) != 0
+    /// How long after the start of a drain what may be on its way is waited for before the connection is told to end.
+    fn patience<C: Ending>(&self) -> Duration {
+        let partial = self.partial.load(Ordering::Relaxed);
+        match self.last_request.load(Ordering::Relaxed) {
+            // HTTP that has seen no byte closes at once.
+            0 if !partial => FIRST_WORDS,
+            0 => Duration::ZERO,
+            _ if C::DROPS_BEGINNINGS && partial => LAST_WORDS,
+            _ => Duration::ZERO,
+        }
     }
 
     /// A reply refuses a request that is still on its way.
@@ -161,14 +182,23 @@ impl Connections {
         let _held = held;
         let deadline = Instant::now() + self.request_timeout;
         let mut stage = self.stage.clone();
-        let mut draining = pin!(async {
-            // An error is the end of the server, too.
-            let _ = stage.wait_for(|stage| *stage == Stage::Draining).await;
-        });
-        let begun = tokio::select! {
-            biased;
-            begun = timeout_at(deadline, self.begin(socket, peer, tls)) => begun,
-            () = draining.as_mut() => return,
+        let mut draining = pin!(
+            async {
+                // An error is the end of the server, too.
+                let _ = stage.wait_for(|stage| *stage == Stage::Draining).await;
+            }
+            .fuse()
+        );
+        let begun = {
+            let mut begin = pin!(timeout_at(deadline, self.begin(socket, peer, tls)));
+            tokio::select! {
+                biased;
+                begun = begin.as_mut() => begun,
+                () = draining.as_mut() => match timeout(FIRST_WORDS, begin).await {
+                    Ok(begun) => begun,
+                    Err(_) => return,
+                }
+            }
         };
         let Begun { transport, peer, place } = match begun {
             Ok(Ok(begun)) => begun,
@@ -243,8 +273,11 @@ impl Connections {
         mut connection: Pin<&mut C>,
         activity: &Activity,
         deadline: Instant,
-        mut draining: Pin<&mut impl Future<Output = ()>>,
+        mut draining: Pin<&mut impl FusedFuture<Output = ()>>,
     ) -> hyper::Result<()> {
+        if draining.is_terminated() {
+            return finish(connection, activity).await;
+        }
         let mut timer = pin!(sleep_until(deadline));
         loop {
             tokio::select! {
@@ -281,16 +314,23 @@ impl Connections {
 ///
 /// hyper takes a kept connection for idle until it has a whole head, and would drop the beginning of one.
 async fn finish<C: Ending>(mut connection: Pin<&mut C>, activity: &Activity) -> hyper::Result<()> {
+    let began = Instant::now();
+    let mut timer = pin!(sleep_until(began));
     let mut told = false;
     poll_fn(|cx| {
         loop {
-            let wait = C::DROPS_BEGINNINGS && activity.is_within_a_further_request();
-            if !told && !wait {
-                connection.as_mut().end();
-                told = true;
+            let patience = activity.patience::<C>();
+            if !told {
+                if timer.deadline() != began + patience {
+                    timer.as_mut().reset(began + patience);
+                }
+                if timer.as_mut().poll(cx).is_ready() {
+                    connection.as_mut().end();
+                    told = true;
+                }
             }
             match connection.as_mut().poll(cx) {
-                Poll::Pending if !told && !activity.is_within_a_further_request() => {}
+                Poll::Pending if !told && activity.patience::<C>() != patience => {}
                 polled => return polled,
             }
         }

@@ -59,6 +59,8 @@ pub struct Http {
     hub: Option<Arc<Hub>>,
     permits: Arc<Semaphore>,
     most: u32,
+    /// Closed when all accept loops have ended.
+    accepting: watch::Sender<()>,
 }
 
 impl Http {
@@ -76,6 +78,7 @@ impl Http {
     ) -> io::Result<Self> {
         let Shared { engine, clock, threads, counters, hub, stats } = shared;
         let (stage, staged) = watch::channel(Stage::Starting);
+        let (accepting, accepts) = watch::channel(());
         let most = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
         let permits = Arc::new(Semaphore::new(config.max_connections));
         let router = Router {
@@ -96,10 +99,11 @@ impl Http {
                 listener: Listener::new(bound.listener, config)?,
                 connections: connections.clone(),
                 permits: permits.clone(),
+                _accepts: accepts.clone(),
             };
             tokio::spawn(acceptor.run(farewell));
         }
-        Ok(Self { stage, hub, permits, most })
+        Ok(Self { stage, hub, permits, most, accepting })
     }
 
     /// From now on `/health` says that all is well.
@@ -107,10 +111,12 @@ impl Http {
         self.stage.send_replace(Stage::Serving);
     }
 
-    /// Accepts no more, closes WebSockets, and waits until all requests in hand are answered and all connections
-    /// closed.
+    /// Accepts no more than has come already, closes WebSockets, and waits until all requests in hand are answered and
+    /// all connections closed.
     pub async fn drain(&self) {
         self.stage.send_replace(Stage::Draining);
+        // The last connections need permits, too.
+        self.accepting.closed().await;
         // Each connection holds a permit until it has ended or become a WebSocket. An error would be a closed
         // semaphore, which this is not.
         let connections = async { drop(self.permits.acquire_many(self.most).await) };

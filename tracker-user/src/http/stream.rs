@@ -112,7 +112,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            this.activity.read();
+            this.activity.read(&buffer.filled()[before..]);
         }
         polled
     }

@@ -43,11 +43,15 @@ impl Rig {
 
     /// With so many listeners, of which clients come to the last.
     fn with(listeners: usize, change: impl FnOnce(&mut config::Http)) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        Self::on(runtime, listeners, change)
+    }
+
+    fn on(runtime: Runtime, listeners: usize, change: impl FnOnce(&mut config::Http)) -> Self {
         let mut config = Config::default();
         change(&mut config.http);
         let engine = Arc::new(Engine::new(policy::from_config(&config), [1, 2]));
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let _inside = runtime.enter();
         let mut address = SocketAddr::from(([127, 0, 0, 1], 0));
         let bound = (0..listeners)
@@ -481,6 +485,9 @@ fn a_drain_lets_requests_in_hand_finish() {
     let drained = rig.runtime.spawn(async move { http.drain().await });
     assert_eq!(rig.ended.blocking_recv().as_deref(), Some(&*format!("accepting on http {}", rig.address)));
     assert!(TcpStream::connect(rig.address).is_err(), "the port is closed");
+    // The rest of a further request may not take long.
+    further.send(rest);
+    assert_eq!(further.reply().status(), 200);
     for client in [&mut idle, &mut silent, &mut done] {
         assert!(client.until_end().is_empty());
     }
@@ -488,13 +495,50 @@ fn a_drain_lets_requests_in_hand_finish() {
     first.send(rest);
     let reply = first.reply();
     assert_eq!((reply.status(), reply.header("connection")), (200, Some("close")));
-    further.send(rest);
-    assert_eq!(further.reply().status(), 200);
     for client in [&mut first, &mut further] {
         assert!(client.until_end().is_empty());
     }
     rig.runtime.block_on(drained).unwrap();
     assert_eq!(rig.counters.connections(false), 0);
+}
+
+#[test]
+fn a_drain_serves_what_had_come() {
+    // Nothing runs on this runtime before the drain.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let rig = Rig::on(runtime, 1, |_| {});
+    let mut clients: Vec<_> = (0..50).map(|_| rig.client()).collect();
+    for client in &mut clients {
+        client.send(ANNOUNCE);
+    }
+    rig.runtime.block_on(rig.http.drain());
+    for client in &mut clients {
+        assert_eq!(client.reply().status(), 200);
+        assert!(client.until_end().is_empty());
+    }
+}
+
+#[test]
+fn a_drain_waits_for_the_request_behind_another_but_not_for_line_ends() {
+    let rig = Rig::new(|_| {});
+    let (most, rest) = ANNOUNCE.split_at(ANNOUNCE.len() - 5);
+    let mut half = rig.client();
+    // One and a half in one segment.
+    assert_eq!(half.ask(format!("{ANNOUNCE}{most}")).status(), 200);
+    // A line end that belongs to nothing, alone and behind a request.
+    let mut stray = [rig.client(), rig.client()];
+    assert_eq!(stray[0].ask(format!("{ANNOUNCE}\r\n")).status(), 200);
+    assert_eq!(stray[1].ask(ANNOUNCE).status(), 200);
+    stray[1].send("\r\n");
+    let http = rig.http.clone();
+    let drained = rig.runtime.spawn(async move { http.drain().await });
+    rig.until("no more than the half request", |counters| counters.connections(false) <= 1);
+    half.send(rest);
+    assert_eq!(half.reply().status(), 200);
+    for client in stray.iter_mut().chain([&mut half]) {
+        assert!(client.until_end().is_empty());
+    }
+    rig.runtime.block_on(drained).unwrap();
 }
 
 #[test]
