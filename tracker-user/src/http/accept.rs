@@ -7,7 +7,7 @@ use super::{
     endpoint::{Listening, SocketFile},
     stream::Socket,
 };
-use crate::{config::Http, farewell::Farewell, tls::Tls};
+use crate::{farewell::Farewell, tls::Tls};
 use nix::errno::Errno;
 use socket2::SockRef;
 use std::{
@@ -48,18 +48,19 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    /// To be called in the context of a runtime.
+    /// To be called in the context of a runtime. A TCP connection that acknowledges nothing of what was sent for
+    /// `user_timeout` is closed by the kernel.
     ///
     /// # Errors
     /// When the system refuses to watch it.
-    pub(super) fn new(listening: Listening, config: &Http) -> io::Result<Self> {
+    pub(super) fn new(listening: Listening, user_timeout: Duration) -> io::Result<Self> {
         Ok(match listening {
             Listening::Tcp(listener) => {
                 // Connections inherit these, which saves two system calls for each. Replies are written whole, so there
                 // is nothing to wait for; and what a client does not take goes with it, closed or not.
                 let socket = SockRef::from(&listener);
                 socket.set_tcp_nodelay(true)?;
-                socket.set_tcp_user_timeout(Some(config.idle_timeout))?;
+                socket.set_tcp_user_timeout(Some(user_timeout))?;
                 Self::Tcp(TcpListener::from_std(listener)?)
             }
             Listening::Unix(listener, name) => {
@@ -197,7 +198,8 @@ impl Acceptor {
             return Some(permit);
         }
         full.begin(&self.name, counters, || {
-            "http.max_connections are open; raise it, or lower http.idle_timeout".to_owned()
+            "as many are open as http.max_connections and the limit of descriptors permit; raise them, or lower \
+             http.idle_timeout".to_owned()
         });
         self.permits.clone().acquire_owned().await.ok()
     }
@@ -266,17 +268,16 @@ impl Episode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
 
     #[test]
     fn connections_inherit_what_is_set_for_their_listener() {
-        let config = Config::default().http;
+        let user_timeout = Duration::from_secs(17);
         let listening = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listening.local_addr().unwrap();
         listening.set_nonblocking(true).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         runtime.block_on(async {
-            let listener = Listener::new(Listening::Tcp(listening), &config).unwrap();
+            let listener = Listener::new(Listening::Tcp(listening), user_timeout).unwrap();
             let _client = std::net::TcpStream::connect(address).unwrap();
             let (Socket::Tcp(accepted), Some(peer)) = listener.accept().await.unwrap() else {
                 panic!("not TCP")
@@ -284,7 +285,7 @@ mod tests {
             assert!(peer.is_loopback());
             let accepted = SockRef::from(&accepted);
             assert!(accepted.tcp_nodelay().unwrap());
-            assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(config.idle_timeout));
+            assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(user_timeout));
         });
     }
 

@@ -56,20 +56,36 @@ impl Drop for Place {
 /// Descriptors for everything but connections: listeners, the workers' sockets, maps, files.
 const OTHER_DESCRIPTORS: u64 = 512;
 
-/// Raises the limit of descriptors as far as the system permits, and says so where that is too low for all the
-/// connections that may be open.
-pub(crate) fn raise_descriptor_limit(http: &Http, websocket: &Websocket) {
+/// Raises the limit of descriptors as far as the system permits. Where that is too low for all the connections that
+/// may be open, it lowers `max_connections` of both and says so, for strangers must not take the last descriptor.
+pub(crate) fn fit_descriptors(http: &mut Http, websocket: &mut Websocket) {
     let websockets = if websocket.enabled { websocket.max_connections } else { 0 };
     let needed = (http.max_connections + websockets) as u64 + OTHER_DESCRIPTORS;
     match raise() {
         Ok(limit) if limit >= needed => {}
-        Ok(limit) => tracing::warn!(
-            "the system permits {limit} open descriptors, and http.max_connections and websocket.max_connections may \
-             take {needed}: raise the limit (`ulimit -Hn`, LimitNOFILE of systemd) or lower these keys, or accepting \
-             pauses when there are no more"
-        ),
+        Ok(limit) => {
+            (http.max_connections, websocket.max_connections) =
+                share(limit, http.max_connections, websockets);
+            tracing::warn!(
+                "the system permits {limit} open descriptors, and http.max_connections and websocket.max_connections \
+                 may take {needed}: {} connections of HTTP and {} WebSockets may be open instead; raise the limit \
+                 (`ulimit -Hn`, LimitNOFILE of systemd) or lower these keys",
+                http.max_connections,
+                websocket.max_connections
+            );
+        }
         Err(error) => tracing::warn!("the limit of descriptors is not known: {error}"),
     }
+}
+
+/// What HTTP and WebSocket may have of so many descriptors: half each of what is not reserved for others, and what the
+/// other does not want.
+fn share(limit: u64, http: usize, websockets: usize) -> (usize, usize) {
+    // A limit that is lower still keeps half for others.
+    let free = usize::try_from(limit - OTHER_DESCRIPTORS.min(limit / 2)).unwrap_or(usize::MAX);
+    // Without one there is no HTTP at all.
+    let http = http.min(free - websockets.min(free / 2)).max(1);
+    (http, websockets.min(free.saturating_sub(http)))
 }
 
 /// The limit after raising it.
@@ -99,6 +115,22 @@ mod tests {
         assert!(third.is_some() && limit.take(one).is_none());
         drop((second, third, elsewhere));
         assert!(limit.counts.lock().is_empty());
+    }
+
+    #[test]
+    fn descriptors_are_shared_and_some_are_kept() {
+        for (limit, wanted, had) in [
+            (1024, (16_384, 65_536), (256, 256)),
+            (1024, (100, 65_536), (100, 412)),
+            (1024, (16_384, 100), (412, 100)),
+            (1024, (16_384, 0), (512, 0)),
+            (100, (16_384, 65_536), (25, 25)),
+            (1, (16_384, 65_536), (1, 0)),
+            (0, (16_384, 65_536), (1, 0)),
+            (u64::MAX, (16_384, 65_536), (16_384, 65_536)),
+        ] {
+            assert_eq!(share(limit, wanted.0, wanted.1), had, "{limit} for {wanted:?}");
+        }
     }
 
     #[test]

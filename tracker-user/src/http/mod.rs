@@ -17,9 +17,9 @@ use client::Clients;
 use connection::Connections;
 use counters::Counters;
 use endpoint::Bound;
-pub(crate) use limits::raise_descriptor_limit;
+pub(crate) use limits::fit_descriptors;
 use router::Router;
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tracker::Tracker;
 use tracker_core::engine::Engine;
@@ -65,18 +65,21 @@ pub struct Http {
 
 impl Http {
     /// Serves connections of these listeners on the runtime in whose context this is called; those of HTTPS by `tls`.
-    /// `ended` hears of an accept loop that ends.
+    /// A WebSocket may take nothing of what is sent for `send_timeout` (`websocket.send_timeout`). `ended` hears of an accept loop that ends.
     ///
     /// # Errors
     /// When the system gives no randomness, or a listener cannot be watched.
     pub fn start(
         config: &config::Http,
+        send_timeout: Duration,
         listeners: Vec<Bound>,
         tls: Option<&Arc<Tls>>,
         shared: Shared,
         ended: &mpsc::UnboundedSender<String>,
     ) -> io::Result<Self> {
         let Shared { engine, clock, threads, counters, hub, stats } = shared;
+        // What applies to a port applies to all that its connections may become.
+        let user_timeout = config.idle_timeout.max(send_timeout);
         let (stage, staged) = watch::channel(Stage::Starting);
         let (accepting, accepts) = watch::channel(());
         let most = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
@@ -96,7 +99,7 @@ impl Http {
             let acceptor = Acceptor {
                 name,
                 tls: tls.filter(|_| bound.tls).cloned(),
-                listener: Listener::new(bound.listener, config)?,
+                listener: Listener::new(bound.listener, user_timeout)?,
                 connections: connections.clone(),
                 permits: permits.clone(),
                 _accepts: accepts.clone(),

@@ -68,7 +68,8 @@ impl Rig {
         let counters = Arc::new(Counters::new(2));
         let shared =
             Shared { engine, clock: Clock::new(0), threads: 2, counters: counters.clone(), hub, stats: None };
-        let http = Http::start(&config.http, bound, None, shared, &farewells).unwrap();
+        let http = Http::start(&config.http, config.websocket.send_timeout, bound, None, shared, &farewells)
+            .unwrap();
         http.serving();
         drop(_inside);
         Self { address, http: Arc::new(http), counters, ended, runtime }

@@ -110,8 +110,9 @@ impl Server {
         if sockets.is_empty() && listeners.is_empty() {
             return Err(StartError::NoListener);
         }
+        let (mut http_config, mut websocket_config) = (config.http.clone(), config.websocket.clone());
         if !listeners.is_empty() {
-            http::raise_descriptor_limit(&config.http, &config.websocket);
+            http::fit_descriptors(&mut http_config, &mut websocket_config);
         }
         let addresses = Addresses {
             udp: sockets.iter().map(|listener| listener.address).collect(),
@@ -165,7 +166,7 @@ impl Server {
         let hub = match config.websocket.enabled && !listeners.is_empty() {
             true => {
                 let seed = seed().map_err(system("random bytes"))?;
-                Some(Hub::new(&config.websocket, engine.clone(), clock, seed))
+                Some(Hub::new(&websocket_config, engine.clone(), clock, seed))
             }
             false => None,
         };
@@ -193,7 +194,15 @@ impl Server {
             http::Shared { engine: engine.clone(), clock, threads: io_threads, counters, hub, stats };
         let http = {
             let _inside = runtime.enter();
-            Http::start(&config.http, listeners, tls.as_ref(), shared, &farewell).map_err(system("HTTP"))?
+            Http::start(
+                &http_config,
+                websocket_config.send_timeout,
+                listeners,
+                tls.as_ref(),
+                shared,
+                &farewell,
+            )
+            .map_err(system("HTTP"))?
         };
         let addresses = match metrics_listener {
             None => addresses,
