@@ -105,7 +105,7 @@ pub enum Tally {
     WrongKind = 8,
     /// Replies whose length does not fit their kind, or that list more peers than were wanted.
     WrongLength = 9,
-    /// Announce replies whose first peer has port zero, or whose counts hold nobody.
+    /// Announce replies whose first peer has port zero, or whose counts hold fewer than they list.
     WrongPeers = 10,
     /// Bytes of UDP payload in replies.
     ReplyBytes = 11,

@@ -159,7 +159,9 @@ fn read(frame: &Frame<'_>, plan: &Plan) -> Option<()> {
             connection_learned(source, frame.u64(PAYLOAD + 8)?);
             Tally::Connected
         }
-        1 if length >= ANNOUNCE_RESPONSE_HEAD_LEN => read_announce(frame, plan, length),
+        1 if length >= ANNOUNCE_RESPONSE_HEAD_LEN => {
+            read_announce(frame, plan, length).unwrap_or(Tally::WrongLength)
+        }
         2 if length == RESPONSE_HEAD_LEN + SCRAPE_ROW_LEN => Tally::Scraped,
         _ => Tally::WrongLength,
     };
@@ -175,26 +177,27 @@ fn read(frame: &Frame<'_>, plan: &Plan) -> Option<()> {
 }
 
 #[inline(always)]
-fn read_announce(frame: &Frame<'_>, plan: &Plan, length: usize) -> Tally {
+fn read_announce(frame: &Frame<'_>, plan: &Plan, length: usize) -> Option<Tally> {
     let list = (length - ANNOUNCE_RESPONSE_HEAD_LEN) as u32;
     let peers = list / PEER_IPV4_LEN as u32;
     if list % PEER_IPV4_LEN as u32 != 0 || peers > plan.wanted {
-        return Tally::WrongLength;
+        return Some(Tally::WrongLength);
     }
-    // Leechers and seeders: the announcer is one of them.
-    let Some(counts) = frame.u64(PAYLOAD + 12) else { return Tally::WrongLength };
-    if counts == 0 {
-        return Tally::WrongPeers;
+    // Some trackers do not count the announcer, but none counts fewer than it lists.
+    let leechers = u32::from_be(frame.u32(PAYLOAD + 12)?);
+    let seeders = u32::from_be(frame.u32(PAYLOAD + 16)?);
+    if leechers.saturating_add(seeders) < peers {
+        return Some(Tally::WrongPeers);
     }
     if peers > 0 {
         let first_port = PAYLOAD + ANNOUNCE_RESPONSE_HEAD_LEN + PEER_IPV4_LEN - 2;
-        let Some(port) = frame.u16(first_port) else { return Tally::WrongLength };
+        let port = frame.u16(first_port)?;
         if port == 0 {
-            return Tally::WrongPeers;
+            return Some(Tally::WrongPeers);
         }
     }
     count(Tally::Peers, u64::from(peers));
-    Tally::Announced
+    Some(Tally::Announced)
 }
 
 #[panic_handler]
