@@ -20,8 +20,6 @@ pub const LATENCIES: &str = "LATENCIES";
 pub const GENERATE: &str = "generate";
 /// The name of the program that reads replies, attached to the interface that the requests leave by.
 pub const RECEIVE: &str = "receive";
-/// The name of a program that answers what arrives with a frame of equal size, for measuring the path alone.
-pub const PASS: &str = "pass";
 
 /// Source addresses at most.
 pub const MAX_SOURCES: u32 = 65_536;
