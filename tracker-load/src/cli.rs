@@ -94,6 +94,12 @@ pub struct CommonArgs {
     /// Threads that generate load
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,
+    /// Tell how busy this processor of this host is while requests count: for a tracker that runs on it alone
+    #[arg(long, value_name = "CPU")]
+    pub watch_cpu: Option<usize>,
+    /// Tell the figures of each window of this length, too, such as 10s; they are in the JSON
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "json")]
+    pub windows: Option<Duration>,
     /// Write the figures to this file as JSON, too
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -270,6 +276,8 @@ mod tests {
             "riptide-load udp --target a:1 --zipf 0",
             "riptide-load udp --target a:1 --duration 10",
             "riptide-load udp --target a:1 --engine kernel",
+            "riptide-load udp --target a:1 --watch-cpu one",
+            "riptide-load udp --target a:1 --windows 10s",
             "riptide-load flood --target a:1",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");

@@ -4,6 +4,7 @@ use crate::{
     cli::{
         Cli, Command, CommonArgs, HttpArgs, SearchArgs, TlsArgs, UdpArgs, UdpEngine, WorkloadArgs, WsArgs,
     },
+    cpu::Cpu,
     engine::{Engine, Span},
     error::Error,
     http, kernel,
@@ -12,6 +13,7 @@ use crate::{
         tls::{Tls, Trust},
     },
     progress::Watch,
+    record,
     report::{self, JsonFile, Setup},
     route,
     run::{self, Load},
@@ -122,6 +124,8 @@ fn setup(protocol: &'static str, common: &CommonArgs, population: &Workload, tim
         ("seed", json!(workload.seed)),
         ("wanted", json!(common.wanted)),
         ("threads", json!(common.threads)),
+        ("watch_cpu", json!(common.watch_cpu)),
+        ("windows_seconds", json!(common.windows.map(|every| every.as_secs_f64()))),
         ("version", json!(env!("CARGO_PKG_VERSION"))),
     ]
 }
@@ -315,8 +319,16 @@ fn measure(
     setup: &Setup,
     open: impl FnOnce(&Watch) -> Result<Box<dyn Engine>, Error>,
 ) -> Result<bool, Error> {
+    let mut watch = Watch::new(usize::from(common.threads));
+    if let Some(number) = common.watch_cpu {
+        watch = watch.with_cpu(Cpu::find(number)?);
+    }
+    if let Some(every) = common.windows {
+        record::check_windows(every, common.duration)?;
+        watch = watch.with_windows(every);
+    }
+    let watch = Arc::new(watch);
     let file = common.json.as_deref().map(JsonFile::prepare).transpose()?;
-    let watch = Arc::new(Watch::new(usize::from(common.threads)));
     signals::stop_cleanly(Arc::clone(&watch))?;
     let mut engine = open(&watch)?;
     let span = Span { warmup: common.warmup, duration: common.duration };

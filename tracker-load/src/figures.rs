@@ -1,5 +1,6 @@
 //! What a probe came to.
 
+use crate::record::Window;
 use hdrhistogram::Histogram;
 use std::fmt;
 
@@ -94,6 +95,10 @@ pub struct Figures {
     pub latency: Histogram<u64>,
     /// What else an engine counts, by name.
     pub more: Vec<(&'static str, u64)>,
+    /// Seconds that the watched processor was busy while requests counted.
+    pub cpu_seconds: Option<f64>,
+    /// The same figures by windows of time, if they were asked for.
+    pub windows: Vec<Window>,
 }
 
 impl Default for Figures {
@@ -110,6 +115,8 @@ impl Default for Figures {
             received_bytes: 0,
             latency: histogram(),
             more: Vec::new(),
+            cpu_seconds: None,
+            windows: Vec::new(),
         }
     }
 }
@@ -186,6 +193,11 @@ impl Figures {
         for &(name, count) in &other.more {
             self.add_more(name, count);
         }
+        self.cpu_seconds = self.cpu_seconds.or(other.cpu_seconds);
+        // One that was stopped earlier may have fewer windows.
+        let common = self.windows.len().min(other.windows.len());
+        self.windows.iter_mut().zip(&other.windows).for_each(|(window, other)| window.add(other));
+        self.windows.extend_from_slice(&other.windows[common..]);
     }
 
     /// The share of sent requests that were not answered rightly in time, 0..=1.
@@ -204,6 +216,12 @@ impl Figures {
     #[must_use]
     pub fn answered_rate(&self) -> f64 {
         per_second(self.answered, self.seconds)
+    }
+
+    /// Seconds that the watched processor was busy for each million of right answers.
+    #[must_use]
+    pub fn cpu_seconds_per_million(&self) -> Option<f64> {
+        self.cpu_seconds.filter(|_| self.answered > 0).map(|seconds| seconds * 1e6 / self.answered as f64)
     }
 }
 
@@ -243,6 +261,32 @@ mod tests {
         assert!((all.sent_share() - 0.8).abs() < 1e-9);
         assert!((all.unanswered_share() - 14.0 / 16.0).abs() < 1e-9);
         assert!((all.answered_rate() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn windows_add_up_by_their_place() {
+        let window = |seconds, sent| Window {
+            seconds,
+            sent,
+            answered: 1,
+            unanswered: 2,
+            wrong: 3,
+            latency: histogram(),
+        };
+        let mut all = Figures { windows: vec![window(0.0, 4)], ..Figures::default() };
+        let other = Figures {
+            windows: vec![window(0.0, 5), window(1.0, 6)],
+            cpu_seconds: Some(0.5),
+            answered: 250_000,
+            ..Figures::default()
+        };
+        all.add(&other);
+        let sent: Vec<_> = all.windows.iter().map(|window| (window.sent, window.wrong)).collect();
+        assert_eq!(sent, [(9, 6), (6, 3)]);
+        assert_eq!((all.cpu_seconds, all.cpu_seconds_per_million()), (Some(0.5), Some(2.0)));
+        all.add(&Figures::default());
+        assert_eq!(all.cpu_seconds, Some(0.5));
+        assert_eq!(Figures { answered: 0, ..all }.cpu_seconds_per_million(), None);
     }
 
     #[test]

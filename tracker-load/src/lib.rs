@@ -7,6 +7,7 @@
 
 pub mod cli;
 pub mod command;
+pub mod cpu;
 pub mod engine;
 pub mod error;
 pub mod figures;
@@ -17,6 +18,7 @@ pub mod net;
 pub mod numbers;
 pub mod pace;
 pub mod progress;
+pub mod record;
 pub mod report;
 pub mod rng;
 pub mod route;

@@ -1,6 +1,6 @@
 //! What a run has come to while it goes on: counters that workers publish, and a line a second about them.
 
-use crate::numbers::grouped;
+use crate::{cpu::Cpu, numbers::grouped};
 use std::{
     io::{self, IsTerminal as _, Write as _},
     sync::{
@@ -41,6 +41,8 @@ pub struct Watch {
     lanes: Box<[Lane]>,
     phase: Mutex<Phase>,
     woken: Condvar,
+    cpu: Option<Cpu>,
+    windows: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -59,7 +61,33 @@ impl Watch {
             lanes: (0..workers.max(1)).map(|_| Lane::default()).collect(),
             phase: Mutex::new(Phase { text: String::new(), began: Instant::now(), over: false }),
             woken: Condvar::new(),
+            cpu: None,
+            windows: None,
         }
+    }
+
+    /// The same, and how busy this processor is while requests count.
+    #[must_use]
+    pub fn with_cpu(self, cpu: Cpu) -> Self {
+        Self { cpu: Some(cpu), ..self }
+    }
+
+    /// The same, and the figures of each window of this length.
+    #[must_use]
+    pub fn with_windows(self, every: Duration) -> Self {
+        Self { windows: Some(every), ..self }
+    }
+
+    /// The processor whose load is told.
+    #[must_use]
+    pub const fn cpu(&self) -> Option<Cpu> {
+        self.cpu
+    }
+
+    /// The length of the windows that the figures are told by.
+    #[must_use]
+    pub const fn windows(&self) -> Option<Duration> {
+        self.windows
     }
 
     /// Asks the run to end now, with the figures so far.

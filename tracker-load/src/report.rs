@@ -4,6 +4,7 @@ use crate::{
     error::Error,
     figures::{Figures, Wrong, per_second},
     numbers::{grouped, whole},
+    record::Window,
     run::Outcome,
     search::Limit,
 };
@@ -73,6 +74,11 @@ pub fn table(outcome: &Outcome) -> String {
         "bytes",
         format!("{} sent, {} received", grouped(figures.sent_bytes), grouped(figures.received_bytes)),
     );
+    if let Some(seconds) = figures.cpu_seconds {
+        let each = figures.cpu_seconds_per_million();
+        let each = each.map_or(String::new(), |each| format!(" ({each:.3} s for each million answered)"));
+        row("processor busy", format!("{seconds:.2} s{each}"));
+    }
     for &(name, count) in &figures.more {
         row(&name.replace('_', " "), grouped(count));
     }
@@ -127,6 +133,25 @@ pub fn json(setup: &Setup, outcome: &Outcome) -> Value {
             "probes": probes,
         })
     });
+    let windows: Vec<Value> = figures
+        .windows
+        .iter()
+        .map(|window| {
+            let Window { seconds, sent, answered, unanswered, wrong, latency } = window;
+            let mut value = json!({
+                "seconds": seconds,
+                "sent": sent,
+                "answered": answered,
+                "unanswered": unanswered,
+                "wrong": wrong,
+            });
+            for (quantile, name, _) in QUANTILES {
+                let seconds = (!latency.is_empty()).then(|| latency.value_at_quantile(quantile) as f64 / 1e9);
+                value[name] = json!(seconds);
+            }
+            value
+        })
+        .collect();
     json!({
         "setup": setup.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect::<Map<_, _>>(),
         "stopped": outcome.stopped,
@@ -145,6 +170,9 @@ pub fn json(setup: &Setup, outcome: &Outcome) -> Value {
         "latency_seconds": latency,
         "sent_bytes": sent_bytes,
         "received_bytes": received_bytes,
+        "cpu_seconds": figures.cpu_seconds,
+        "cpu_seconds_per_million": figures.cpu_seconds_per_million(),
+        "windows": windows,
         "more": more,
     })
 }
@@ -249,7 +277,41 @@ mod tests {
         assert_eq!(value["answered_per_second"], json!(999.0));
         assert_eq!(value["more"]["relayed_offers"], json!(7));
         assert_eq!(value["search"], Value::Null);
+        assert_eq!((&value["cpu_seconds"], &value["windows"]), (&Value::Null, &json!([])));
         let p50 = value["latency_seconds"]["p50"].as_f64().unwrap();
         assert!((p50 - 0.001).abs() < 0.000_02, "{p50}");
+    }
+
+    #[test]
+    fn a_processor_and_windows_are_told() {
+        let mut outcome = outcome();
+        let latency = outcome.figures.latency.clone();
+        let window = Window { seconds: 0.0, sent: 9, answered: 8, unanswered: 1, wrong: 0, latency };
+        let mut empty = Window { seconds: 1.0, ..window.clone() };
+        empty.latency.reset();
+        outcome.figures.windows = vec![window, empty];
+        outcome.figures.cpu_seconds = Some(0.999);
+        let text = table(&outcome);
+        assert!(
+            text.contains("processor busy") && text.contains("1.00 s (500.000 s for each million"),
+            "{text}"
+        );
+        let value = json(&vec![], &outcome);
+        assert_eq!(
+            (&value["cpu_seconds"], &value["cpu_seconds_per_million"]),
+            (&json!(0.999), &json!(500.0))
+        );
+        let window = &value["windows"][0];
+        assert_eq!(
+            (&window["seconds"], &window["sent"], &window["answered"]),
+            (&json!(0.0), &json!(9), &json!(8))
+        );
+        assert_eq!((&window["unanswered"], &window["wrong"]), (&json!(1), &json!(0)));
+        let p999 = window["p999"].as_f64().unwrap();
+        assert!((p999 - 0.001).abs() < 0.000_02, "{p999}");
+        assert_eq!(
+            (&value["windows"][1]["seconds"], &value["windows"][1]["p50"]),
+            (&json!(1.0), &Value::Null)
+        );
     }
 }

@@ -73,17 +73,39 @@ fn a_good_run_is_status_0_with_a_table_and_json() {
         "500ms",
         "--warmup",
         "0s",
+        "--watch-cpu",
+        "0",
+        "--windows",
+        "200ms",
         "--json",
         file.to_str().unwrap(),
     ]);
     assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
-    for row in ["offered", "sent", "answered", "unanswered", "wrong replies", "latency", "p99.9", "bytes"] {
+    for row in [
+        "processor busy",
+        "offered",
+        "sent",
+        "answered",
+        "unanswered",
+        "wrong replies",
+        "latency",
+        "p99.9",
+        "bytes",
+    ] {
         assert!(out.contains(row), "{row} in {out}");
     }
     let json: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     assert_eq!(json["setup"]["target"], target.as_str());
     assert_eq!(json["wrong_in_all"], 0);
     assert!(json["answered"].as_u64().unwrap() > 0);
+    assert!(json["cpu_seconds"].as_f64().unwrap() >= 0.0);
+    let windows = json["windows"].as_array().unwrap();
+    let starts: Vec<_> = windows.iter().map(|window| window["seconds"].as_f64().unwrap()).collect();
+    assert_eq!(starts, [0.0, 0.2, 0.4]);
+    for name in ["sent", "answered"] {
+        let sum: u64 = windows.iter().map(|window| window[name].as_u64().unwrap()).sum();
+        assert_eq!(json[name], sum, "{name}");
+    }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no part is left");
 }
 
@@ -125,6 +147,26 @@ fn what_cannot_be_is_one_line_and_a_status() {
             "above",
         ),
         (&["udp", "--target", "127.0.0.1:1", "--rate", "1", "--json", "/no/such/place"], 2, "/no/such/place"),
+        (
+            &["udp", "--target", "127.0.0.1:1", "--rate", "1", "--watch-cpu", "4096"],
+            2,
+            "no such processor online",
+        ),
+        (
+            &[
+                "udp",
+                "--target",
+                "127.0.0.1:1",
+                "--rate",
+                "1",
+                "--windows",
+                "1ms",
+                "--json",
+                "/no/such/place",
+            ],
+            2,
+            "a longer time",
+        ),
         (&["ws", "--target", "127.0.0.1:1", "--rate", "1"], 2, "not for ws"),
         (&["http", "--target", "https://127.0.0.1:1", "--ca", "/dev/null"], 2, "--insecure"),
         (&["udp", "--target", "255.255.255.255:1", "--rate", "1"], 1, "unreachable"),
@@ -155,7 +197,7 @@ fn the_page_describes_all_that_is_written() {
     let file = directory.path().join("figures.json");
     let target = address.to_string();
     let span = ["--duration", "100ms", "--warmup", "0s", "--search-from", "50", "--search-to", "50"];
-    let json = ["--search", "--json", file.to_str().unwrap()];
+    let json = ["--search", "--windows", "50ms", "--json", file.to_str().unwrap()];
     let (_, out, err) = run(&[&["udp", "--target", &target][..], &span, &json].concat());
     assert!(err.contains("offered 50/s: "), "a line for each probe: {out}{err}");
     let json: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
@@ -164,6 +206,7 @@ fn the_page_describes_all_that_is_written() {
         &json["search"],
         &json["search"]["probes"][0],
         &json["latency_seconds"],
+        &json["windows"][0],
         &json["wrong"],
         &json["setup"],
     ] {

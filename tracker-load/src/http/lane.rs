@@ -12,6 +12,7 @@ use crate::{
     numbers::nanoseconds,
     pace::Pace,
     progress::{Lane as Published, Watch},
+    record::Record,
     rng::Rng,
 };
 use std::{
@@ -129,10 +130,15 @@ impl Lane<'_> {
             Offered::Closed => None,
         };
         let mut looked = start;
+        let mut record = Record::new(self.job.watch, self.job.number as usize, self.from, until);
         loop {
             let now = self.now();
+            if self.ended.is_none() {
+                record.look(now, &self.figures);
+            }
             if self.ended.is_none() && (now >= until || self.job.watch.is_stopped()) {
                 self.ended = Some(now.min(until));
+                record.stop();
                 self.backlog.clear();
             }
             if self.ended.is_none() {
@@ -154,7 +160,7 @@ impl Lane<'_> {
             if let Some(ended) = self.ended
                 && self.connections.iter().all(|connection| connection.waiting.is_empty())
             {
-                return Ok(self.finish(ended));
+                return Ok(self.finish(ended, record));
             }
             loop {
                 let ready = self.wait.wait()?;
@@ -168,7 +174,7 @@ impl Lane<'_> {
         }
     }
 
-    fn finish(mut self, ended: u64) -> Figures {
+    fn finish(mut self, ended: u64, record: Record) -> Figures {
         let figures = &mut self.figures;
         figures.seconds = ended.saturating_sub(self.from) as f64 / 1e9;
         if self.job.offered == Offered::Closed {
@@ -177,6 +183,7 @@ impl Lane<'_> {
         figures.add_more("connections_opened", self.opened);
         figures.add_more("connections_failed", self.failed);
         figures.add_more("no_free_connection", self.crowded);
+        record.finish(figures);
         self.figures
     }
 

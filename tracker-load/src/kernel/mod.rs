@@ -9,8 +9,9 @@ use crate::{
     engine::{Engine, Offered, Span},
     error::Error,
     figures::{Figures, Wrong},
-    numbers::whole,
+    numbers::{nanoseconds, whole},
     progress::Watch,
+    record::Record,
     udp::mix::Mix,
 };
 use bytemuck::Zeroable as _;
@@ -167,32 +168,46 @@ impl Kernel {
         let maps = &mut self.programs.maps;
         maps.set_plan(Plan { start_ns, rate: Plan::rate_of(whole(rate)), seed, ..plan })?;
         let before = maps.snapshot()?;
-        let begun = Instant::now();
+        let (begun, from) = (Instant::now(), LEAD + span.warmup);
+        let now = || nanoseconds(begun.elapsed());
+        let until = from + span.duration;
+        let mut record = Record::new(watch, 0, nanoseconds(from), nanoseconds(until));
         let (first, skipped, seconds) = self.programs.while_generating(|maps| {
-            let first = Self::until(begun + LEAD + span.warmup, maps, watch, &before)?;
-            let (skipped, from) = (maps.progress()?.skipped, Instant::now());
-            Self::until(begun + LEAD + span.warmup + span.duration, maps, watch, &before)?;
-            Ok((first, maps.progress()?.skipped - skipped, from.elapsed().as_secs_f64()))
+            let first = Self::until(begun + from, maps, watch, &before, |_| STEP)?;
+            record.look(now(), &Figures::default());
+            let (skipped, counted) = (maps.progress()?.skipped, Instant::now());
+            Self::until(begun + until, maps, watch, &before, |counts| {
+                if record.rest(now()) == 0 {
+                    record.look(now(), &figures(&counts.since(&first), 0, 0.0));
+                }
+                STEP.min(Duration::from_nanos(record.rest(now())))
+            })?;
+            record.stop();
+            Ok((first, maps.progress()?.skipped - skipped, counted.elapsed().as_secs_f64()))
         })?;
         let last = self.last_replies(watch, &before)?;
-        Ok(figures(&last.since(&first), skipped, seconds))
+        let mut figures = figures(&last.since(&first), skipped, seconds);
+        record.finish(&mut figures);
+        Ok(figures)
     }
 
-    /// Shows progress until then; what has been counted by then.
+    /// Shows progress until then; what has been counted by then. `seen` says in how long to look again.
     fn until(
         then: Instant,
         maps: &programs::Maps,
         watch: &Watch,
         before: &Snapshot,
+        mut seen: impl FnMut(&Snapshot) -> Duration,
     ) -> Result<Snapshot, Error> {
         loop {
-            let now = maps.snapshot()?;
-            publish(&now.since(before), watch);
+            let counts = maps.snapshot()?;
+            publish(&counts.since(before), watch);
+            let step = seen(&counts);
             let left = then.saturating_duration_since(Instant::now());
             if left.is_zero() || watch.is_stopped() {
-                return Ok(now);
+                return Ok(counts);
             }
-            thread::sleep(left.min(STEP));
+            thread::sleep(left.min(step));
         }
     }
 

@@ -14,6 +14,7 @@ use crate::{
     numbers::{nanoseconds, whole},
     pace::Pace,
     progress::{Lane as Published, Watch},
+    record::Record,
     rng::Rng,
 };
 use nix::{
@@ -62,6 +63,8 @@ pub struct Source {
 #[derive(Debug)]
 pub(super) struct Job<'a> {
     pub(super) settings: &'a Settings,
+    /// The worker's number.
+    pub(super) number: usize,
     /// How many sources there are in all.
     pub(super) sources: u64,
     /// The zero of the engine's clock.
@@ -125,12 +128,15 @@ impl Lane<'_> {
         let from = start + nanoseconds(self.job.span.warmup);
         let until = from + nanoseconds(self.job.span.duration);
         let mut pace = Pace::new(self.job.rate, start);
+        let mut record = Record::new(self.job.watch, self.job.number, from, until);
         let mut ended = None;
         loop {
             let now = self.now();
             if ended.is_none() {
+                record.look(now, &self.figures);
                 if now >= until || self.job.watch.is_stopped() {
                     ended = Some(now.min(until));
+                    record.stop();
                 } else {
                     let due = pace.due(now);
                     let counts = now >= from;
@@ -149,6 +155,7 @@ impl Lane<'_> {
                 && self.table.is_empty()
             {
                 self.figures.seconds = ended.saturating_sub(from) as f64 / 1e9;
+                record.finish(&mut self.figures);
                 return Ok(self.figures);
             }
             // Until the tick, replies are read as they come, so that latencies are told exactly.

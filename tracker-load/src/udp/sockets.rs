@@ -90,6 +90,7 @@ impl Engine for Sockets {
         workers::run(lanes.iter_mut().enumerate().collect(), |(number, lane)| {
             let job = Job {
                 settings,
+                number,
                 sources: *sources,
                 origin: *origin,
                 rate: rate / workers as f64,

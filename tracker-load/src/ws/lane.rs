@@ -15,6 +15,7 @@ use crate::{
     },
     numbers::nanoseconds,
     progress::{Lane as Published, Watch},
+    record::Record,
     rng::Rng,
 };
 use std::{
@@ -144,10 +145,17 @@ impl Lane<'_> {
 
     fn run(mut self) -> Result<Figures, Error> {
         let mut looked = self.started;
+        // Idle connections may take a while until their time begins.
+        let until = (self.from + SETTLE + nanoseconds(self.job.span.duration)).min(self.until);
+        let mut record = Record::new(self.job.watch, self.job.number as usize, self.from, until);
         loop {
             let now = self.now();
+            if self.ended.is_none() {
+                record.look(now, &self.figures);
+            }
             if self.ended.is_none() && (now >= self.until || self.job.watch.is_stopped()) {
                 self.ended = Some(now.min(self.until));
+                record.stop();
             }
             if self.ended.is_none() {
                 self.wake(now)?;
@@ -162,7 +170,7 @@ impl Lane<'_> {
             if let Some(ended) = self.ended
                 && self.connections.iter().all(|connection| connection.waiting.is_none())
             {
-                return Ok(self.finish(ended));
+                return Ok(self.finish(ended, record));
             }
             loop {
                 let ready = self.wait.wait()?;
@@ -185,7 +193,7 @@ impl Lane<'_> {
         }
     }
 
-    fn finish(mut self, ended: u64) -> Figures {
+    fn finish(mut self, ended: u64, record: Record) -> Figures {
         let open = self.connections.iter().filter(|connection| connection.open).count();
         let figures = &mut self.figures;
         figures.seconds = ended.saturating_sub(self.from) as f64 / 1e9;
@@ -204,6 +212,7 @@ impl Lane<'_> {
         if self.job.settings.mode == Mode::Churn {
             figures.add_more("cycles", self.cycles);
         }
+        record.finish(figures);
         self.figures
     }
 
