@@ -73,8 +73,7 @@ pub(crate) fn text(report: &Report) -> String {
 /// A mark of a row: `4 x`, `<= 0.25 x`, `<= 150 ns`.
 pub(crate) fn mark(row: &Row, mark: f64) -> String {
     let sign = if row.better == Better::Less { "<= " } else { "" };
-    let value =
-        if row.against.is_empty() { amount(Some(mark), &row.unit) } else { format!("{} x", short(mark)) };
+    let value = if row.against.is_empty() { chosen(mark, &row.unit) } else { format!("{} x", short(mark)) };
     format!("{sign}{value}")
 }
 
@@ -98,6 +97,15 @@ pub(crate) fn times(ratio: f64) -> String {
 /// A figure with its unit: `612,345/s`, `95.2 ns`, `5.53 kB`, `1.24 ms`; `-` if there is none.
 pub(crate) fn amount(figure: Option<f64>, unit: &str) -> String {
     let Some(figure) = figure.filter(|figure| figure.is_finite()) else { return "-".to_owned() };
+    written(figure, unit, three)
+}
+
+/// The same of a figure that somebody chose: `12 kB`.
+pub(crate) fn chosen(figure: f64, unit: &str) -> String {
+    written(figure, unit, short)
+}
+
+fn written(figure: f64, unit: &str, number: fn(f64) -> String) -> String {
     let scaled = |steps: &[(f64, &str)]| {
         let (size, name) = steps
             .iter()
@@ -105,14 +113,14 @@ pub(crate) fn amount(figure: Option<f64>, unit: &str) -> String {
             .or(steps.last())
             .copied()
             .unwrap_or((1.0, unit));
-        format!("{} {name}", three(figure / size))
+        format!("{} {name}", number(figure / size))
     };
     match unit {
         "bytes" => scaled(&[(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")]),
         "s" => scaled(&[(1.0, "s"), (1e-3, "ms"), (1e-6, "us")]),
         _ => match unit.strip_suffix("/s") {
             Some(_) => format!("{}/s", grouped(figure)),
-            None => format!("{} {unit}", three(figure)),
+            None => format!("{} {unit}", number(figure)),
         },
     }
 }
@@ -177,6 +185,7 @@ mod tests {
         assert_eq!(amount(Some(0.001_24), "s"), "1.24 ms");
         assert_eq!(amount(Some(0.000_04), "s"), "40.0 us");
         assert_eq!(amount(Some(1e-9), "s"), "0.0010 us");
+        assert_eq!([chosen(12_000.0, "bytes"), chosen(150.0, "ns")], ["12 kB", "150 ns"]);
         assert_eq!([amount(None, "s"), amount(Some(f64::NAN), "s")], ["-", "-"]);
     }
 
