@@ -4,6 +4,7 @@
 //! runs through sudo: only package installs and the finished binary do, and only if the caller is not root.
 
 mod apt;
+mod bench;
 mod build_ebpf;
 mod cargo_tool;
 mod ci;
@@ -32,6 +33,8 @@ enum Command {
     BuildEbpf(build_ebpf::Arguments),
     /// Take the README's pictures of the stats page, from a tracker that has something to show
     Screenshot(screenshot::Arguments),
+    /// Measure Riptide beside other trackers: ratios, growth and a chart, in target/bench
+    Bench(bench::Arguments),
     /// What CI runs: format, lints, docs, dependency policy, eBPF, tests, fuzz smoke
     Ci(ci::Arguments),
 }
@@ -42,12 +45,16 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::BuildEbpf(arguments) => build_ebpf::run(&arguments),
         Command::Screenshot(arguments) => screenshot::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Ci(arguments) => ci::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say::error(&error);
+            if error.is::<bench::Interrupted>() {
+                return ExitCode::from(bench::Interrupted::EXIT_STATUS);
+            }
             ExitCode::FAILURE
         }
     }
@@ -73,12 +80,25 @@ mod tests {
             "xtask build-ebpf --way debian",
             "xtask screenshot",
             "xtask screenshot --minutes 1",
+            "xtask bench",
+            "xtask bench --quick",
+            "xtask bench udp http ws engine",
+            "xtask bench udp --peer aquatic_udp=/bin/sh --peer opentracker=/bin/sh --quick",
+            "xtask bench soak --minutes 5",
             "xtask ci",
             "xtask ci --only lints --only fuzz",
         ] {
             assert!(Command::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
-        for line in ["xtask", "xtask bench", "xtask ci --only nothing", "xtask build-ebpf --way c"] {
+        for line in [
+            "xtask",
+            "xtask bench tcp",
+            "xtask bench --peer nothing=/bin/sh",
+            "xtask bench --peer opentracker=/nonexistent",
+            "xtask bench soak --minutes 0",
+            "xtask ci --only nothing",
+            "xtask build-ebpf --way c",
+        ] {
             assert!(Command::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }

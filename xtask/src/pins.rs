@@ -77,6 +77,13 @@ pub(crate) const TEST_PACKAGES: &[Package] = &[
     Package { name: "python3-libtorrent", proof: Proof::PythonModule("libtorrent") },
 ];
 
+/// What the bench calls: network set-up, and programs pinned to processors.
+pub(crate) const BENCH_PACKAGES: &[Package] = &[
+    Package { name: "iproute2", proof: Proof::Program("ip") },
+    Package { name: "ethtool", proof: Proof::Program("ethtool") },
+    Package { name: "util-linux", proof: Proof::Program("setpriv") },
+];
+
 /// A browser, and what drives it and brings the packages of `tests/clients/npm`, which want Node.js 18 or newer.
 pub(crate) const BROWSER_PACKAGES: &[Package] = &[
     Package { name: "nodejs", proof: Proof::Program("node") },

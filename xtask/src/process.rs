@@ -72,7 +72,7 @@ pub(crate) fn probe(command: &mut Command) -> Option<String> {
 }
 
 /// A command line a person can repeat: the program's name without its directory, then the arguments.
-fn describe(command: &Command) -> String {
+pub(crate) fn describe(command: &Command) -> String {
     let program = command.get_program();
     let name = std::path::Path::new(program).file_name().unwrap_or(program);
     let mut line = name.to_string_lossy().into_owned();

@@ -8,6 +8,16 @@ pub(crate) fn step(what: &str) {
     eprintln!("xtask: {what}");
 }
 
+/// The beginning of a line that [`end`] completes.
+pub(crate) fn begin(what: &str) {
+    eprint!("xtask: {what} ... ");
+}
+
+/// What came of what [`begin`] named.
+pub(crate) fn end(result: &str) {
+    eprintln!("{result}");
+}
+
 /// A heading that stands out between the output of other tools.
 pub(crate) fn heading(what: &str) {
     eprintln!("\n==== {what} ====");
