@@ -77,6 +77,8 @@ pub struct Kernel {
     plan: Plan,
     timeout: Duration,
     probes: u64,
+    /// How many peers got an answer when every peer announced once.
+    filled: Option<u64>,
 }
 
 impl Kernel {
@@ -117,7 +119,7 @@ impl Kernel {
             most_behind: MOST_BEHIND,
             ..Plan::zeroed()
         };
-        let mut kernel = Self { programs, plan, timeout: settings.timeout, probes: 0 };
+        let mut kernel = Self { programs, plan, timeout: settings.timeout, probes: 0, filled: None };
         kernel.learn(settings.target, watch)?;
         if let Some(rate) = settings.fill {
             kernel.fill(rate, watch)?;
@@ -154,7 +156,8 @@ impl Kernel {
         watch.begin("every peer announces once:".to_owned());
         let plan = Plan { in_order: 1, connects_below: 0, announces_below: u32::MAX, ..self.plan };
         let duration = Duration::from_secs_f64(f64::from(plan.peers) / rate.max(LOWEST_RATE));
-        self.run(plan, rate, Span { warmup: Duration::ZERO, duration }, watch)?;
+        let figures = self.run(plan, rate, Span { warmup: Duration::ZERO, duration }, watch)?;
+        self.filled = Some(figures.answered);
         Ok(())
     }
 
@@ -238,7 +241,11 @@ impl Engine for Kernel {
         let [ip, port] = [self.plan.destination, self.plan.ports & 0xffff];
         // IDs live for two minutes at least: those of an earlier probe may be too old.
         self.learn(SocketAddrV4::new(Ipv4Addr::from_bits(ip), port as u16), watch)?;
-        self.run(self.plan, rate, span, watch)
+        let mut figures = self.run(self.plan, rate, span, watch)?;
+        if let Some(filled) = self.filled {
+            figures.add_more("filled", filled);
+        }
+        Ok(figures)
     }
 }
 
