@@ -12,10 +12,10 @@ mod matrix;
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use matrix::{
-    BASE_NS, Expect, LIFETIME_SLOTS, MASTER, OUR_MAC, Recipe, THEIR_MAC, destinations, id_for, ip, matrix,
-    request, settings, v6,
+    BASE_NS, Expect, LIFETIME_SLOTS, MASTER, OUR_MAC, Recipe, THEIR_MAC, destinations, id_for, ip, loaded,
+    matrix, request, settings, v6,
 };
-use std::{collections::HashSet, net::IpAddr, os::fd::AsRawFd as _};
+use std::{collections::HashSet, net::IpAddr};
 use tracker_common::{
     address::Address,
     connection_id::{ConnectionIds, keys_at, slot_at},
@@ -26,8 +26,8 @@ use tracker_common::{
 use tracker_user::{
     clock::{Clock, monotonic_ns},
     xdp::{
-        program::{Counters, LoadOptions, Program},
-        socket::{Options, XskSocket},
+        program::{Counters, Program},
+        socket::XskSocket,
     },
 };
 
@@ -75,24 +75,7 @@ struct Kernel {
 
 impl Kernel {
     fn load() -> Self {
-        // A namespace of its own, whose loopback interface nobody else has an AF_XDP socket on.
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("root");
-        let (mut program, counters) =
-            Program::load(LoadOptions { queues: 1, log: false }).expect("the program loads");
-        let slot = slot_at(Clock::new(BASE_NS).now_ns());
-        program.set_settings(settings()).unwrap();
-        program.set_keys(keys_at(MASTER, slot, LIFETIME_SLOTS)).unwrap();
-        program.set_destinations(&destinations()).unwrap();
-        let options = Options {
-            interface_index: 1,
-            queue: 0,
-            ring_size: 64,
-            frames: 128,
-            zero_copy: false,
-            busy_poll: false,
-        };
-        let socket = XskSocket::new("lo", options).expect("an AF_XDP socket");
-        program.set_socket(0, socket.as_raw_fd()).unwrap();
+        let (program, counters, socket) = loaded::load();
         Self { program, counters, _socket: socket }
     }
 

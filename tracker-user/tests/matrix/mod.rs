@@ -1,5 +1,7 @@
 //! The frame matrix: frames built by etherparse, each with the verdict that it must get, written by hand.
 
+pub(crate) mod loaded;
+
 use etherparse::{
     EtherType, Ethernet2Header, IpFragOffset, IpNumber, Ipv4Header, Ipv4Options, Ipv6Header,
     SingleVlanHeader, UdpHeader, VlanId,
