@@ -79,6 +79,7 @@ pub(crate) const TEST_PACKAGES: &[Package] = &[
 
 /// What the bench calls: network set-up, and programs pinned to processors.
 pub(crate) const BENCH_PACKAGES: &[Package] = &[
+    Package { name: "openssl", proof: Proof::Program("openssl") },
     Package { name: "iproute2", proof: Proof::Program("ip") },
     Package { name: "ethtool", proof: Proof::Program("ethtool") },
     Package { name: "util-linux", proof: Proof::Program("setpriv") },

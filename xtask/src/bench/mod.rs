@@ -6,12 +6,14 @@ mod engine;
 mod http;
 mod load;
 mod origin;
+mod page;
 mod peers;
 mod program;
 mod progress;
 mod report;
 mod rig;
 mod table;
+mod turns;
 mod udp;
 mod ws;
 
@@ -54,6 +56,9 @@ pub(crate) struct Arguments {
     /// How long soak lasts
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_440))]
     minutes: u64,
+    /// Write docs/benchmarks.md and its chart as well, from this run and what earlier ones of the same commit add
+    #[arg(long, conflicts_with = "quick")]
+    write_docs: bool,
     /// All is built, and this is root
     #[arg(long, hide = true)]
     built: bool,
@@ -223,6 +228,11 @@ fn measure(arguments: &Arguments, subjects: &[Subject], cpus: Cpus) -> Result<()
     let labels: Vec<&str> = subjects.iter().map(|subject| subject.label()).collect();
     report.complete(&labels, "was not measured");
     tell(&report)?;
+    if arguments.write_docs {
+        report.supplement_from_disk();
+        let [page, picture] = page::write(&report)?;
+        say::step(&format!("written: {} and {}", page.display(), picture.display()));
+    }
     lab.verdict()
 }
 

@@ -4,7 +4,7 @@ use crate::{
     bench::{aims::AIMS, origin},
     machine,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -282,34 +282,55 @@ impl Report {
         self.rows.sort_by_key(|row| AIMS.iter().position(|aim| aim.is(row)).unwrap_or(AIMS.len()));
     }
 
-    /// One report of several: figures of the same checkout and machine, each as long as the others.
-    ///
-    /// # Errors
-    /// None, or they do not belong together.
-    pub(crate) fn merge(name: &str, parts: Vec<Self>) -> Result<Self> {
-        let mut parts = parts.into_iter();
-        let Some(mut whole) = parts.next() else { bail!("there are no results to put together") };
-        name.clone_into(&mut whole.name);
-        for part in parts {
-            if (&part.commit, &part.machine, part.quick) != (&whole.commit, &whole.machine, whole.quick) {
-                bail!(
-                    "{} was measured at {} on {}, other figures at {} on {}",
-                    part.name,
-                    part.commit,
-                    part.machine,
-                    whole.commit,
-                    whole.machine
-                );
+    /// Takes what this run left out from the last full ones of the same commit on the same machine, newest first.
+    pub(crate) fn supplement_from_disk(&mut self) {
+        let Ok(entries) = fs::read_dir(directory()) else { return };
+        let mut others: Vec<Self> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+            .filter_map(|path| Self::read(&path).ok())
+            .collect();
+        others.sort_by(|a, b| b.date.cmp(&a.date));
+        for other in others {
+            self.supplement(other);
+        }
+        let subjects: Vec<&str> = AIMS.iter().map(|aim| aim.subject).collect();
+        self.complete(&subjects, "was not measured");
+    }
+
+    /// Takes what this report lacks from another, if both are full, of the same commit and machine.
+    fn supplement(&mut self, other: Self) {
+        if other.quick || (&other.commit, &other.machine) != (&self.commit, &self.machine) {
+            return;
+        }
+        let mut useful = false;
+        for row in other.rows.into_iter().filter(|row| row.ratio().is_some()) {
+            let same = |have: &Row| have.name == row.name && have.against == row.against;
+            match self.rows.iter_mut().find(|have| same(have)) {
+                Some(have) if have.ratio().is_some() => continue,
+                Some(have) => *have = row,
+                None => self.rows.push(row),
             }
-            whole.rows.extend(part.rows);
-            whole.series.extend(part.series);
-            whole.details.extend(part.details);
-            if !whole.command.split("; ").any(|line| line == part.command) {
-                whole.command = format!("{}; {}", whole.command, part.command);
+            useful = true;
+        }
+        for series in other.series {
+            let key = |series: &Series| (series.name.clone(), series.x_label.clone(), series.y_label.clone());
+            if !self.series.iter().any(|have| key(have) == key(&series)) {
+                self.series.push(series);
+                useful = true;
             }
         }
-        whole.complete(&[], "");
-        Ok(whole)
+        for detail in other.details {
+            let same = |have: &Detail| have.program == detail.program && have.figure == detail.figure;
+            if !self.details.iter().any(same) {
+                self.details.push(detail);
+                useful = true;
+            }
+        }
+        if useful && !self.command.split("; ").any(|line| line == other.command) {
+            self.command = format!("{}; {}", self.command, other.command);
+        }
     }
 
     /// Where a report of this name is.
@@ -503,19 +524,29 @@ mod tests {
     }
 
     #[test]
-    fn only_what_belongs_together_is_put_together() {
-        let part = |name: &str, commit: &str| Report {
-            name: name.into(),
+    fn what_a_run_left_out_comes_from_others_like_it() {
+        let row = |ours| aims::UDP_MIX_XDP.row().measured(&[(ours, 100.0)]);
+        let other = |quick, commit: &str, rows| Report {
+            quick,
             commit: commit.into(),
-            command: format!("cargo xtask bench {name}"),
-            ..report(vec![aims::UDP_MIX_XDP.row()])
+            command: "cargo xtask bench ws".into(),
+            ..report(rows)
         };
-        let whole = Report::merge("bench", vec![part("udp", "abc"), part("ws", "abc")]).unwrap();
-        assert_eq!((whole.name.as_str(), whole.rows.len()), ("bench", 2));
+        let mut whole = report(vec![aims::UDP_MIX_XDP.row(), aims::HTTP_ROUTE.row().measured(&[(1.0, 1.0)])]);
+        let before = whole.clone();
+        whole.supplement(other(true, "abc", vec![row(450.0)]));
+        whole.supplement(other(false, "def", vec![row(450.0)]));
+        whole.supplement(other(false, "abc", vec![aims::UDP_MIX_XDP.row()]));
+        assert_eq!(whole, before, "quick ones, other commits and empty rows give nothing");
+
+        let mut useful =
+            other(false, "abc", vec![row(450.0), aims::HTTP_ROUTE.row().measured(&[(9.0, 1.0)])]);
+        let (program, figure, values) = ("Riptide".to_owned(), "soak".to_owned(), json!(1));
+        useful.details.push(Detail { program, figure, values });
+        whole.supplement(useful.clone());
+        whole.supplement(useful);
+        assert_eq!(whole.rows.iter().map(Row::ratio).collect::<Vec<_>>(), [Some(4.5), Some(1.0)]);
+        assert_eq!(whole.details.len(), 1);
         assert_eq!(whole.command, "cargo xtask bench udp; cargo xtask bench ws");
-        let error =
-            Report::merge("bench", vec![part("udp", "abc"), part("ws", "def")]).unwrap_err().to_string();
-        assert_eq!(error, "ws was measured at def on one core, other figures at abc on one core");
-        assert!(Report::merge("bench", Vec::new()).is_err());
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn draw(drawing: &mut Drawing, series: &[Series], top: f64) -> f64 {
     let mut y = top;
     for pair in charts(series).chunks(2) {
         let width = (WIDTH - 2.0 * MARGIN - GAP) / 2.0;
-        let legend = pair.iter().map(|chart| chart.len()).max().unwrap_or(0) as f64 * LEGEND_LINE;
+        let legend = pair.iter().map(Vec::len).max().unwrap_or(0) as f64 * LEGEND_LINE;
         for (column, chart) in pair.iter().enumerate() {
             let left = MARGIN + column as f64 * (width + GAP);
             draw_chart(drawing, chart, &names, (left, y + 24.0), (width, legend));
