@@ -13,6 +13,7 @@ mod progress;
 mod report;
 mod rig;
 mod table;
+mod tracker;
 mod turns;
 mod udp;
 mod ws;
@@ -208,7 +209,7 @@ fn measure(arguments: &Arguments, subjects: &[Subject], cpus: Cpus) -> Result<()
             Subject::Http => http::plan(&lab),
             Subject::Ws => ws::plan(&lab),
             Subject::Engine => engine::plan(&lab),
-            Subject::Soak => Plan::default(),
+            Subject::Soak => udp::plan_soak(&lab),
         };
     }
     lab.progress.announce(plan);
@@ -218,7 +219,7 @@ fn measure(arguments: &Arguments, subjects: &[Subject], cpus: Cpus) -> Result<()
             Subject::Http => http::measure(&lab, &mut report),
             Subject::Ws => ws::measure(&lab, &mut report),
             Subject::Engine => engine::measure(&lab, &mut report),
-            Subject::Soak => Ok(()),
+            Subject::Soak => udp::soak(&lab, &mut report),
         };
         if let Err(error) = done {
             let reason = lab.failed(subject.label(), error)?;

@@ -87,11 +87,6 @@ impl Program {
         &self.name
     }
 
-    /// Its process ID.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     fn proc(&self) -> PathBuf {
         Path::new("/proc").join(self.child.id().to_string())
     }

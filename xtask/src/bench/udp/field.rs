@@ -1,0 +1,443 @@
+//! Trackers that take turns: each serves on a rig of its own, full of peers, and is paused while others are measured.
+
+use super::{Figure, Outcomes, STARTERS};
+use crate::bench::{
+    Lab,
+    load::{Figures, Pace, Population, Udp},
+    progress::Plan,
+    report::median,
+    rig::Rig,
+    table,
+    tracker::{Purpose, Running, Tracker},
+};
+use anyhow::{Result, anyhow, bail};
+use serde_json::Value;
+use std::time::Duration;
+
+/// The share of requests that may stay unanswered at a rate that counts as served.
+const LOSS: f64 = 0.005;
+/// A round of a quick bench that loses more goes down by this factor.
+const STEP: f64 = 0.97;
+/// So many rates are tried in such a round.
+const TRIES: usize = 5;
+
+/// Where the first search of a figure begins, requests a second. A search finds what there is to find from anywhere; from
+/// nearby it is shorter.
+fn first_guess(tracker: Tracker, figure: Figure) -> f64 {
+    let announces = tracker.fill();
+    match figure {
+        Figure::Announce => announces,
+        Figure::Mix => announces * 1.4,
+        Figure::Connect if tracker == Tracker::Native => announces * 3.0,
+        Figure::Connect => announces * 1.5,
+    }
+}
+
+/// What one tracker showed under one figure.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// The served rate of each round, responses a second.
+    pub(crate) rounds: Vec<f64>,
+    /// Whether a search was stopped by the generator, not the tracker.
+    pub(crate) generator_bound: bool,
+    /// Rates that searches tried.
+    pub(crate) probes: Vec<Value>,
+    /// At half of the served rate.
+    pub(crate) halves: Vec<Figures>,
+    /// Resident memory once all peers were in, bytes.
+    pub(crate) resident: Option<f64>,
+    /// The share of peers that were in.
+    pub(crate) filled: Option<f64>,
+    /// Wrong replies, if there were any.
+    pub(crate) wrong: Option<String>,
+    /// Mean payload of a reply, bytes.
+    pub(crate) mean_reply: Option<f64>,
+}
+
+impl Outcome {
+    /// CPU seconds of the tracker's processor for a million responses, each time that it was measured.
+    pub(crate) fn cpu_seconds_per_million(&self) -> Vec<f64> {
+        self.halves.iter().filter_map(|half| half.cpu_seconds_per_million).collect()
+    }
+
+    /// The served rate: the median of the rounds.
+    pub(crate) fn served(&self) -> Option<f64> {
+        median(self.rounds.iter().copied())
+    }
+
+    fn note(&mut self, figures: &Figures) {
+        if let Some(wrong) = figures.wrong_replies() {
+            let before = self.wrong.take().map(|before| before + "; ").unwrap_or_default();
+            self.wrong = Some(before + &wrong);
+        }
+    }
+}
+
+/// Loads of one figure on one tracker.
+pub(crate) struct Asked<'a> {
+    /// On what.
+    pub(crate) lab: &'a Lab,
+    /// What is asked.
+    pub(crate) figure: Figure,
+    /// How long requests count, at each rate.
+    pub(crate) duration: Duration,
+}
+
+impl Asked<'_> {
+    /// As the whole lab asks.
+    pub(crate) fn new(lab: &Lab, figure: Figure) -> Asked<'_> {
+        Asked { lab, figure, duration: Duration::from_secs(lab.choose(2, 10)) }
+    }
+
+    fn load(&self, population: Population, pace: Pace) -> Udp {
+        Udp {
+            mix: self.figure.shares(),
+            pace,
+            duration: self.duration,
+            warmup: Duration::from_secs(1),
+            fill: None,
+            windows: None,
+            population,
+        }
+    }
+
+    /// Finds the served rate.
+    pub(crate) fn search(&self, running: &mut Running, from: f64, outcome: &mut Outcome) -> Result<f64> {
+        let figures = running.run(self.lab, &self.load(running.population, Pace::Search(from)))?;
+        outcome.note(&figures);
+        outcome.mean_reply = figures.mean_reply();
+        let search = figures.search.unwrap_or_default();
+        outcome.generator_bound |= search.limit == "generator";
+        outcome.probes.push(search.probes.into());
+        if search.served_rate <= 0.0 {
+            bail!("{} serves no rate at all", running.program.name());
+        }
+        Ok(search.served_rate)
+    }
+
+    /// What is answered at a rate, or at the next lower one that is served.
+    fn round(&self, running: &mut Running, rate: f64, outcome: &mut Outcome) -> Result<f64> {
+        let figures =
+            settle(rate, |rate| running.run(self.lab, &self.load(running.population, Pace::Rate(rate))))?;
+        outcome.note(&figures);
+        Ok(figures.answered_per_second)
+    }
+
+    /// What it costs to serve half of a rate, and how long replies take then.
+    pub(crate) fn half(&self, running: &mut Running, served: f64, outcome: &mut Outcome) -> Result<String> {
+        let figures = running.run(self.lab, &self.load(running.population, Pace::Rate(served / 2.0)))?;
+        outcome.note(&figures);
+        let cost = figures.cpu_seconds_per_million;
+        let said = format!(
+            "{} for a million, p99.9 {}",
+            table::amount(cost, "CPU s"),
+            table::amount(Some(figures.latency_seconds.p999), "s")
+        );
+        outcome.halves.push(figures);
+        Ok(said)
+    }
+}
+
+/// Goes down from a rate until one is served, a few times.
+fn settle(mut rate: f64, mut probe: impl FnMut(f64) -> Result<Figures>) -> Result<Figures> {
+    let mut figures = probe(rate)?;
+    for _ in 1..TRIES {
+        if figures.unanswered_share <= LOSS {
+            break;
+        }
+        rate *= STEP;
+        figures = probe(rate)?;
+    }
+    Ok(figures)
+}
+
+/// A rate for a line.
+pub(crate) fn rate(rate: f64) -> String {
+    table::amount(Some(rate), "responses/s")
+}
+
+/// Steps of so many pairs of a tracker and a figure.
+pub(crate) fn plan(lab: &Lab, pairs: usize) -> Plan {
+    let rounds = lab.choose(QUICK_ROUNDS, ROUNDS);
+    if lab.quick {
+        Plan::steps(pairs, 30) + Plan::steps(pairs * rounds, 4) + Plan::steps(pairs, 4)
+    } else {
+        Plan::steps(pairs * rounds, 105) + Plan::steps(pairs * rounds, 12)
+    }
+}
+
+/// Rounds of the full bench, each with a search.
+const ROUNDS: usize = 5;
+/// Rounds of the quick one, at the rate that one search found.
+const QUICK_ROUNDS: usize = 3;
+
+/// One tracker.
+struct Entry {
+    tracker: Tracker,
+    /// It serves, or why not.
+    running: Result<Running, String>,
+    resident: Option<f64>,
+    filled: Option<f64>,
+}
+
+impl Entry {
+    /// Does something with it while it has its processor. What fails here ends it for good.
+    fn awake<T>(
+        &mut self,
+        lab: &Lab,
+        what: &str,
+        work: impl FnOnce(&mut Running) -> Result<(T, String)>,
+    ) -> Result<Option<T>> {
+        let Ok(running) = &mut self.running else {
+            lab.progress.skip(1);
+            return Ok(None);
+        };
+        let step = lab.progress.begin(&format!("{what}, {}", self.tracker.name()));
+        let done = running.program.resume(lab).and_then(|()| work(running));
+        match done {
+            Ok((value, said)) => {
+                running.program.pause();
+                step.end(&said);
+                Ok(Some(value))
+            }
+            Err(error) => {
+                drop(step);
+                self.running = Err(lab.failed(self.tracker.name(), error)?);
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// All trackers.
+pub(crate) struct Field {
+    entries: Vec<Entry>,
+    outcomes: Vec<(Tracker, Figure, Result<Outcome, String>)>,
+}
+
+impl Field {
+    /// Starts all and fills them with peers.
+    pub(crate) fn open(lab: &Lab) -> Result<Self> {
+        let mut entries = Vec::new();
+        for tracker in STARTERS {
+            if let Some(Err(why)) = tracker.peer().map(|peer| lab.peers.path(peer)) {
+                entries.push(Entry { tracker, running: Err(why), resident: None, filled: None });
+                continue;
+            }
+            let step = lab.progress.begin(&format!("every peer announces, {}", tracker.name()));
+            let filled = start(lab, tracker, &Purpose::of(Population::USUAL));
+            entries.push(match filled {
+                Ok((running, share, resident)) => {
+                    running.program.pause();
+                    step.end(&format!(
+                        "{:.1} % of {} in, {}",
+                        share * 100.0,
+                        table::amount(Some(Population::USUAL.peers as f64), "peers"),
+                        table::amount(Some(resident), "bytes")
+                    ));
+                    Entry { tracker, running: Ok(running), resident: Some(resident), filled: Some(share) }
+                }
+                Err(error) => {
+                    drop(step);
+                    let why = lab.failed(tracker.name(), error)?;
+                    Entry { tracker, running: Err(why), resident: None, filled: None }
+                }
+            });
+        }
+        Ok(Self { entries, outcomes: Vec::new() })
+    }
+
+    /// What all showed; they are ended.
+    pub(crate) fn close(self) -> Outcomes {
+        Outcomes(self.outcomes)
+    }
+
+    /// Measures one figure of those that it is measured of.
+    pub(crate) fn measure(&mut self, lab: &Lab, figure: Figure) -> Result<()> {
+        let mut chosen: Vec<usize> = Vec::new();
+        for tracker in figure.trackers() {
+            chosen.extend(self.entries.iter().position(|entry| entry.tracker == *tracker));
+        }
+        if figure == Figure::Announce {
+            self.add_echo(lab)?;
+            chosen.push(self.entries.len() - 1);
+        }
+        let asked = Asked::new(lab, figure);
+        let mut outcomes: Vec<Outcome> = chosen
+            .iter()
+            .map(|index| {
+                let Entry { resident, filled, .. } = self.entries[*index];
+                Outcome { resident, filled, ..Outcome::default() }
+            })
+            .collect();
+        if lab.quick {
+            self.measure_quickly(&asked, &chosen, &mut outcomes)?;
+        } else {
+            self.measure_fully(&asked, &chosen, &mut outcomes)?;
+        }
+        for (index, outcome) in chosen.into_iter().zip(outcomes) {
+            let entry = &self.entries[index];
+            let outcome = match &entry.running {
+                Ok(_) => Ok(outcome),
+                Err(why) => Err(why.clone()),
+            };
+            self.outcomes.push((entry.tracker, figure, outcome));
+        }
+        Ok(())
+    }
+
+    fn measure_quickly(
+        &mut self,
+        asked: &Asked<'_>,
+        chosen: &[usize],
+        outcomes: &mut [Outcome],
+    ) -> Result<()> {
+        let label = asked.figure.label();
+        let mut found = vec![0.0; chosen.len()];
+        for ((index, outcome), found) in chosen.iter().zip(&mut *outcomes).zip(&mut found) {
+            let entry = &mut self.entries[*index];
+            let from = first_guess(entry.tracker, asked.figure);
+            let search = entry.awake(asked.lab, &format!("{label}: search"), |running| {
+                let served = asked.search(running, from, outcome)?;
+                Ok((served, rate(served)))
+            })?;
+            *found = search.unwrap_or_default();
+        }
+        for round in 1..=QUICK_ROUNDS {
+            for ((index, outcome), found) in chosen.iter().zip(&mut *outcomes).zip(&found) {
+                let what = format!("{label}: round {round} of {QUICK_ROUNDS}");
+                let served = self.entries[*index].awake(asked.lab, &what, |running| {
+                    let served = asked.round(running, *found, outcome)?;
+                    Ok((served, rate(served)))
+                })?;
+                outcome.rounds.extend(served);
+            }
+        }
+        for (index, outcome) in chosen.iter().zip(outcomes) {
+            let served = outcome.served().unwrap_or_default();
+            self.entries[*index].awake(asked.lab, &format!("{label}: half of that"), |running| {
+                Ok(((), asked.half(running, served, outcome)?))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn measure_fully(&mut self, asked: &Asked<'_>, chosen: &[usize], outcomes: &mut [Outcome]) -> Result<()> {
+        let label = asked.figure.label();
+        for round in 1..=ROUNDS {
+            for (index, outcome) in chosen.iter().zip(&mut *outcomes) {
+                let entry = &mut self.entries[*index];
+                let from = outcome
+                    .rounds
+                    .last()
+                    .copied()
+                    .unwrap_or_else(|| first_guess(entry.tracker, asked.figure));
+                let what = format!("{label}: search {round} of {ROUNDS}");
+                let served = entry.awake(asked.lab, &what, |running| {
+                    let served = asked.search(running, from, outcome)?;
+                    Ok((served, rate(served)))
+                })?;
+                let Some(served) = served else {
+                    asked.lab.progress.skip(1);
+                    continue;
+                };
+                outcome.rounds.push(served);
+                entry.awake(asked.lab, &format!("{label}: half of that"), |running| {
+                    Ok(((), asked.half(running, served, outcome)?))
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the echo, with replies as long as Riptide's announces have.
+    fn add_echo(&mut self, lab: &Lab) -> Result<()> {
+        let asked = Asked { duration: Duration::from_secs(1), ..Asked::new(lab, Figure::Announce) };
+        let unknown = |why: &str| anyhow!("it is not known how long its replies must be: {why}");
+        let native = self.entries.iter_mut().find(|entry| entry.tracker == Tracker::Native);
+        let bytes = match native.map(|entry| &mut entry.running) {
+            Some(Ok(running)) => {
+                let pace = Pace::Rate(Tracker::Native.fill() / 4.0);
+                let figures = running
+                    .program
+                    .resume(lab)
+                    .and_then(|()| running.run(lab, &asked.load(running.population, pace)));
+                running.program.pause();
+                figures.and_then(|figures| {
+                    figures.mean_reply().ok_or_else(|| unknown("Riptide answered nothing"))
+                })
+            }
+            Some(Err(why)) => Err(unknown(why)),
+            None => Err(unknown("Riptide does not run")),
+        };
+        let mut tracker = Tracker::Echo(0.0);
+        let running = bytes.and_then(|bytes| {
+            tracker = Tracker::Echo(bytes);
+            let rig = Rig::lay(lab, 1)?;
+            let running = tracker.start(lab, rig, &Purpose::of(Population::USUAL))?;
+            running.program.pause();
+            Ok(running)
+        });
+        let running = match running {
+            Ok(running) => Ok(running),
+            Err(error) => Err(lab.failed(tracker.name(), error)?),
+        };
+        self.entries.push(Entry { tracker, running, resident: None, filled: None });
+        Ok(())
+    }
+}
+
+/// Starts a tracker and has every peer announce. Returns the share that got an answer and the tracker's resident memory
+/// with all of them.
+pub(crate) fn start(lab: &Lab, tracker: Tracker, purpose: &Purpose) -> Result<(Running, f64, f64)> {
+    let rig = Rig::lay(lab, purpose.workers)?;
+    let mut running = tracker.start(lab, rig, purpose)?;
+    let share = running.fill(lab, purpose.population, tracker.fill())?;
+    let resident = running.program.resident()?;
+    Ok((running, share, resident))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_goes_down_until_a_rate_is_served() {
+        let tracker = |capacity: f64| {
+            move |rate: f64| {
+                let unanswered_share = (1.0 - capacity / rate).max(0.0);
+                Ok(Figures {
+                    unanswered_share,
+                    answered_per_second: rate.min(capacity),
+                    ..Figures::default()
+                })
+            }
+        };
+        let served = |capacity| settle(100_000.0, tracker(capacity)).unwrap().answered_per_second;
+        assert_eq!(served(200_000.0), 100_000.0, "as asked for");
+        assert_eq!(served(97_500.0), 97_000.0, "one step down");
+        assert_eq!(served(50_000.0), 50_000.0, "too far away: what was answered at the last rate");
+        assert!(settle(1.0, |_| Err(anyhow!("it ended"))).is_err());
+    }
+
+    #[test]
+    fn wrong_replies_are_told_together() {
+        let mut outcome = Outcome::default();
+        outcome.note(&Figures::default());
+        assert_eq!(outcome.wrong, None);
+        let wrong =
+            Figures { wrong_in_all: 2, wrong: [("length".to_owned(), 2)].into(), ..Figures::default() };
+        outcome.note(&wrong);
+        outcome.note(&wrong);
+        assert_eq!(outcome.wrong.unwrap(), "2 wrong replies (2 length); 2 wrong replies (2 length)");
+    }
+
+    #[test]
+    fn a_cost_is_known_where_it_was_measured() {
+        let half = |cost| Figures { cpu_seconds_per_million: cost, ..Figures::default() };
+        let outcome =
+            Outcome { halves: vec![half(Some(2.0)), half(None), half(Some(3.0))], ..Outcome::default() };
+        assert_eq!(outcome.cpu_seconds_per_million(), [2.0, 3.0]);
+        assert_eq!(Outcome { rounds: vec![3.0, 1.0, 2.0], ..Outcome::default() }.served(), Some(2.0));
+    }
+}
