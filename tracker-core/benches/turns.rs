@@ -173,7 +173,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         &|count| zipf.on_two_threads(&zipf, count),
         &|count| zipf.on_one_thread(count, true),
     )?);
-    // What two threads can come to on this machine at best: they share nothing.
+    // What the machine gives two threads that share nothing.
     let apart = Subject::new(1_000_000, 2_000_000, Spread::Zipf)?;
     cases.push(turns(
         "two threads with an engine each, one thread, Zipf",
