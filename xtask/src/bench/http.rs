@@ -9,7 +9,7 @@ use crate::bench::{
     rig::Namespace,
     turns::{self, Contender, Load},
 };
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use std::time::Duration;
 
 /// Where each serves.
@@ -109,12 +109,9 @@ fn aquatic(lab: &Lab, namespace: &Namespace) -> Result<Contender> {
 fn equal_route(lab: &Lab, namespace: &Namespace, load: &Load, riptide: &mut Contender) -> Result<Program> {
     /// Longer than the dictionary that the route cannot do without.
     const SOME: u32 = 200;
-    if !riptide.is_there() {
-        bail!("without Riptide's figures there is no length to answer with");
-    }
     let short = Load { duration: Duration::from_secs(1), ..load.clone() };
     let step = lab.progress.begin("HTTP, how long Riptide's replies are");
-    let ours = riptide.turn(lab, namespace, &short)?.and_then(|figures| figures.mean_reply());
+    let ours = riptide.turn(lab, namespace, &short)?.mean_reply();
     let ours = ours.ok_or_else(|| anyhow!("Riptide answered nothing"))?;
     step.end(&format!("{ours:.0} bytes"));
     let step = lab.progress.begin("HTTP, how long the route's are");
@@ -124,7 +121,7 @@ fn equal_route(lab: &Lab, namespace: &Namespace, load: &Load, riptide: &mut Cont
         &url(ROUTE),
         route(lab, namespace, &SOME.to_string()),
     )?;
-    let theirs = probe.turn(lab, namespace, &short)?.and_then(|figures| figures.mean_reply());
+    let theirs = probe.turn(lab, namespace, &short)?.mean_reply();
     let theirs = theirs.ok_or_else(|| anyhow!("the route answered nothing"))?;
     drop(probe);
     let length = equal_length(SOME, theirs, ours);

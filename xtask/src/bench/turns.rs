@@ -9,7 +9,7 @@ use crate::bench::{
     rig::Namespace,
     table,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result, bail};
 use std::{fs, path::PathBuf, time::Duration};
 
 /// Below this share, a processor was waiting for something.
@@ -122,25 +122,28 @@ impl Contender {
     /// One turn of it alone. It rests before and after.
     ///
     /// # Errors
-    /// The bench was interrupted; anything else becomes the reason why this program takes part no longer, and gives
-    /// `None`.
-    pub(crate) fn turn(&mut self, lab: &Lab, namespace: &Namespace, load: &Load) -> Result<Option<Figures>> {
-        let Some(program) = &mut self.program else { return Ok(None) };
-        let figures = program.resume(lab).and_then(|()| {
-            let figures = load.run(lab, namespace, &self.target)?;
-            program.check()?;
-            self.resident = Some(program.resident()?);
-            program.pause();
-            Ok(figures)
-        });
-        match figures {
-            Ok(figures) => Ok(Some(figures)),
-            Err(error) => {
-                self.program = None;
-                self.missing = Some(lab.failed(&self.name, error)?);
-                Ok(None)
-            }
-        }
+    /// It is not there, or the turn failed, or the bench was interrupted.
+    pub(crate) fn turn(&mut self, lab: &Lab, namespace: &Namespace, load: &Load) -> Result<Figures> {
+        let Some(program) = &mut self.program else {
+            bail!("{}", self.missing.as_deref().unwrap_or("it does not run"));
+        };
+        program.resume(lab)?;
+        let figures = load.run(lab, namespace, &self.target);
+        // What the load says of a program that is gone is less than why it went.
+        program.check()?;
+        self.resident = Some(program.resident()?);
+        program.pause();
+        figures
+    }
+
+    /// It takes part no longer.
+    ///
+    /// # Errors
+    /// The bench was interrupted: that is no reason.
+    fn fail(&mut self, lab: &Lab, error: Error) -> Result<()> {
+        self.program = None;
+        self.missing = Some(lab.failed(&self.name, error)?);
+        Ok(())
     }
 
     /// Responses a second, turn by turn.
@@ -201,9 +204,15 @@ pub(crate) fn take(
                 continue;
             }
             let step = lab.progress.begin(&format!("{}, {}, round {round}", load.name, contender.name));
-            if let Some(figures) = contender.turn(lab, namespace, load)? {
-                step.end(&table::amount(Some(figures.answered_per_second), "/s"));
-                contender.figures.push(figures);
+            match contender.turn(lab, namespace, load) {
+                Ok(figures) => {
+                    step.end(&table::amount(Some(figures.answered_per_second), "/s"));
+                    contender.figures.push(figures);
+                }
+                Err(error) => {
+                    drop(step);
+                    contender.fail(lab, error)?;
+                }
             }
         }
     }

@@ -151,7 +151,10 @@ fn riptide(lab: &Lab, namespace: &Namespace, tls: Option<&Certificate>) -> Resul
             "[http]\nlisten = []\nworkers = 1\n\
              [tls]\nlisten = [\"127.0.0.1:{RIPTIDE}\"]\ncertificate = {certificate:?}\nkey = {key:?}\n"
         ),
-        None => format!("[http]\nlisten = [\"127.0.0.1:{RIPTIDE_PLAIN}\"]\nworkers = 1\n"),
+        // Descriptors that HTTP does not want are left to WebSockets.
+        None => format!(
+            "[http]\nlisten = [\"127.0.0.1:{RIPTIDE_PLAIN}\"]\nworkers = 1\nmax_connections = 1_000\n"
+        ),
     };
     let configuration = format!(
         "{listeners}[udp]\nlisten = []\n[metrics]\nlisten = \"off\"\n[websocket]\nmax_messages_per_second = 0\n\
