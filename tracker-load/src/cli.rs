@@ -120,6 +120,9 @@ pub struct SearchArgs {
     /// The highest rate that a search offers, requests a second
     #[arg(long, value_name = "R", default_value = "20M", value_parser = parse_rate)]
     pub search_to: f64,
+    /// How often a rate is offered at most until it passes: on a shared host, a stolen processor fails what would pass
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub search_tries: u32,
 }
 
 /// The flags of `riptide-load udp`.

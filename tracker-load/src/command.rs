@@ -309,7 +309,7 @@ fn search(args: &SearchArgs) -> Result<Search, Error> {
     if args.search_from > args.search_to {
         return Err(Error::Usage("--search-from is above --search-to".into()));
     }
-    Ok(Search { from: args.search_from, to: args.search_to, ..Search::default() })
+    Ok(Search { from: args.search_from, to: args.search_to, tries: args.search_tries, ..Search::default() })
 }
 
 /// Opens the engine, runs the load, reports. `false` if a reply was wrong.

@@ -11,6 +11,9 @@ pub struct Search {
     pub loss: f64,
     /// It ends when the lowest rate that failed is at most this share above the highest that passed.
     pub precision: f64,
+    /// How often a rate is offered at most until it passes. On a shared host, a processor that the host takes away for a
+    /// moment loses what no tracker lost, and never the other way round; at least 1.
+    pub tries: u32,
 }
 
 /// The share of requests that may stay unanswered.
@@ -23,12 +26,14 @@ pub const TO: f64 = 20_000_000.0;
 pub const PRECISION: f64 = 0.02;
 /// A probe counts as sent whole if this share of it was sent; else the generator is what was measured.
 pub const SENT: f64 = 0.98;
+/// A rate at which more than this share stayed unanswered is not tried again.
+pub const HOPELESS: f64 = 0.05;
 /// Below this rate there is nothing to find, requests/s.
 const LOWEST: f64 = 1.0;
 
 impl Default for Search {
     fn default() -> Self {
-        Self { from: FROM, to: TO, loss: LOSS, precision: PRECISION }
+        Self { from: FROM, to: TO, loss: LOSS, precision: PRECISION, tries: 1 }
     }
 }
 
@@ -114,6 +119,19 @@ impl Search {
         }
     }
 
+    /// Offers a rate, again if it fails by little.
+    fn offer<E>(&self, rate: f64, probe: &mut impl FnMut(f64) -> Result<Probe, E>) -> Result<Verdict, E> {
+        let mut tried = 1;
+        loop {
+            let seen = probe(rate)?;
+            let verdict = self.judge(&seen);
+            if verdict == Verdict::Passed || tried >= self.tries || seen.unanswered > HOPELESS {
+                return Ok(verdict);
+            }
+            tried += 1;
+        }
+    }
+
     /// Searches: doubles (or halves) from the start until one rate passed and one did not, then bisects.
     ///
     /// # Errors
@@ -123,7 +141,7 @@ impl Search {
         let mut rate = self.from.clamp(LOWEST, top);
         let (mut passed, mut failed) = (None::<f64>, None::<(f64, Limit)>);
         loop {
-            match self.judge(&probe(rate)?) {
+            match self.offer(rate, &mut probe)? {
                 Verdict::Passed => passed = Some(rate),
                 Verdict::Lost => failed = Some((rate, Limit::Tracker)),
                 Verdict::NotSent => failed = Some((rate, Limit::Generator)),
@@ -209,6 +227,23 @@ mod tests {
         assert_eq!(search.judge(&probe(0.0051)), Verdict::Lost);
         assert_eq!(search.judge(&Probe { sent: 0.9, ..probe(0.0) }), Verdict::NotSent);
         assert_eq!(search.judge(&Probe { sent: 0.9, ..probe(0.1) }), Verdict::Lost);
+    }
+
+    #[test]
+    fn a_rate_that_failed_by_little_is_tried_again() {
+        let outcomes = |tries, lost: &[f64]| {
+            let mut calls = 0;
+            let search = Search { from: 100.0, to: 100.0, precision: 1e9, tries, ..Search::default() };
+            let verdict = search.offer(100.0, &mut |rate| {
+                calls += 1;
+                Ok::<_, Infallible>(Probe { rate, sent: 1.0, unanswered: lost[calls - 1] })
+            });
+            (verdict.unwrap_or_else(|never| match never {}), calls)
+        };
+        assert_eq!(outcomes(1, &[0.01]), (Verdict::Lost, 1));
+        assert_eq!(outcomes(3, &[0.01, 0.004]), (Verdict::Passed, 2));
+        assert_eq!(outcomes(3, &[0.01, 0.02, 0.03]), (Verdict::Lost, 3));
+        assert_eq!(outcomes(3, &[0.2]), (Verdict::Lost, 1), "far beyond what a stall costs");
     }
 
     #[test]

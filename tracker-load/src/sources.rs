@@ -41,7 +41,7 @@ impl Sources {
     /// The first address of a network for hosts, and how many follow each other; none has to be this host's own.
     ///
     /// # Errors
-    /// [`Error::Sources`] if this names no network.
+    /// [`Error::Usage`] if this names no network of IPv4.
     pub fn block(self) -> Result<(Ipv4Addr, u32), Error> {
         match self {
             Self::Network(IpNet::V4(network)) => {
@@ -49,7 +49,7 @@ impl Sources {
                 let first = hosts.clone().next().unwrap_or(network.addr());
                 Ok((first, u32::try_from(hosts.take(MOST as usize).count()).unwrap_or(u32::MAX)))
             }
-            _ => Err(Error::Sources(
+            _ => Err(Error::Usage(
                 "--sources: the kernel engine needs an IPv4 network to send from, such as 10.99.0.0/22"
                     .to_owned(),
             )),

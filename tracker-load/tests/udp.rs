@@ -251,7 +251,7 @@ fn a_search_ends_at_its_top_against_a_tracker_that_keeps_up() {
     let watch = Watch::new(2);
     let mut engine = Sockets::open(settings(fake.address), &BTreeSet::new(), &watch).unwrap();
     // A machine that stalls for a while may lose a probe; the loss and the shortfall allowed here leave it room.
-    let search = Search { from: 100.0, to: 400.0, loss: 0.9, precision: 0.5 };
+    let search = Search { from: 100.0, to: 400.0, loss: 0.9, precision: 0.5, ..Search::default() };
     let outcome = run::run(&mut engine, Load::Search(search), SPAN, &watch).unwrap();
     let found = outcome.found.unwrap();
     assert!(found.limit == Limit::Top || found.limit == Limit::Generator, "{outcome:?}");

@@ -92,8 +92,9 @@ impl Kernel {
                 "--sources: the kernel engine has room for 1 to {MAX_SOURCES}"
             )));
         }
+        let interface_index = programs::interface_index(&settings.interface)?;
         let destination_mac = neighbour::resolve(settings.target, &settings.interface)?;
-        let programs = Programs::attach(&settings.interface)?;
+        let programs = Programs::attach(&settings.interface, interface_index)?;
         for undone in napi::favour(&settings.interface) {
             watch.remark(&undone);
         }
@@ -176,7 +177,9 @@ impl Kernel {
         let until = from + span.duration;
         let mut record = Record::new(watch, 0, nanoseconds(from), nanoseconds(until));
         let (first, skipped, seconds) = self.programs.while_generating(|maps| {
-            let first = Self::until(begun + from, maps, watch, &before, |_| STEP)?;
+            let warm = Self::until(begun + from, maps, watch, &before, |_| STEP)?;
+            // Without a warm-up all requests count, those too that were sent before the counters could be read.
+            let first = if span.warmup.is_zero() { before.clone() } else { warm };
             record.look(now(), &Figures::default());
             let (skipped, counted) = (maps.progress()?.skipped, Instant::now());
             Self::until(begun + until, maps, watch, &before, |counts| {

@@ -111,15 +111,22 @@ fn refused(doing: &'static str, error: &dyn std::error::Error) -> Error {
     Error::Kernel { doing, reason: text }
 }
 
+/// The kernel's number of an interface.
+///
+/// # Errors
+/// When there is none of this name.
+pub fn interface_index(interface: &str) -> Result<u32, Error> {
+    if_nametoindex(interface)
+        .map_err(|_| Error::Usage(format!("--interface {interface}: this host has no such interface")))
+}
+
 impl Programs {
     /// Loads them and attaches the reader of replies in the driver of the interface.
     ///
     /// # Errors
     /// When this binary was built without them, rights are missing, or another program is there.
-    pub fn attach(interface: &str) -> Result<Self, Error> {
+    pub fn attach(interface: &str, interface_index: u32) -> Result<Self, Error> {
         let object = OBJECT.ok_or(Error::NoPrograms)?;
-        let interface_index = if_nametoindex(interface)
-            .map_err(|_| Error::Usage(format!("--interface {interface}: this host has no such interface")))?;
         let loading = |error: ProgramError| refused("the load programs cannot be loaded", &error);
         let mut ebpf =
             Ebpf::load(object).map_err(|error| refused("the load programs cannot be loaded", &error))?;
