@@ -18,6 +18,7 @@ pub mod conformance;
 pub mod doors;
 pub mod frames;
 mod listener;
+pub mod load;
 pub mod maps;
 pub mod metrics;
 pub mod net;

@@ -1,0 +1,167 @@
+//! `riptide-load`'s kernel engine against the tracker: what one counts the other counts, and what cannot be is told.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation is how a test fails"
+)]
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+use tests::{
+    load::{Ended, Field, SOURCES, TARGET, copy_for_all, load_binary, run},
+    metrics::Metrics,
+    riptide::Riptide,
+};
+
+const PEERS: u64 = 2000;
+const TORRENTS: u64 = 500;
+
+fn responses(metrics: &Metrics, path: &str, action: &str) -> u64 {
+    whole(metrics.sum("riptide_udp_responses_total", &[("path", path), ("action", action)]))
+}
+
+#[expect(clippy::cast_sign_loss, reason = "counters are whole and not negative")]
+fn whole(value: f64) -> u64 {
+    value as u64
+}
+
+/// Peers and torrents that the tracker has.
+fn stored(metrics: &Metrics) -> [u64; 2] {
+    ["riptide_peers", "riptide_torrents"].map(|name| whole(metrics.sum(name, &[])))
+}
+
+/// Waits until the counters of the answers to announces and scrapes stand still.
+fn at_rest(riptide: &Riptide) -> Metrics {
+    let mut before = 0;
+    riptide.metrics_until("counters that stand still", |metrics| {
+        let now = responses(metrics, "xsk", "announce") + responses(metrics, "xsk", "scrape");
+        std::mem::replace(&mut before, now) == now
+    })
+}
+
+#[test]
+fn load_and_tracker_count_alike() {
+    let field = Field::new();
+    let riptide = field.riptide("");
+    let workload = format!("--torrents {TORRENTS} --peers {PEERS} --rate 5k --warmup 0s --duration 3s");
+    let ended = run(field.command(&format!("{workload} --windows 1s --watch-cpu 0")));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    assert!(ended.out.contains("processor busy"), "{ended:?}");
+    let figures = field.figures();
+    assert_eq!(figures.count("wrong_in_all"), 0, "{:#}", figures.0);
+    for kind in ["connects", "announces", "scrapes", "peers"] {
+        assert!(figures.count(kind) > 0, "{kind}: {:#}", figures.0);
+    }
+    let [sent, answered, unanswered] = ["sent", "answered", "unanswered"].map(|name| figures.count(name));
+    assert!(answered > 0 && sent == answered + unanswered, "{:#}", figures.0);
+    assert_eq!(figures.0["setup"]["engine"], "kernel");
+    assert!(figures.0["cpu_seconds"].as_f64().is_some_and(|seconds| seconds >= 0.0), "{:#}", figures.0);
+    let windows = figures.0["windows"].as_array().expect("windows");
+    assert_eq!(windows.len(), 3, "{:#}", figures.0);
+    let of_windows: u64 = windows.iter().filter_map(|window| window["sent"].as_u64()).sum();
+    assert_eq!(of_windows, sent, "{:#}", figures.0);
+
+    let metrics = at_rest(&riptide);
+    // A loaded machine may lose a reply on its way: then the tracker has counted it, and the client misses it.
+    let count = |action| responses(&metrics, "xsk", action);
+    let theirs = count("announce") + count("scrape");
+    let ours = figures.count("announces") + figures.count("scrapes");
+    assert!(ours <= theirs && theirs - ours <= unanswered, "{ours} {theirs}\n{}", metrics.text);
+    // Every source had learned its connection ID before.
+    let connects = responses(&metrics, "kernel", "connect");
+    assert!(connects >= figures.count("connects") + 254, "{connects}\n{}", metrics.text);
+    for nothing in [("path", "socket"), ("action", "error")] {
+        assert_eq!(whole(metrics.sum("riptide_udp_responses_total", &[nothing])), 0, "{}", metrics.text);
+    }
+    let [peers, torrents] = stored(&metrics);
+    assert!(0 < peers && peers <= PEERS && 0 < torrents && torrents <= TORRENTS, "{}", metrics.text);
+
+    // Once every peer has announced, all are there. The last of them may have gone round twice by then.
+    let ended = run(field.command(&format!("{workload} --fill 5k")));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    let figures = field.figures();
+    let [now, _] = stored(&riptide.metrics());
+    let lost = figures.count("filled") < PEERS || figures.count("unanswered") > 0;
+    assert!(lost || now == PEERS, "{now} peers: {:#}", figures.0);
+    assert!(!field.is_attached(), "its program is gone with it");
+    riptide.stop();
+}
+
+#[test]
+fn ctrl_c_ends_with_figures() {
+    let field = Field::new();
+    let riptide = field.riptide("");
+    let child = field.command("--rate 5k --warmup 0s --duration 1h").spawn().expect("to start the load");
+    riptide.metrics_until("some announces", |metrics| responses(metrics, "xsk", "announce") > 500);
+    kill(Pid::from_raw(i32::try_from(child.id()).expect("a process ID")), Signal::SIGINT).expect("a process");
+    let ended: Ended = child.wait_with_output().expect("an end").into();
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    assert!(ended.out.contains("stopped") && ended.out.contains("answered"), "{ended:?}");
+    let figures = field.figures();
+    assert!(figures.0["stopped"] == true && figures.count("answered") > 0, "{:#}", figures.0);
+    assert!(!field.is_attached(), "its program is gone with it");
+    riptide.stop();
+}
+
+/// That it ended so, with one line that has these words.
+fn fails(ended: &Ended, status: i32, words: &[&str]) {
+    assert_eq!((ended.status, ended.out.as_str()), (Some(status), ""), "{ended:?}");
+    assert!(ended.err.starts_with("riptide-load: ") && ended.err.lines().count() == 1, "{ended:?}");
+    for word in words {
+        assert!(ended.err.contains(word), "{word} is not in {ended:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_one_line() {
+    let mut field = Field::new();
+    // Another host's address, where nobody is.
+    let with = |target: &str, interface: &str| {
+        let mut command = field.load.command(&load_binary().to_string_lossy());
+        command.args(["udp", "--engine", "kernel", "--rate", "5k", "--sources", SOURCES]);
+        command.args(["--target", target, "--interface", interface]);
+        run(command)
+    };
+    fails(&with(TARGET, "nosuch0"), 2, &["--interface nosuch0", "no such interface"]);
+    fails(&with("10.77.0.9:6969", "c0"), 1, &["10.77.0.9:6969 is unreachable", "ARP"]);
+    // The target is behind another interface than the one named.
+    fails(&with(TARGET, "lo"), 1, &[TARGET, "lo"]);
+    fails(&with(TARGET, "c0"), 1, &[TARGET, "did not answer", "connects"]);
+    assert!(!field.is_attached(), "its program is gone with it");
+
+    field.load.ip("link add d0 type bridge\naddr add 10.80.0.1/24 dev d0\nlink set d0 up\n\
+                   neigh add 10.80.0.2 lladdr 02:00:00:00:00:02 dev d0 nud permanent\n");
+    fails(&with("10.80.0.2:6969", "d0"), 1, &["no native XDP", "--engine sockets"]);
+
+    let directory = TempDir::with_prefix("riptide-test-").expect("a temporary directory");
+    let copy = copy_for_all(directory.path());
+    let mut nobody = field.load.command("setpriv");
+    nobody.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(copy);
+    nobody.args(["udp", "--engine", "kernel", "--rate", "5k", "--sources", SOURCES]);
+    nobody.args(["--target", TARGET, "--interface", "c0"]).stdin(Stdio::null());
+    fails(&run(nobody), 1, &["needs root", "--engine sockets"]);
+
+    field.load.attach_pass("c0");
+    let ended = run(field.command("--rate 5k"));
+    fails(&ended, 1, &["another XDP program"]);
+}
+
+#[test]
+fn it_says_no_to_what_it_cannot_do_before_it_starts() {
+    let wrong = |arguments: &str| {
+        let mut command = Command::new(load_binary());
+        command.args(["udp", "--engine", "kernel", "--interface", "lo", "--rate", "5k"]);
+        run({
+            command.args(arguments.split_whitespace());
+            command
+        })
+    };
+    fails(&wrong("--target [::1]:6969 --sources 10.99.0.0/24"), 2, &["IPv4 only"]);
+    fails(&wrong("--target 127.0.0.1:6969 --sources 10.99.0.0/24 --zipf 1.0"), 2, &["--zipf"]);
+    fails(&wrong("--target 127.0.0.1:6969 --sources 4"), 2, &["--sources"]);
+}
