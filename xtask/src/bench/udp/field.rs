@@ -3,7 +3,7 @@
 use super::{Figure, Outcomes, STARTERS};
 use crate::bench::{
     Lab,
-    load::{Figures, Pace, Population, Udp},
+    load::{Figures, Pace, Population, SEARCH_TRIES, Udp},
     progress::Plan,
     report::median,
     rig::Rig,
@@ -18,8 +18,8 @@ use std::time::Duration;
 const LOSS: f64 = 0.005;
 /// A round of a quick bench that loses more goes down by this factor.
 const STEP: f64 = 0.97;
-/// So many rates are tried in such a round.
-const TRIES: usize = 5;
+/// So many rates are tried in such a round, each as often as a search tries one.
+const RATES: usize = 4;
 
 /// Where the first search of a figure begins, requests a second. A search finds what there is to find from anywhere; from
 /// nearby it is shorter.
@@ -141,11 +141,13 @@ impl Asked<'_> {
 /// Goes down from a rate until one is served, a few times.
 fn settle(mut rate: f64, mut probe: impl FnMut(f64) -> Result<Figures>) -> Result<Figures> {
     let mut figures = probe(rate)?;
-    for _ in 1..TRIES {
+    for tried in 1..RATES * SEARCH_TRIES {
         if figures.unanswered_share <= LOSS {
             break;
         }
-        rate *= STEP;
+        if tried.is_multiple_of(SEARCH_TRIES) {
+            rate *= STEP;
+        }
         figures = probe(rate)?;
     }
     Ok(figures)
