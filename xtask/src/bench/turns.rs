@@ -18,6 +18,9 @@ const BUSY: f64 = 0.95;
 /// Of so many requests one may stay unanswered without a word.
 const UNANSWERED: f64 = 0.005;
 
+/// A program that listens may still be about to start threads, and some never serve if they are paused meanwhile.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// A load that is late by so much hangs: the last replies, and a slow start, are in it.
 const LATE: Duration = Duration::from_secs(60);
 
@@ -85,6 +88,7 @@ impl Contender {
     pub(crate) fn started(lab: &Lab, name: &str, target: &str, program: Result<Program>) -> Result<Self> {
         match program {
             Ok(program) => {
+                lab.rest(SETTLING)?;
                 program.pause();
                 Ok(Self { program: Some(program), ..Self::new(name, target, None) })
             }
@@ -243,6 +247,11 @@ pub(crate) fn row(aim: &Aim, ours: &Contender, theirs: &Contender) -> Row {
     }
 }
 
+/// How many times as fast one was as the other.
+pub(crate) fn ratio(ours: &Contender, theirs: &Contender) -> Option<f64> {
+    Some(report::median(ours.rates())? / report::median(theirs.rates())?)
+}
+
 /// What each showed.
 pub(crate) fn details(load: &Load, contenders: &[&Contender]) -> Result<Vec<Detail>> {
     let there = contenders.iter().filter(|contender| !contender.figures.is_empty());
@@ -311,6 +320,13 @@ mod tests {
         assert_eq!(performance.latency_seconds, Some(Latency { p50: 0.001, p99: 0.002, p999: 0.003 }));
         assert_eq!(contender("one", &[10.0], 0.5).busy(), Some(0.5));
         assert_eq!(contender("one", &[], 0.5).performance().latency_seconds, None);
+    }
+
+    #[test]
+    fn who_did_nothing_has_no_ratio() {
+        let (one, other) = (contender("one", &[30.0, 20.0, 10.0], 1.0), contender("other", &[40.0], 1.0));
+        assert_eq!(ratio(&one, &other), Some(0.5));
+        assert_eq!(ratio(&one, &contender("nobody", &[], 1.0)), None);
     }
 
     #[test]

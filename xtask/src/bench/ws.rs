@@ -25,9 +25,9 @@ const RIPTIDE: u16 = 7011;
 const AQUATIC: u16 = 7012;
 const ECHO: u16 = 7013;
 
-/// Announces with offers, all of which are answered. Many connections: with few, trackers that wait for Nagle's
-/// algorithm do nothing else.
-const OFFERS: &str = "ws --insecure --connections 64 --offers 10 --answers 100";
+/// Announces with offers, all of which are answered. With fewer connections trackers that wait for Nagle's algorithm do
+/// nothing else, with more some lose so many that their figures mean nothing.
+const OFFERS: &str = "ws --insecure --connections 256 --offers 10 --answers 100";
 
 /// As many idle connections as one client address has ports for, with room.
 const IDLE: u64 = 15_000;
@@ -110,7 +110,11 @@ fn announces(lab: &Lab, report: &mut Report) -> Result<()> {
         echo(lab, &namespace, &certificate),
     )?;
     turns::take(lab, &namespace, &load, &mut [&mut riptide, &mut aquatic, &mut echo])?;
-    report.rows.push(turns::row(&aims::WS_AQUATIC, &riptide, &aquatic));
+    let row = turns::row(&aims::WS_AQUATIC, &riptide, &aquatic);
+    report.rows.push(match turns::ratio(&riptide, &echo) {
+        Some(ratio) => row.note(format!("{} of the do-nothing echo's rate", table::times(ratio))),
+        None => row,
+    });
     report.details.extend(turns::details(&load, &[&riptide, &aquatic, &echo])?);
     Ok(())
 }
