@@ -30,7 +30,9 @@ fn beyond_floor(row: &Row, figure: f64) -> f64 {
 fn place(beyond: f64) -> f64 {
     let (left, right) = SCALE;
     let (from, to) = DOUBLINGS;
-    left + (beyond.log2().clamp(from, to) - from) / (to - from) * (right - left)
+    // Nothing of nothing is as far as one can get.
+    let doublings = if beyond.is_nan() { to } else { beyond.log2().clamp(from, to) };
+    left + (doublings - from) / (to - from) * (right - left)
 }
 
 /// Draws the legend and the rows below `top`, and returns where they end.
@@ -169,6 +171,7 @@ mod tests {
     fn the_scale_doubles_from_step_to_step() {
         // 372 units hold three doublings: 124 each, and the floor is after the first.
         assert_eq!([0.25, 0.5, 1.0, 2.0, 4.0, 9.0].map(place), [392.0, 392.0, 516.0, 640.0, 764.0, 764.0]);
+        assert_eq!([0.0, f64::INFINITY, f64::NAN].map(place), [392.0, 764.0, 764.0]);
     }
 
     #[test]
