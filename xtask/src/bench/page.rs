@@ -57,11 +57,21 @@ fn origin(report: &Report) -> String {
         Some(commit) => (commit, ", with changes that were not committed"),
         None => (report.commit.as_str(), ""),
     };
-    let commands = report.command.replace("; ", "\n");
+    let commands: Vec<String> = report.command.split("; ").map(portable).collect();
+    let commands = commands.join("\n");
     format!(
         "Measured on {day}, on {}, at commit {commit}{dirty}, by\n\n```\n{commands}\n```\n",
         cell(&report.machine)
     )
+}
+
+/// A command without the places where this machine keeps its programs.
+fn portable(command: &str) -> String {
+    let word = |word: &str| match word.split_once("=/") {
+        Some((name, _)) => format!("{name}=PATH"),
+        None => word.to_owned(),
+    };
+    command.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 fn ratios(report: &Report) -> String {
@@ -100,7 +110,7 @@ fn signs(text: &str) -> String {
 
 fn notes(report: &Report) -> String {
     let mut text = String::new();
-    for row in report.rows.iter().filter(|row| !row.note.is_empty()) {
+    for row in report.rows.iter().filter(|row| !["", report::NOT_MEASURED].contains(&row.note.as_str())) {
         let against =
             if row.against.is_empty() { String::new() } else { format!(", against {}", row.against) };
         let _ = writeln!(text, "- {}: {}", cell(&format!("{}{against}", row.name)), cell(&row.note));
@@ -237,13 +247,15 @@ mod tests {
     use serde_json::json;
 
     fn report() -> Report {
-        let mut report = Report::new("bench", "cargo xtask bench; cargo xtask bench ws", false);
+        let mut report =
+            Report::new("bench", "cargo xtask bench; cargo xtask bench ws --peer aquatic_ws=/opt/ws", false);
         report.commit = "abc-dirty".into();
         report.machine = "AMD EPYC, 2 cores, Linux 6.18".into();
         report.date = "2026-11-22T10:00:00Z".into();
         report.rows = vec![
             aims::UDP_MIX_CPU.row().measured(&[(1.0, 5.0), (1.2, 5.0), (1.1, 5.0)]),
             aims::HTTP_AQUATIC.row().note("no --peer aquatic_http=PATH <a|b>"),
+            aims::EXPIRY.row().note(report::NOT_MEASURED),
         ];
         let performance = Performance {
             served_rate: Some(612_345.0),
@@ -281,7 +293,7 @@ mod tests {
             &[
                 "Measured on 2026-11-22, on AMD EPYC, 2 cores, Linux 6.18, at commit abc, with changes that were not committed, by",
                 "cargo xtask bench",
-                "cargo xtask bench ws",
+                "cargo xtask bench ws --peer aquatic_ws=PATH",
             ],
         );
     }
@@ -315,6 +327,7 @@ mod tests {
             ],
         );
         assert_eq!(page.matches("### UDP mix").count(), 1);
+        assert!(!page.contains(report::NOT_MEASURED), "the table says so: {page}");
     }
 
     #[test]

@@ -296,7 +296,7 @@ impl Report {
             self.supplement(other);
         }
         let subjects: Vec<&str> = AIMS.iter().map(|aim| aim.subject).collect();
-        self.complete(&subjects, "was not measured");
+        self.complete(&subjects, NOT_MEASURED);
     }
 
     /// Takes what this report lacks from another, if both are full, of the same commit and machine.
@@ -353,6 +353,9 @@ impl Report {
         Ok(path)
     }
 }
+
+/// The note of a row that nobody asked for.
+pub(crate) const NOT_MEASURED: &str = "was not measured";
 
 /// Where results go.
 pub(crate) fn directory() -> PathBuf {
