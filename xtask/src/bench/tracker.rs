@@ -210,32 +210,56 @@ impl Running {
         figures
     }
 
-    /// Has every peer of a population announce once, as fast as the tracker takes it. Returns the share of those that
-    /// got an answer.
+    /// Has every peer of a population announce, as fast as the tracker takes it, until nearly all have got an answer.
+    /// Returns the share that has.
     pub(crate) fn fill(&mut self, lab: &Lab, population: Population, rate: f64) -> Result<f64> {
-        /// So few may be missing.
-        const ENOUGH: f64 = 0.99;
-        /// A slower rate is tried so often.
-        const TRIES: u32 = 4;
-        let mut load = Udp {
-            mix: "0:1:0",
-            pace: Pace::Rate(SLOWEST),
-            duration: Duration::from_millis(200),
-            warmup: Duration::ZERO,
-            fill: Some(rate),
-            windows: None,
-            population,
-        };
-        let mut share = 0.0;
-        for _ in 0..TRIES {
-            let filled = self.run(lab, &load)?.more.get("filled").copied().unwrap_or_default();
-            share = filled / population.peers as f64;
-            if share >= ENOUGH {
-                break;
-            }
-            load.fill = load.fill.map(|rate| rate * 0.7);
+        let mut fill = Fill { rate, missing: 1.0, passes: 0 };
+        while fill.goes_on() {
+            let load = Udp {
+                mix: "0:1:0",
+                pace: Pace::Rate(SLOWEST),
+                duration: Duration::from_millis(200),
+                warmup: Duration::ZERO,
+                fill: Some(fill.rate),
+                windows: None,
+                population,
+            };
+            let answered = self.run(lab, &load)?.more.get("filled").copied().unwrap_or_default();
+            fill.pass(answered / population.peers as f64);
         }
-        Ok(share)
+        Ok(1.0 - fill.missing)
+    }
+}
+
+/// How far a fill is. Each pass misses others: what the load was too late for, and what was lost on the way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Fill {
+    /// Announces a second.
+    rate: f64,
+    /// The share of peers that have had no answer.
+    missing: f64,
+    passes: u32,
+}
+
+impl Fill {
+    /// So few may be missing.
+    const FEW: f64 = 0.01;
+    /// A pass that loses more is too fast.
+    const LOST: f64 = 0.1;
+    /// After so many there is no hope.
+    const MOST: u32 = 5;
+
+    fn goes_on(self) -> bool {
+        self.missing > Self::FEW && self.passes < Self::MOST
+    }
+
+    fn pass(&mut self, share: f64) {
+        let lost = (1.0 - share).clamp(0.0, 1.0);
+        self.missing *= lost;
+        self.passes += 1;
+        if lost > Self::LOST {
+            self.rate *= 0.7;
+        }
     }
 }
 
@@ -283,6 +307,22 @@ mod tests {
         {
             assert!(text.lines().any(|other| other == line), "{line}: {text}");
         }
+    }
+
+    #[test]
+    fn a_fill_ends_when_nearly_all_are_in() {
+        let mut fill = Fill { rate: 100.0, missing: 1.0, passes: 0 };
+        fill.pass(0.95);
+        assert!(fill.goes_on() && fill.rate == 100.0, "a few were missed");
+        fill.pass(0.5);
+        assert!(fill.goes_on() && fill.rate == 70.0, "too fast");
+        fill.pass(1.0);
+        assert!(!fill.goes_on() && fill.missing == 0.0);
+        let mut hopeless = Fill { rate: 100.0, missing: 1.0, passes: 0 };
+        while hopeless.goes_on() {
+            hopeless.pass(0.0);
+        }
+        assert_eq!((hopeless.passes, hopeless.missing), (Fill::MOST, 1.0));
     }
 
     #[test]
