@@ -181,6 +181,19 @@ impl<P: Peer> Members<P> {
         self.peers.get_mut(position)
     }
 
+    /// Where the search for a peer with this hash begins in memory.
+    #[inline]
+    pub(super) fn slot_address(&self, hash: u64) -> Option<*const u8> {
+        self.index.address(hash)
+    }
+
+    /// Where the peer with this hash most likely is.
+    #[inline]
+    pub(super) fn peer_address(&self, hash: u64) -> Option<*const u8> {
+        let position = self.index.find(hash, |_| true)?;
+        self.peers.get(position).map(|peer| std::ptr::from_ref(peer).cast())
+    }
+
     #[inline]
     pub(super) fn find(&self, peer: &P, key: HashKey) -> Option<usize> {
         if self.index.capacity() == 0 {
@@ -278,6 +291,26 @@ mod tests {
 
     fn peer(n: usize) -> Peer4 {
         Peer4::new(&Address::from_ipv4([10, 0, 0, 1]), n as u16, Stamp::new(0, false))
+    }
+
+    #[test]
+    fn a_peer_is_fetched_from_where_it_is() {
+        let mut members = Members::from_list(List { peers: &[], seeders: 0 });
+        for n in 0..20 {
+            members.insert(peer(n), Role::Leecher, KEY);
+        }
+        let hash = |n| peer(n).hash(KEY);
+        assert_eq!((members.slot_address(hash(1)), members.peer_address(hash(1))), (None, None), "no index");
+        for n in 20..1000 {
+            members.insert(peer(n), Role::ALL[n % 2], KEY);
+        }
+        let right = |n: &usize| {
+            let position = members.find(&peer(*n), KEY).unwrap();
+            members.peer_address(hash(*n)) == Some(std::ptr::from_ref(&members.list().peers[position]).cast())
+        };
+        assert!((0..1000).all(|n| members.slot_address(hash(n)).is_some()));
+        // Some parts of hashes are alike.
+        assert!((0..1000).filter(right).count() > 900);
     }
 
     /// Random operations beside a map from peer to role, through the sizes at which the index comes and goes.

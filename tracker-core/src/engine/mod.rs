@@ -210,11 +210,26 @@ impl Engine {
         }
     }
 
-    /// Stage four: the list of peers, where that is elsewhere.
+    /// Stage four: the list of peers, where that is elsewhere. Says whether it is so large that the two stages after this
+    /// one are worth their while.
     #[inline]
-    pub fn prefetch_peers(&self, at: &Located) {
+    pub fn prefetch_peers(&self, at: &Located) -> bool {
+        self.shard(at).try_lock().is_some_and(|shard| shard.prefetch_peers(at.hash))
+    }
+
+    /// Stage five, for a large swarm: where the announcer will be looked for.
+    #[inline]
+    pub fn prefetch_peer_slot(&self, at: &Located, announce: &Announce) {
         if let Some(shard) = self.shard(at).try_lock() {
-            shard.prefetch_peers(at.hash);
+            shard.prefetch_peer_slot(self.key, at.hash, announce);
+        }
+    }
+
+    /// Stage six, for a large swarm: the announcer itself.
+    #[inline]
+    pub fn prefetch_peer(&self, at: &Located, announce: &Announce) {
+        if let Some(shard) = self.shard(at).try_lock() {
+            shard.prefetch_peer(self.key, at.hash, announce);
         }
     }
 

@@ -4,6 +4,7 @@ use super::{
     Announce, Announced, Lists, Membership, Rejected, SwarmSizes, Want,
     hash::HashKey,
     index::Index,
+    members::Members,
     peer::{Contact, Peer4, Peer6, Stamp},
     prefetch::prefetch,
     retained::{Retained, Ticket},
@@ -393,11 +394,52 @@ impl Shard {
         }
     }
 
-    pub(super) fn prefetch_peers(&self, hash: u64) {
+    /// Whether the swarm has an index of its own.
+    pub(super) fn prefetch_peers(&self, hash: u64) -> bool {
+        let Some(swarm) = self.any_swarm(hash) else { return false };
+        swarm.address().into_iter().for_each(prefetch);
+        swarm.is_full()
+    }
+
+    pub(super) fn prefetch_peer_slot(&self, key: HashKey, hash: u64, announce: &Announce) {
+        let address = match announce.address.family() {
+            Family::Ipv4 => {
+                self.announcer::<Peer4>(key, hash, announce).and_then(|(m, peer)| m.slot_address(peer))
+            }
+            Family::Ipv6 => {
+                self.announcer::<Peer6>(key, hash, announce).and_then(|(m, peer)| m.slot_address(peer))
+            }
+        };
+        address.into_iter().for_each(prefetch);
+    }
+
+    pub(super) fn prefetch_peer(&self, key: HashKey, hash: u64, announce: &Announce) {
+        let address = match announce.address.family() {
+            Family::Ipv4 => {
+                self.announcer::<Peer4>(key, hash, announce).and_then(|(m, peer)| m.peer_address(peer))
+            }
+            Family::Ipv6 => {
+                self.announcer::<Peer6>(key, hash, announce).and_then(|(m, peer)| m.peer_address(peer))
+            }
+        };
+        address.into_iter().for_each(prefetch);
+    }
+
+    /// Where a full-grown swarm keeps peers of the announcer's family, and the announcer's hash.
+    fn announcer<P: Placed + Contact>(
+        &self,
+        key: HashKey,
+        hash: u64,
+        Announce { address, port, .. }: &Announce,
+    ) -> Option<(&Members<P>, u64)> {
+        let members = self.any_swarm(hash)?.full()?;
+        Some((members, P::new(address, *port, Stamp::new(0, false)).hash(key)))
+    }
+
+    /// The first swarm whose hash looks like this one: nearly always the right one, without touching the torrent.
+    fn any_swarm(&self, hash: u64) -> Option<&Swarm> {
         let torrent = self.index.find(hash, |_| true).and_then(|at| self.torrents.get(at));
-        if let Some(address) = torrent.and_then(|torrent| torrent.swarm.address()) {
-            prefetch(address);
-        }
+        torrent.map(|torrent| &torrent.swarm)
     }
 }
 

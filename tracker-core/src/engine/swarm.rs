@@ -368,6 +368,19 @@ impl Swarm {
         }
     }
 
+    /// Whether it is large, or of several networks.
+    pub(super) const fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+
+    /// A network's part, if it is.
+    pub(super) fn full<P: Placed>(&self) -> Option<&Members<P>> {
+        match self {
+            Self::Full(full) => P::members(full),
+            _ => None,
+        }
+    }
+
     /// Where the peers are, if not in place.
     pub(super) fn address(&self) -> Option<*const u8> {
         match self {

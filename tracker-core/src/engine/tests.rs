@@ -323,3 +323,30 @@ fn threads_share_one_engine() {
     assert_eq!(totals.torrents, 40);
     assert_eq!(totals.peers, [[6000, 6000], [0, 0], [0, 0]]);
 }
+
+#[test]
+fn fetching_ahead_changes_nothing_and_tells_large_swarms() {
+    let engine = engine(Policy::default());
+    let all = |announce: &Announce| {
+        let at = engine.locate(&announce.info_hash);
+        engine.prefetch_shard(&at);
+        engine.prefetch_slot(&at);
+        engine.prefetch_torrent(&at);
+        let large = engine.prefetch_peers(&at);
+        engine.prefetch_peer_slot(&at, announce);
+        engine.prefetch_peer(&at, announce);
+        large
+    };
+    for (torrent, peers) in [(1, 1), (2, 20), (3, 100)] {
+        for port in 1..=peers {
+            tell(&engine, &peer(torrent, "10.0.0.1", port, Event::None, 9), NOW).unwrap();
+        }
+    }
+    let before = engine.totals();
+    // Of a peer that is there, one that is not, and one of the other family.
+    for (ip, port) in [("10.0.0.1", 1), ("10.0.0.2", 7), ("2001:db8::1", 1)] {
+        let large = |torrent| all(&peer(torrent, ip, port, Event::None, 9));
+        assert_eq!([9, 1, 2, 3].map(large), [false, false, false, true], "{ip}");
+    }
+    assert_eq!(engine.totals(), before);
+}

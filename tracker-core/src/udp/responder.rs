@@ -155,6 +155,8 @@ struct Pending {
     transaction_id: [u8; 4],
     located: Located,
     ask: Ask,
+    /// Its swarm is large: the announcer is looked for in memory of its own.
+    large: bool,
 }
 
 enum Ask {
@@ -204,7 +206,7 @@ impl Responder {
                 (transaction_id, engine.locate(&first), Ask::Scrape)
             }
         };
-        self.pending.push(Pending { index, transaction_id, located, ask });
+        self.pending.push(Pending { index, transaction_id, located, ask, large: false });
     }
 
     fn judge(&self, policy: &Policy, received: &Received<'_>) -> Result<Judged, DropReason> {
@@ -257,13 +259,25 @@ impl Responder {
         if trusted { claimed } else { *source }
     }
 
+    /// Announces to large swarms.
+    fn large(&self) -> impl Iterator<Item = (&Located, &Announce)> {
+        self.pending.iter().filter(|pending| pending.large).filter_map(|pending| match &pending.ask {
+            Ask::Announce { announce, .. } => Some((&pending.located, announce)),
+            Ask::Scrape => None,
+        })
+    }
+
     /// One stage for all, then the next: the waits for memory overlap.
-    fn fetch(&self, engine: &Engine) {
+    fn fetch(&mut self, engine: &Engine) {
         if self.pending.len() > 1 {
             self.pending.iter().for_each(|pending| engine.prefetch_shard(&pending.located));
             self.pending.iter().for_each(|pending| engine.prefetch_slot(&pending.located));
             self.pending.iter().for_each(|pending| engine.prefetch_torrent(&pending.located));
-            self.pending.iter().for_each(|pending| engine.prefetch_peers(&pending.located));
+            self.pending
+                .iter_mut()
+                .for_each(|pending| pending.large = engine.prefetch_peers(&pending.located));
+            self.large().for_each(|(located, announce)| engine.prefetch_peer_slot(located, announce));
+            self.large().for_each(|(located, announce)| engine.prefetch_peer(located, announce));
         }
     }
 
