@@ -46,6 +46,7 @@ fn announce_all(engine: &Engine, announces: &[Announce], batched: bool, seed: u6
     let mut room = [0; ROOM];
     let mut located: Vec<Located> = Vec::with_capacity(BATCH);
     let mut refused = 0;
+    let mut large: Vec<(&Announce, Located)> = Vec::with_capacity(BATCH);
     for batch in announces.chunks(BATCH) {
         located.clear();
         located.extend(batch.iter().map(|announce| engine.locate(&announce.info_hash)));
@@ -53,7 +54,11 @@ fn announce_all(engine: &Engine, announces: &[Announce], batched: bool, seed: u6
             located.iter().for_each(|at| engine.prefetch_shard(at));
             located.iter().for_each(|at| engine.prefetch_slot(at));
             located.iter().for_each(|at| engine.prefetch_torrent(at));
-            located.iter().for_each(|at| engine.prefetch_peers(at));
+            large.clear();
+            let pairs = batch.iter().zip(located.iter().copied());
+            large.extend(pairs.filter(|(_, at)| engine.prefetch_peers(at)));
+            large.iter().for_each(|(announce, at)| engine.prefetch_peer_slot(at, announce));
+            large.iter().for_each(|(announce, at)| engine.prefetch_peer(at, announce));
         }
         for (announce, at) in batch.iter().zip(&located) {
             let mut lists = Lists { ipv4: &mut room, ipv6: &mut [] };
@@ -106,13 +111,33 @@ impl Subject {
     }
 }
 
+/// Arithmetic of about as long as so many announces take.
+fn compute(count: usize) {
+    let mut words = [1_u64, 2, 3, 4];
+    for _ in 0..count * 64 {
+        for (word, factor) in black_box(&mut words).iter_mut().zip([3, 5, 7, 9]) {
+            *word = word.wrapping_mul(factor).rotate_left(7);
+        }
+    }
+    black_box(words);
+}
+
+fn computes_on_two_threads(count: usize) -> Result<Duration, Box<dyn Error>> {
+    let start = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| compute(count / 2));
+        compute(count / 2);
+    });
+    Ok(start.elapsed())
+}
+
 fn none(refused: u64) -> Result<(), Box<dyn Error>> {
     if refused == 0 { Ok(()) } else { Err(format!("{refused} announces were refused").into()) }
 }
 
 type Side<'a> = &'a dyn Fn(usize) -> Result<Duration, Box<dyn Error>>;
 
-/// Both sides in turns: announces a second of each, by round.
+/// Both sides in turns: announces (or what stands for one) a second of each, by round.
 fn turns(name: &str, length: Length, ours: Side<'_>, theirs: Side<'_>) -> Result<Value, Box<dyn Error>> {
     let rate = |side: Side<'_>| {
         Ok::<_, Box<dyn Error>>(length.announces as f64 / side(length.announces)?.as_secs_f64())
@@ -140,7 +165,7 @@ fn turns(name: &str, length: Length, ours: Side<'_>, theirs: Side<'_>) -> Result
         1e9 / rounds[0].0,
         1e9 / rounds[0].1,
     );
-    Ok(json!({ "name": name, "announces_per_second": rounds }))
+    Ok(json!({ "name": name, "per_second": rounds }))
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -173,7 +198,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         &|count| zipf.on_two_threads(&zipf, count),
         &|count| zipf.on_one_thread(count, true),
     )?);
-    // What the machine gives two threads that share nothing.
+    // What the machine gives two threads that share nothing, and that need not even memory.
     let apart = Subject::new(1_000_000, 2_000_000, Spread::Zipf)?;
     cases.push(turns(
         "two threads with an engine each, one thread, Zipf",
@@ -182,6 +207,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         &|count| zipf.on_one_thread(count, true),
     )?);
     drop((zipf, apart));
+    cases.push(turns("two threads, one thread, arithmetic", length, &computes_on_two_threads, &|count| {
+        let start = Instant::now();
+        compute(count);
+        Ok(start.elapsed())
+    })?);
 
     let (sizes, left_out) = tables();
     match (sizes.as_slice(), &left_out) {

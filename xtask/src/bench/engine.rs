@@ -118,13 +118,13 @@ struct Turns {
 struct Case {
     name: String,
     /// Of both sides in each round.
-    announces_per_second: Vec<(f64, f64)>,
+    per_second: Vec<(f64, f64)>,
 }
 
 impl Turns {
     fn rounds(&self, name: &str) -> Result<&[(f64, f64)]> {
         let case = self.cases.iter().find(|case| case.name == name);
-        Ok(&case.with_context(|| format!("no bench measured {name:?}"))?.announces_per_second)
+        Ok(&case.with_context(|| format!("no bench measured {name:?}"))?.per_second)
     }
 
     /// How many times as fast.
@@ -140,9 +140,11 @@ fn turns(path: &Path, report: &mut Report) -> Result<()> {
     report.rows.push(row(&aims::ENGINE_BATCHED, "batched, one by one")?);
     let threads = row(&aims::ENGINE_THREADS, "two threads, one thread, Zipf")?;
     report.rows.push(threads.note(format!(
-        "uniform hashes: {}; two threads that share nothing, with an engine each: {}",
+        "uniform hashes: {}; two threads with an engine each, which share nothing: {}; two threads of \
+         arithmetic alone, which is what this machine gives: {}",
         turns.ratio("two threads, one thread, uniform")?,
         turns.ratio("two threads with an engine each, one thread, Zipf")?,
+        turns.ratio("two threads, one thread, arithmetic")?,
     )));
     let growth = aims::ENGINE_GROWTH.row();
     report.rows.push(match &turns.left_out {
@@ -274,11 +276,12 @@ mod tests {
         write(
             TURNS,
             r#"{"left_out": null, "cases": [
-                {"name": "batched, one by one", "announces_per_second": [[4e6, 2e6], [5e6, 2e6], [6e6, 2e6]]},
-                {"name": "two threads, one thread, uniform", "announces_per_second": [[3e6, 2e6]]},
-                {"name": "two threads, one thread, Zipf", "announces_per_second": [[3.4e6, 2e6]]},
-                {"name": "two threads with an engine each, one thread, Zipf", "announces_per_second": [[3.5e6, 2e6]]},
-                {"name": "10 M torrents, 10 k torrents", "announces_per_second": [[2.5e6, 5e6]]}]}"#,
+                {"name": "batched, one by one", "per_second": [[4e6, 2e6], [5e6, 2e6], [6e6, 2e6]]},
+                {"name": "two threads, one thread, uniform", "per_second": [[3e6, 2e6]]},
+                {"name": "two threads, one thread, Zipf", "per_second": [[3.4e6, 2e6]]},
+                {"name": "two threads with an engine each, one thread, Zipf", "per_second": [[3.5e6, 2e6]]},
+                {"name": "two threads, one thread, arithmetic", "per_second": [[3.6e6, 2e6]]},
+                {"name": "10 M torrents, 10 k torrents", "per_second": [[2.5e6, 5e6]]}]}"#,
         );
         write(
             MEMORY,
@@ -322,7 +325,11 @@ mod tests {
         assert_eq!((growth.ours, growth.theirs, growth.reached()), (Some(400.0), Some(200.0), Reached::Goal));
         let threads = row(&aims::ENGINE_THREADS);
         assert_eq!(threads.reached(), Reached::Floor);
-        assert!(threads.note.contains("1.5") && threads.note.contains("1.75"), "{}", threads.note);
+        assert!(
+            threads.note.contains("1.5") && threads.note.contains("1.75") && threads.note.ends_with("1.80 x"),
+            "{}",
+            threads.note
+        );
         assert_eq!(row(&aims::MEMORY_PEER).reached(), Reached::Goal);
         assert_eq!(row(&aims::MEMORY_TORRENT).reached(), Reached::Floor);
 
@@ -340,10 +347,11 @@ mod tests {
         let directory = written("part");
         fs::remove_file(directory.join(MEMORY)).unwrap();
         let turns = r#"{"left_out": "too little memory", "cases": [
-            {"name": "batched, one by one", "announces_per_second": []},
-            {"name": "two threads, one thread, Zipf", "announces_per_second": [[1, 1]]},
-            {"name": "two threads, one thread, uniform", "announces_per_second": [[1, 1]]},
-            {"name": "two threads with an engine each, one thread, Zipf", "announces_per_second": [[1, 1]]}]}"#;
+            {"name": "batched, one by one", "per_second": []},
+            {"name": "two threads, one thread, Zipf", "per_second": [[1, 1]]},
+            {"name": "two threads, one thread, uniform", "per_second": [[1, 1]]},
+            {"name": "two threads, one thread, arithmetic", "per_second": [[1, 1]]},
+            {"name": "two threads with an engine each, one thread, Zipf", "per_second": [[1, 1]]}]}"#;
         fs::write(directory.join(TURNS), turns).unwrap();
         let mut report = Report::new("engine", "", true);
         let error = take(&directory, &mut report).unwrap_err();
