@@ -81,6 +81,11 @@ impl Tracker {
         }
     }
 
+    /// Whether a row of the table is about it. The others are told beside.
+    pub(crate) fn has_row(self) -> bool {
+        !matches!(self, Self::Generic | Self::AquaticMio | Self::Opentracker)
+    }
+
     /// Whose program it is, if not ours.
     pub(crate) fn peer(self) -> Option<Peer> {
         match self {

@@ -71,17 +71,15 @@ const STARTERS: [Tracker; 6] = [
 /// What is ahead.
 pub(crate) fn plan(lab: &Lab) -> Plan {
     let here = |tracker: &Tracker| tracker.peer().is_none_or(|peer| lab.peers.path(peer).is_ok());
-    let starters = STARTERS.iter().filter(|tracker| here(tracker)).count();
-    let pairs: usize = Figure::ALL
-        .iter()
-        .map(|figure| figure.trackers().iter().filter(|tracker| here(tracker)).count())
-        .sum::<usize>()
-        + 1;
-    Plan::steps(starters, 25)
-        + field::plan(lab, pairs)
-        + verdict::plan()
-        + growth::plan(lab)
-        + expiry::plan(lab)
+    let starters: Vec<Tracker> = STARTERS.into_iter().filter(here).collect();
+    let mut pairs: Vec<(Tracker, Figure)> = Vec::new();
+    for figure in Figure::ALL {
+        pairs.extend(
+            figure.trackers().iter().filter(|tracker| here(tracker)).map(|tracker| (*tracker, figure)),
+        );
+    }
+    pairs.push((Tracker::Echo(0.0), Figure::Announce));
+    field::plan(lab, &starters, &pairs) + verdict::plan() + growth::plan(lab) + expiry::plan(lab)
 }
 
 /// Measures, and adds rows, series and details to the report.

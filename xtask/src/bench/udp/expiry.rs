@@ -26,7 +26,7 @@ const OLD: Population = Population { torrents: 500_000, peers: 1_000_000, seed: 
 /// Those that go on announcing, each several times before it is forgotten.
 const YOUNG: Population = Population { torrents: 50_000, peers: 100_000, seed: 1 };
 /// When a peer is forgotten: after a while in which latency is measured without expiry.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// The figures' windows, and how often peers are counted.
 const WINDOW: Duration = Duration::from_secs(1);
 /// So many peers less than before are an expiry; those that only come and go are fewer.
@@ -34,7 +34,7 @@ const FEW: f64 = 2_000.0;
 
 /// Time that a round of expiry takes: as it does by itself, or in the quick bench, less.
 fn sweep(lab: &Lab) -> Duration {
-    lab.choose(Duration::from_secs(20), crate::bench::tracker::SWEEP)
+    lab.choose(Duration::from_secs(15), crate::bench::tracker::SWEEP)
 }
 
 /// How long the load lasts: until all have expired, and a little longer.

@@ -94,7 +94,7 @@ impl Asked<'_> {
             mix: self.figure.shares(),
             pace,
             duration: self.duration,
-            warmup: Duration::from_secs(1),
+            warmup: Duration::from_millis(self.lab.choose(500, 1_000)),
             fill: None,
             windows: None,
             population,
@@ -158,14 +158,24 @@ pub(crate) fn rate(rate: f64) -> String {
     table::amount(Some(rate), "responses/s")
 }
 
-/// Steps of so many pairs of a tracker and a figure.
-pub(crate) fn plan(lab: &Lab, pairs: usize) -> Plan {
-    let rounds = lab.choose(QUICK_ROUNDS, ROUNDS);
-    if lab.quick {
-        Plan::steps(pairs, 30) + Plan::steps(pairs * rounds, 4) + Plan::steps(pairs, 4)
-    } else {
-        Plan::steps(pairs * rounds, 105) + Plan::steps(pairs * rounds, 12)
+/// What is ahead for these trackers.
+pub(crate) fn plan(lab: &Lab, starters: &[Tracker], pairs: &[(Tracker, Figure)]) -> Plan {
+    let filled = starters.iter().filter(|tracker| is_filled(lab, **tracker));
+    let mut plan = Plan::steps(starters.len(), 1);
+    for tracker in filled {
+        plan.time += Duration::from_secs_f64(Population::USUAL.peers as f64 / tracker.fill());
     }
+    if lab.quick {
+        let compared = pairs.iter().filter(|(tracker, _)| tracker.has_row()).count();
+        plan + Plan::steps(pairs.len(), 38) + Plan::steps(compared * (QUICK_ROUNDS + 1), 4)
+    } else {
+        plan + Plan::steps(pairs.len() * ROUNDS, 170) + Plan::steps(pairs.len() * ROUNDS, 12)
+    }
+}
+
+/// Whether all peers announce to it before anything is measured. In the quick bench, only to those that rows are about.
+fn is_filled(lab: &Lab, tracker: Tracker) -> bool {
+    !lab.quick || tracker.has_row()
 }
 
 /// Rounds of the full bench, each with a search.
@@ -183,6 +193,37 @@ struct Entry {
 }
 
 impl Entry {
+    /// Starts a tracker, full of peers where they belong to what is measured.
+    fn start(lab: &Lab, tracker: Tracker) -> Result<Self> {
+        let filled = is_filled(lab, tracker);
+        let what = if filled { "every peer announces" } else { "start" };
+        let step = lab.progress.begin(&format!("{what}, {}", tracker.name()));
+        let purpose = Purpose::of(Population::USUAL);
+        let started = if filled {
+            start(lab, tracker, &purpose).map(|(running, share, resident)| (running, Some((share, resident))))
+        } else {
+            Rig::lay(lab, 1).and_then(|rig| tracker.start(lab, rig, &purpose)).map(|running| (running, None))
+        };
+        match started {
+            Ok((running, full)) => {
+                running.program.pause();
+                step.end(&full.map_or_else(
+                    || "it serves".to_owned(),
+                    |(share, resident)| {
+                        format!("{:.1} % are in, {}", share * 100.0, table::amount(Some(resident), "bytes"))
+                    },
+                ));
+                let (filled, resident) = full.unzip();
+                Ok(Self { tracker, running: Ok(running), resident, filled })
+            }
+            Err(error) => {
+                drop(step);
+                let why = lab.failed(tracker.name(), error)?;
+                Ok(Self { tracker, running: Err(why), resident: None, filled: None })
+            }
+        }
+    }
+
     /// Does something with it while it has its processor. What fails here ends it for good.
     fn awake<T>(
         &mut self,
@@ -226,25 +267,7 @@ impl Field {
                 entries.push(Entry { tracker, running: Err(why), resident: None, filled: None });
                 continue;
             }
-            let step = lab.progress.begin(&format!("every peer announces, {}", tracker.name()));
-            let filled = start(lab, tracker, &Purpose::of(Population::USUAL));
-            entries.push(match filled {
-                Ok((running, share, resident)) => {
-                    running.program.pause();
-                    step.end(&format!(
-                        "{:.1} % of {} in, {}",
-                        share * 100.0,
-                        table::amount(Some(Population::USUAL.peers as f64), "peers"),
-                        table::amount(Some(resident), "bytes")
-                    ));
-                    Entry { tracker, running: Ok(running), resident: Some(resident), filled: Some(share) }
-                }
-                Err(error) => {
-                    drop(step);
-                    let why = lab.failed(tracker.name(), error)?;
-                    Entry { tracker, running: Err(why), resident: None, filled: None }
-                }
-            });
+            entries.push(Entry::start(lab, tracker)?);
         }
         Ok(Self { entries, outcomes: Vec::new() })
     }
@@ -304,9 +327,16 @@ impl Field {
                 Ok((served, rate(served)))
             })?;
             *found = search.unwrap_or_default();
+            if !entry.tracker.has_row() {
+                outcome.rounds.extend(search);
+            }
         }
+        let compared = |entries: &[Entry], index: usize| entries[index].tracker.has_row();
         for round in 1..=QUICK_ROUNDS {
             for ((index, outcome), found) in chosen.iter().zip(&mut *outcomes).zip(&found) {
+                if !compared(&self.entries, *index) {
+                    continue;
+                }
                 let what = format!("{label}: round {round} of {QUICK_ROUNDS}");
                 let served = self.entries[*index].awake(asked.lab, &what, |running| {
                     let served = asked.round(running, *found, outcome)?;
@@ -316,6 +346,9 @@ impl Field {
             }
         }
         for (index, outcome) in chosen.iter().zip(outcomes) {
+            if !compared(&self.entries, *index) {
+                continue;
+            }
             let served = outcome.served().unwrap_or_default();
             self.entries[*index].awake(asked.lab, &format!("{label}: half of that"), |running| {
                 Ok(((), asked.half(running, served, outcome)?))

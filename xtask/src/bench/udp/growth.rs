@@ -31,13 +31,14 @@ fn numbers(lab: &Lab) -> &'static [u64] {
 /// What is ahead.
 pub(crate) fn plan(lab: &Lab) -> Plan {
     // The usual population has been measured by then.
-    Plan::steps(numbers(lab).len() - 1 + Tracker::BY_WORKERS.len(), lab.choose(45, 160))
+    let workers = if lab.quick { 0 } else { Tracker::BY_WORKERS.len() };
+    Plan::steps(numbers(lab).len() - 1 + workers, lab.choose(45, 220))
 }
 
-/// Adds the series.
+/// Adds the series. The quick bench leaves workers out.
 pub(crate) fn measure(lab: &Lab, outcomes: &Outcomes, report: &mut Report) -> Result<()> {
     torrents(lab, outcomes, report)?;
-    workers(lab, outcomes, report)
+    if lab.quick { Ok(()) } else { workers(lab, outcomes, report) }
 }
 
 fn torrents(lab: &Lab, outcomes: &Outcomes, report: &mut Report) -> Result<()> {
