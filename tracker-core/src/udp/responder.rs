@@ -270,9 +270,7 @@ impl Responder {
     /// One stage for all, then the next: the waits for memory overlap.
     fn fetch(&mut self, engine: &Engine) {
         if self.pending.len() > 1 {
-            self.pending.iter().for_each(|pending| engine.prefetch_shard(&pending.located));
-            self.pending.iter().for_each(|pending| engine.prefetch_slot(&pending.located));
-            self.pending.iter().for_each(|pending| engine.prefetch_torrent(&pending.located));
+            fetch_torrents(engine, self.pending.iter().map(|pending| &pending.located));
             self.pending
                 .iter_mut()
                 .for_each(|pending| pending.large = engine.prefetch_peers(&pending.located));
@@ -307,6 +305,9 @@ impl Responder {
                             hashes.iter().take(self.config.max_scrape_hashes.min(self.scrape.capacity()));
                         self.scrape.extend(rows.map(|hash| (*hash, engine.locate(hash))));
                     }
+                    if self.scrape.len() > 1 {
+                        fetch_torrents(engine, self.scrape.iter().map(|(_, located)| located));
+                    }
                     let buffer = budget(batch.reply_buffer(index), self.config.max_datagram);
                     answer_scrape(engine, &self.scrape, transaction_id, buffer)
                 }
@@ -320,6 +321,13 @@ enum Judged {
     Connect { transaction_id: [u8; 4], connection_id: [u8; 8] },
     Announce { transaction_id: [u8; 4], announce: Announce, family: Family },
     Scrape { transaction_id: [u8; 4], first: InfoHash },
+}
+
+/// One stage for all, then the next.
+fn fetch_torrents<'a>(engine: &Engine, located: impl Iterator<Item = &'a Located> + Clone) {
+    located.clone().for_each(|at| engine.prefetch_shard(at));
+    located.clone().for_each(|at| engine.prefetch_slot(at));
+    located.for_each(|at| engine.prefetch_torrent(at));
 }
 
 fn budget(buffer: &mut [u8], max_datagram: usize) -> &mut [u8] {
