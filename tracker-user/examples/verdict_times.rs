@@ -1,5 +1,10 @@
 //! How long the XDP program takes for each frame of the frame matrix: a line of nanoseconds and the frame's name for
-//! each. Needs root.
+//! each. Needs root, and `ip` and `ethtool`.
+//!
+//! A frame that stays as it is can be judged over and over in one test-run call of the kernel, which tells the mean
+//! time. An answer is written over its request, so the next run would see another frame: answers are run live, where
+//! each run gets a frame of its own, and the kernel's run statistics tell the time. What that adds to a run is known
+//! from the dropped frames, which are timed both ways.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,37 +16,51 @@
 #[allow(dead_code, reason = "the tests use all of it")]
 mod matrix;
 
+use aya::{
+    programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp},
+    sys::{Stats, enable_stats},
+};
 use matrix::{Expect, loaded, matrix};
-use std::io::{Write as _, stdout};
+use std::{
+    io::{Write as _, stdout},
+    process::Command,
+};
+use tracker_common::maps;
 use tracker_user::xdp::program::Program;
 
-/// Runs of one measurement, in one call of the kernel.
+/// Runs of one measurement.
 const RUNS: u32 = 50_000;
-/// Such measurements of each frame.
-const ROUNDS: usize = 5;
-/// Calls of one run each.
-const SINGLES: usize = 2_001;
+/// Measurements of each frame, of which the middle one counts.
+const ROUNDS: usize = 7;
+/// Frames of a live call, all of them new: fewer than the 256 that a veth pair takes at a time.
+const LIVE: u32 = 64;
+/// Live calls of each measurement.
+const CALLS: usize = 4;
+/// The interface that answers leave by.
+const INTERFACE: &str = "v0";
+/// Where the kernel's `struct xdp_md` has the end of the data and the interface, bytes.
+const XDP_MD: (usize, usize, usize) = (24, 4, 12);
 
 fn main() {
     let (mut program, _counters, _socket) = loaded::load();
+    let interface = lay_wire();
     let frames: Vec<(&str, Vec<u8>, Expect)> =
         matrix().into_iter().map(|(name, recipe, expected)| (name, recipe.build(), expected)).collect();
-    // An answer is written over its request, so that its second run would see another frame: it is run once in each
-    // call. What a call takes beside its run is known from the frames that stay as they are.
-    let mut times = Vec::new();
-    let mut around = Vec::new();
-    for (name, frame, expected) in &frames {
-        if *expected != Expect::Answer {
-            let repeated = median((0..ROUNDS).map(|_| time(&mut program, frame, RUNS)));
-            around.push(once(&mut program, frame) - repeated);
-            times.push((*name, repeated));
+
+    let mut times: Vec<(&str, f64)> = Vec::new();
+    let mut dropped: Vec<(&[u8], f64)> = Vec::new();
+    for (name, frame, expected) in frames.iter().filter(|frame| frame.2 != Expect::Answer) {
+        let time = median(|| program.test_run_duration(frame, RUNS).unwrap().as_nanos() as f64);
+        times.push((name, time));
+        if matches!(expected, Expect::Drop(_)) {
+            dropped.push((frame, time));
         }
     }
-    let around = median(around);
-    for (name, frame, expected) in &frames {
-        if *expected == Expect::Answer {
-            times.push((*name, (once(&mut program, frame) - around).max(0.0)));
-        }
+    let _statistics = enable_stats(Stats::RunTime).expect("the kernel to keep run statistics");
+    let mut alive = |frame: &[u8]| median(|| live(&mut program, frame, interface));
+    let added = middle(dropped.iter().map(|(frame, time)| alive(frame) - time).collect());
+    for (name, frame, _) in frames.iter().filter(|frame| frame.2 == Expect::Answer) {
+        times.push((name, alive(frame) - added));
     }
     let mut out = stdout().lock();
     for (name, nanoseconds) in times {
@@ -49,17 +68,55 @@ fn main() {
     }
 }
 
-/// Nanoseconds of a run that is the only one of its call.
-fn once(program: &mut Program, frame: &[u8]) -> f64 {
-    median((0..SINGLES).map(|_| time(program, frame, 1)))
+/// A veth pair in this process's namespace, for answers to leave by. Returns the index of its near end.
+fn lay_wire() -> u32 {
+    for line in [
+        "ip link add v0 type veth peer name v1",
+        "ip link set v0 up",
+        "ip link set v1 up",
+        // Without it the far end takes no frames from a program.
+        "ethtool -K v1 gro on",
+    ] {
+        let mut words = line.split(' ');
+        let status = Command::new(words.next().unwrap()).args(words).status().expect(line);
+        assert!(status.success(), "{line}");
+    }
+    nix::net::if_::if_nametoindex(INTERFACE).unwrap()
 }
 
-fn time(program: &mut Program, frame: &[u8], runs: u32) -> f64 {
-    program.test_run_duration(frame, runs).unwrap().as_nanos() as f64
+fn xdp(program: &mut Program) -> &mut Xdp {
+    program.ebpf_mut().program_mut(maps::PROGRAM).unwrap().try_into().unwrap()
 }
 
-fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.into_iter().collect();
+/// Nanoseconds of a run of live calls, in which each has a frame of its own, by the kernel's statistics.
+fn live(program: &mut Program, frame: &[u8], interface: u32) -> f64 {
+    let (size, data_end, ingress) = XDP_MD;
+    let mut context = vec![0; size];
+    context[data_end..data_end + 4].copy_from_slice(&(frame.len() as u32).to_ne_bytes());
+    context[ingress..ingress + 4].copy_from_slice(&interface.to_ne_bytes());
+    let program = xdp(program);
+    let before = program.info().unwrap();
+    for _ in 0..CALLS {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(&context),
+            repeat: LIVE,
+            attrs: TestRunAttrs::new().xdp_live_frames(LIVE),
+            ..TestRunOptions::new()
+        };
+        program.test_run(options).expect("the kernel to run live frames");
+    }
+    let after = program.info().unwrap();
+    let runs = after.run_count() - before.run_count();
+    (after.run_time() - before.run_time()).as_nanos() as f64 / runs as f64
+}
+
+fn median(measure: impl FnMut() -> f64) -> f64 {
+    let mut measure = measure;
+    middle((0..ROUNDS).map(|_| measure()).collect())
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
