@@ -1,6 +1,7 @@
 //! Load for UDP trackers over IPv4, made and checked in the kernel: an order of magnitude more than a program could
 //! send by system calls, at a known pace. It needs root, an interface with native XDP, and the target on its link.
 
+pub mod coalesce;
 pub mod napi;
 pub mod neighbour;
 pub mod programs;
@@ -15,6 +16,7 @@ use crate::{
     udp::mix::Mix,
 };
 use bytemuck::Zeroable as _;
+use coalesce::Coalesced;
 use nix::time::{ClockId, clock_gettime};
 use programs::{Programs, Snapshot};
 use std::{
@@ -79,6 +81,7 @@ pub struct Kernel {
     probes: u64,
     /// How many peers got an answer when every peer announced once.
     filled: Option<u64>,
+    _coalesced: Coalesced,
 }
 
 impl Kernel {
@@ -96,6 +99,10 @@ impl Kernel {
         let destination_mac = neighbour::resolve(settings.target, &settings.interface)?;
         let programs = Programs::attach(&settings.interface, interface_index)?;
         for undone in napi::favour(&settings.interface) {
+            watch.remark(&undone);
+        }
+        let (coalesced, undone) = Coalesced::set(&settings.interface);
+        if let Some(undone) = undone {
             watch.remark(&undone);
         }
         let mac = format!("/sys/class/net/{}/address", settings.interface);
@@ -120,7 +127,14 @@ impl Kernel {
             most_behind: MOST_BEHIND,
             ..Plan::zeroed()
         };
-        let mut kernel = Self { programs, plan, timeout: settings.timeout, probes: 0, filled: None };
+        let mut kernel = Self {
+            programs,
+            plan,
+            timeout: settings.timeout,
+            probes: 0,
+            filled: None,
+            _coalesced: coalesced,
+        };
         kernel.learn(settings.target, watch)?;
         if let Some(rate) = settings.fill {
             kernel.fill(rate, watch)?;
