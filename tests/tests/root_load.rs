@@ -93,6 +93,37 @@ fn load_and_tracker_count_alike() {
 }
 
 #[test]
+fn the_listed_torrents_are_those_that_are_asked_for() {
+    let directory = TempDir::with_prefix("riptide-test-").expect("a temporary directory");
+    let list = directory.path().join("hashes");
+    let workload = format!("--torrents {TORRENTS} --peers {PEERS} --seed 3");
+    let hashes = run(list_command(&workload));
+    assert_eq!((hashes.status, hashes.out.lines().count() as u64), (Some(0), TORRENTS), "{hashes:?}");
+    std::fs::write(&list, &hashes.out).expect("to write the list");
+
+    let field = Field::new();
+    let access = format!("[access]\nmode = \"allow\"\ninfo_hashes = \"{}\"\n", list.display());
+    let riptide = field.riptide(&access);
+    let pace = "--mix 0:1:0 --rate 5k --warmup 0s --duration 1s";
+    let ended = run(field.command(&format!("{workload} {pace}")));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    assert!(field.figures().count("announces") > 0, "{ended:?}");
+    // Those of another seed are none of them.
+    let ended = run(field.command(&format!("--torrents {TORRENTS} --peers {PEERS} --seed 4 {pace}")));
+    assert_eq!(ended.status, Some(1), "{ended:?}");
+    let figures = field.figures();
+    let refused = figures.0["wrong"]["refused"].as_u64();
+    assert!(refused > Some(0) && figures.count("announces") == 0, "{:#}", figures.0);
+    riptide.stop();
+}
+
+fn list_command(workload: &str) -> Command {
+    let mut command = Command::new(load_binary());
+    command.arg("hashes").args(workload.split(' ')).stdin(Stdio::null());
+    command
+}
+
+#[test]
 fn ctrl_c_ends_with_figures() {
     let field = Field::new();
     let riptide = field.riptide("");

@@ -229,11 +229,11 @@ impl Plan {
     }
 }
 
-/// The info hash of a torrent, as words in memory order.
+/// The info hash of a torrent, as words in memory order. Populations with different seeds have no torrent in common.
 #[inline(always)]
 #[must_use]
-pub const fn info_hash(torrent: u32) -> [u32; 5] {
-    let first = mix(torrent as u64 | 1 << 40);
+pub const fn info_hash(torrent: u32, seed: u32) -> [u32; 5] {
+    let first = mix((seed as u64) << 32 | torrent as u64);
     let second = mix(first);
     [first as u32, (first >> 32) as u32, second as u32, (second >> 32) as u32, torrent]
 }

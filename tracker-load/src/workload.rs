@@ -1,6 +1,7 @@
 //! Who announces what: a fixed population of torrents and peers, computed from a seed instead of kept in memory.
 
 use crate::rng::{Rng, mix};
+use tracker_common::load;
 
 /// How peers are spread over torrents.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,6 +19,8 @@ pub struct Workload {
     peers: u64,
     seeders: f64,
     seed: u64,
+    /// The seed as it was given, which the kernel engine has, too.
+    given: u64,
     ranks: Ranks,
 }
 
@@ -43,7 +46,14 @@ impl Workload {
             Popularity::Uniform => Ranks::Uniform,
             Popularity::Zipf(exponent) => Ranks::Zipf(Zipf::new(torrents, exponent)),
         };
-        Self { torrents, peers: peers.max(1), seeders, seed: mix(seed ^ 0x5269_7074_6964_6521), ranks }
+        Self {
+            torrents,
+            peers: peers.max(1),
+            seeders,
+            seed: mix(seed ^ 0x5269_7074_6964_6521),
+            given: seed,
+            ranks,
+        }
     }
 
     /// How many torrents there are.
@@ -103,14 +113,14 @@ impl Workload {
         }
     }
 
-    /// The info hash of the torrent of this number.
+    /// The info hash of the torrent of this number, the same one that the kernel engine makes.
     #[must_use]
     pub fn info_hash(&self, torrent: u64) -> [u8; 20] {
-        let mut rng = Rng::new(self.seed.rotate_left(32) ^ torrent);
+        let words = load::info_hash(torrent as u32, (self.given ^ torrent >> 32) as u32);
         let mut hash = [0; 20];
-        hash[..8].copy_from_slice(&rng.next_u64().to_be_bytes());
-        hash[8..16].copy_from_slice(&rng.next_u64().to_be_bytes());
-        hash[16..].copy_from_slice(&rng.next_u32().to_be_bytes());
+        for (bytes, word) in hash.chunks_exact_mut(4).zip(words) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
         hash
     }
 }

@@ -76,7 +76,7 @@ fn write(frame: &Frame<'_>, plan: &Plan, request: &Request) -> Option<()> {
             frame.set_u64(PAYLOAD, connection(request.source)?)?;
             frame.set_u32(PAYLOAD + 8, action)?;
             frame.set_u32(PAYLOAD + 12, transaction_id)?;
-            let [h0, h1, h2, h3, h4] = info_hash(request.torrent);
+            let [h0, h1, h2, h3, h4] = info_hash(request.torrent, plan.seed as u32);
             frame.set_u32(PAYLOAD + 16, h0)?;
             frame.set_u32(PAYLOAD + 20, h1)?;
             frame.set_u32(PAYLOAD + 24, h2)?;
