@@ -1,6 +1,6 @@
 //! A program under test: started on its processors, watched, paused while others are measured, and ended.
 
-use crate::bench::Lab;
+use crate::{bench::Lab, process};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::{
     sys::signal::{Signal, killpg},
@@ -17,7 +17,7 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a program that starts is looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// After a pause: time for what a program does by the clock.
+/// After a pause: time for what a program has put off.
 const WAKING: Duration = Duration::from_millis(300);
 
 /// When a program serves.
@@ -103,22 +103,23 @@ impl Program {
         resident(&status).ok_or_else(|| anyhow!("{} has ended{}", self.name, self.last_words()))
     }
 
-    /// Takes its processor away, so that it costs the others nothing.
+    /// Takes its processor away: it runs when nobody else wants to, so that what it does by the clock costs the others
+    /// nothing. Stopping it would interrupt its system calls, which some programs take for their end.
     pub(crate) fn pause(&self) {
-        self.signal(Signal::SIGSTOP);
+        self.schedule("--idle");
     }
 
     /// Gives it back.
     pub(crate) fn resume(&mut self, lab: &Lab) -> Result<()> {
-        self.signal(Signal::SIGCONT);
+        self.schedule("--other");
         lab.rest(WAKING)?;
         self.check()
     }
 
-    fn signal(&self, signal: Signal) {
-        if let Ok(pid) = i32::try_from(self.child.id()) {
-            let _ = killpg(Pid::from_raw(pid), signal);
-        }
+    /// Puts all its threads into a class of the scheduler. One that has ended need not be.
+    fn schedule(&self, class: &str) {
+        let id = self.child.id().to_string();
+        process::probe(Command::new("chrt").args([class, "--all-tasks", "--pid", "0", &id]));
     }
 
     /// That it still runs.
@@ -130,11 +131,11 @@ impl Program {
         }
     }
 
-    /// Its last line, to be put behind what became of it.
+    /// Its last words, to be put behind what became of it.
     fn last_words(&self) -> String {
-        match last_line(&self.said()) {
+        match last_words(&self.said()).as_str() {
             "" => String::from(" and said nothing"),
-            line => format!("; its last words: {line}"),
+            words => format!("; its last words: {words}"),
         }
     }
 }
@@ -142,9 +143,26 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         // Its group is its own, and has what it started.
-        self.signal(Signal::SIGKILL);
+        if let Ok(id) = i32::try_from(self.child.id()) {
+            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The last line, or of a program that panicked, where and why it did instead of the trace behind that.
+fn last_words(text: &str) -> String {
+    let mut lines = text.lines();
+    match lines.by_ref().filter(|line| line.contains(" panicked at ")).last() {
+        Some(place) => {
+            let why = text
+                .rsplit(place)
+                .next()
+                .and_then(|rest| rest.lines().map(str::trim).find(|line| !line.is_empty()));
+            format!("{} {}", place.trim(), why.unwrap_or_default())
+        }
+        None => last_line(text).to_owned(),
     }
 }
 
@@ -207,5 +225,8 @@ mod tests {
     fn last_words_are_not_blank() {
         assert_eq!(last_line("one\n two \n\n  \n"), "two");
         assert_eq!(last_line(""), "");
+        assert_eq!(last_words("one\ntwo\n"), "two");
+        let panic = "hello\nthread 'main' (7) panicked at src/a.rs:1:2:\na port\nstack backtrace:\n  0: main\nnote: more\n";
+        assert_eq!(last_words(panic), "thread 'main' (7) panicked at src/a.rs:1:2: a port");
     }
 }

@@ -133,10 +133,9 @@ impl Tracker {
                 Ok(Call { program: lab.binary("riptide"), arguments, ready: Ready::Word("ready") })
             }
             Self::Echo(reply) => {
-                let mut arguments = vec!["--interface".into(), rig.tracker_interface().into()];
-                arguments.extend(["--port".into(), PORT.to_string().into()]);
-                arguments.extend(["--reply".into(), format!("{reply:.0}").into()]);
-                arguments.extend(["--workers".into(), "1".into()]);
+                let interface = rig.tracker_interface().to_owned();
+                let arguments =
+                    [interface, PORT.to_string(), format!("{reply:.0}")].map(OsString::from).to_vec();
                 Ok(Call { program: lab.example("nothing_xsk"), arguments, ready: Ready::Word("ready") })
             }
             Self::AquaticUring | Self::AquaticMio => {
@@ -281,12 +280,13 @@ fn riptide(purpose: &Purpose, directory: &Path) -> String {
     )
 }
 
-/// Versions before 0.9 hand requests to workers that hold the swarms: `default`, their own configuration, tells.
+/// Nobody is forgotten, so there is nothing to look for; a round of cleaning all at once would be paid for by whoever is
+/// measured then. Versions before 0.9 hand requests to workers that hold the swarms: `default`, their own configuration, tells.
 fn aquatic(uring: bool, default: &str, purpose: &Purpose) -> String {
     let swarm = if default.contains("swarm_workers") { "swarm_workers = 1\n" } else { "" };
     format!(
         "socket_workers = 1\n{swarm}log_level = \"error\"\n[network]\naddress = \"0.0.0.0:{PORT}\"\n\
-         use_io_uring = {uring}\n[cleaning]\nmax_peer_age = {}\n",
+         use_io_uring = {uring}\n[cleaning]\nmax_peer_age = {0}\ntorrent_cleaning_interval = {0}\n",
         purpose.peer_timeout.as_secs()
     )
 }

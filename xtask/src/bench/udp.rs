@@ -119,7 +119,8 @@ impl Outcomes {
         let found = self.0.iter().find(|(other, at, _)| same(*other) && *at == figure);
         match found {
             Some((_, _, Ok(outcome))) => Ok(outcome),
-            Some((_, _, Err(why))) => Err(why.clone()),
+            Some((_, _, Err(why))) if why.starts_with("no --peer") => Err(why.clone()),
+            Some((_, _, Err(why))) => Err(format!("{}: {why}", tracker.name())),
             None => Err("was not measured".to_owned()),
         }
     }
@@ -241,7 +242,7 @@ mod tests {
             (Tracker::Opentracker, Figure::Mix, Err("it ended".to_owned())),
         ]);
         assert_eq!(outcomes.of(Tracker::Echo(0.0), Figure::Announce).unwrap().rounds, [2.0]);
-        assert_eq!(outcomes.of(Tracker::Opentracker, Figure::Mix).unwrap_err(), "it ended");
+        assert_eq!(outcomes.of(Tracker::Opentracker, Figure::Mix).unwrap_err(), "opentracker: it ended");
         assert!(outcomes.of(Tracker::Native, Figure::Connect).is_err());
     }
 }
