@@ -31,11 +31,11 @@ use tracker_user::xdp::program::Program;
 /// Runs of one measurement.
 const RUNS: u32 = 50_000;
 /// Measurements of each frame, of which the middle one counts.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 /// Frames of a live call, all of them new: fewer than the 256 that a veth pair takes at a time.
 const LIVE: u32 = 64;
-/// Live calls of each measurement.
-const CALLS: usize = 4;
+/// Live calls of each measurement; the kernel takes some 20 ms to begin one.
+const CALLS: usize = 2;
 /// The interface that answers leave by.
 const INTERFACE: &str = "v0";
 /// Where the kernel's `struct xdp_md` has the end of the data and the interface, bytes.

@@ -45,13 +45,8 @@ impl Program {
     ///
     /// # Errors
     /// It ended or never served: one line with its last words.
-    pub(crate) fn start(lab: &Lab, name: &str, mut command: Command, ready: Ready) -> Result<Self> {
-        let said = lab.scratch().join(format!("said-{}", lab.number()));
-        let file = File::create(&said).with_context(|| format!("cannot write {}", said.display()))?;
-        let other = file.try_clone().context("cannot share a file")?;
-        let child =
-            command.stdout(other).stderr(file).spawn().with_context(|| format!("cannot start {name}"))?;
-        let mut program = Self { name: name.to_owned(), child, said };
+    pub(crate) fn start(lab: &Lab, name: &str, command: Command, ready: Ready) -> Result<Self> {
+        let mut program = Self::spawn(lab, name, command)?;
         let begun = Instant::now();
         loop {
             lab.rest(LOOK)?;
@@ -63,6 +58,15 @@ impl Program {
                 bail!("{name} did not serve within {} s{}", PATIENCE.as_secs(), program.last_words());
             }
         }
+    }
+
+    fn spawn(lab: &Lab, name: &str, mut command: Command) -> Result<Self> {
+        let said = lab.scratch().join(format!("said-{}", lab.number()));
+        let file = File::create(&said).with_context(|| format!("cannot write {}", said.display()))?;
+        let other = file.try_clone().context("cannot share a file")?;
+        let child =
+            command.stdout(other).stderr(file).spawn().with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { name: name.to_owned(), child, said })
     }
 
     fn is_ready(&self, ready: Ready) -> bool {
@@ -148,6 +152,27 @@ impl Drop for Program {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Runs a command that [`crate::bench::rig::Namespace::command`] made to its end, and returns what it printed.
+///
+/// # Errors
+/// It failed, or did not end in time: one line with its last words.
+pub(crate) fn output(lab: &Lab, name: &str, command: Command, patience: Duration) -> Result<String> {
+    let mut program = Program::spawn(lab, name, command)?;
+    let begun = Instant::now();
+    loop {
+        lab.rest(LOOK)?;
+        match program.child.try_wait() {
+            Ok(None) if begun.elapsed() < patience => {}
+            Ok(Some(status)) if status.success() => return Ok(program.said()),
+            Ok(None) => bail!("{name} did not end within {} s", patience.as_secs()),
+            _ => {
+                program.check()?;
+                bail!("{name} cannot be watched");
+            }
+        }
     }
 }
 

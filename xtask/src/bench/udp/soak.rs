@@ -1,7 +1,7 @@
 //! A long load with churn and expiry: whether memory, loss and latency stay as they are.
 
 use super::{
-    Figure,
+    Figure, expiry,
     field::{self, Asked, Outcome},
 };
 use crate::bench::{
@@ -47,11 +47,7 @@ pub(crate) fn measure(lab: &Lab, report: &mut Report) -> Result<()> {
     step.end(&field::rate(served));
 
     let rate = served * SHARE;
-    let step = lab.progress.begin(&format!(
-        "soak: {} for {} minutes, {name}",
-        field::rate(rate),
-        lab.soak.as_secs() / 60
-    ));
+    let step = lab.progress.begin(&format!("soak: {} for {}, {name}", field::rate(rate), minutes(lab.soak)));
     let load = Udp {
         mix: Figure::Mix.shares(),
         pace: Pace::Rate(rate),
@@ -62,9 +58,11 @@ pub(crate) fn measure(lab: &Lab, report: &mut Report) -> Result<()> {
         population: POPULATION,
     };
     let begun = Instant::now();
-    let mut memory: Vec<(f64, f64)> = Vec::new();
-    let figures = watch(lab, running.load(lab, &load), load.deadline(), WINDOW / 10, || {
-        memory.push((begun.elapsed().as_secs_f64(), running.program.resident()?));
+    let (mut memory, mut peers) = (Vec::<(f64, f64)>::new(), Vec::<(f64, f64)>::new());
+    let figures = watch(lab, running.load(lab, &load), load.deadline(), WINDOW, || {
+        let seconds = begun.elapsed().as_secs_f64();
+        memory.push((seconds, running.program.resident()?));
+        peers.push((seconds, expiry::peers(&running.rig.tracker)?));
         Ok(())
     })?;
     running.program.check()?;
@@ -83,16 +81,17 @@ pub(crate) fn measure(lab: &Lab, report: &mut Report) -> Result<()> {
         rows[1].ratio().map_or_else(String::new, table::times),
         figures.unanswered_share * 100.0
     ));
-    report.rows.extend(rows.map(|row| {
-        row.note(format!(
-            "{} at {}, most peers forgotten and come again",
-            minutes(lab.soak),
-            field::rate(rate)
-        ))
-    }));
-    for (y_label, points) in
-        [("resident bytes", thin(&memory)), ("p99.9 latency, s", latency.clone()), ("unanswered share", loss)]
-    {
+    let alive = table::grouped(median(peers.iter().map(|(_, peers)| *peers)).unwrap_or_default());
+    let all = table::grouped(POPULATION.peers as f64);
+    let told =
+        format!("{} at {}; {alive} of {all} peers alive at a time", minutes(lab.soak), field::rate(rate));
+    report.rows.extend(rows.map(|row| row.note(&told)));
+    for (y_label, points) in [
+        ("resident bytes", memory),
+        ("p99.9 latency, s", latency),
+        ("unanswered share", loss),
+        ("peers", peers),
+    ] {
         let points = points.into_iter().map(|(seconds, y)| (seconds / 60.0, y)).collect();
         report.series.push(Series {
             name: format!("{name}, soak"),
@@ -164,17 +163,6 @@ fn unanswered(share: f64) -> Row {
     }
 }
 
-/// One point for each window.
-fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let mut kept: Vec<(f64, f64)> = Vec::new();
-    for point in points {
-        if kept.last().is_none_or(|last| point.0 - last.0 >= WINDOW.as_secs_f64() * 0.95) {
-            kept.push(*point);
-        }
-    }
-    kept
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,11 +186,5 @@ mod tests {
         assert_eq!(lost(&Window::default()), 0.0);
         assert_eq!(unanswered(0.004).reached(), Reached::Floor);
         assert_eq!(unanswered(0.0005).reached(), Reached::Goal);
-    }
-
-    #[test]
-    fn a_series_has_a_point_for_each_window() {
-        let points: Vec<_> = (0..35).map(|n| (f64::from(n), 0.0)).collect();
-        assert_eq!(thin(&points).len(), 4);
     }
 }

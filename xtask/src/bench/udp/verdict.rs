@@ -1,15 +1,18 @@
 //! How long the XDP program takes for each verdict, by the kernel's test-run call.
 
 use crate::bench::{
-    Lab, aims,
+    Lab, aims, program,
     progress::Plan,
     report::{Detail, Report},
     rig::Namespace,
     table,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Map, Value};
-use std::process::Stdio;
+use std::time::Duration;
+
+/// It takes some ten seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What is ahead.
 pub(crate) fn plan() -> Plan {
@@ -47,13 +50,8 @@ pub(crate) fn measure(lab: &Lab, report: &mut Report) -> Result<()> {
 
 fn verdicts(lab: &Lab) -> Result<Vec<(String, f64)>> {
     let namespace = Namespace::new(lab, "verdicts")?;
-    let mut command = namespace.command(&[lab.cpus.tracker], &lab.example("verdict_times"));
-    let output = command.stderr(Stdio::inherit()).output().context("cannot start verdict_times")?;
-    lab.check()?;
-    if !output.status.success() {
-        bail!("verdict_times failed ({})", output.status);
-    }
-    parse(&String::from_utf8_lossy(&output.stdout))
+    let command = namespace.command(&[lab.cpus.tracker], &lab.example("verdict_times"));
+    parse(&program::output(lab, "verdict_times", command, PATIENCE)?)
 }
 
 /// Lines of nanoseconds and a name.
