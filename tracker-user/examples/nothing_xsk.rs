@@ -34,6 +34,7 @@ use tracker_user::{
 /// As the defaults of the tracker.
 const RING_SIZE: u32 = 2048;
 const FRAMES: u32 = 4096;
+const COPY_BACKLOG: u32 = 512;
 const BATCH: usize = 256;
 const LIFETIME_SECONDS: u64 = 120;
 
@@ -59,6 +60,7 @@ fn main() {
         queue: 0,
         ring_size: RING_SIZE,
         frames: FRAMES,
+        copy_backlog: COPY_BACKLOG,
         zero_copy: false,
         busy_poll: false,
     };

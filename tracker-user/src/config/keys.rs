@@ -105,6 +105,10 @@ declare! {
         zero_copy: ZeroCopy = r#""auto""#, Word(&[("auto", ZeroCopy::Auto), ("off", ZeroCopy::Off)]), Restart;
         /// Descriptors in each ring of a socket. At least the network card's own ring.
         ring_size: u32 = "2048", Count::powers_of_two(64, 32_768), Restart;
+        /// Requests of a queue that may wait for its worker where the kernel copies frames: more of them outlast a longer
+        /// pause, fewer stay in the processor's cache, and let a worker that was held up catch up sooner. With zero copy
+        /// it is `ring_size`.
+        copy_backlog: u32 = "512", Count::new(64, 32_768), Restart;
         /// Frames of packet memory for each queue, 2 KiB each, shared by receiving and sending.
         /// At least twice `ring_size`, and so is the default.
         frames: u32 = "4096", Count::new(128, 262_144), Restart;

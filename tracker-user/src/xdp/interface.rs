@@ -425,6 +425,7 @@ fn open_socket(link: &Link, queue: u32, mode: Mode, context: &Context) -> io::Re
         queue,
         ring_size: config.ring_size,
         frames: config.frames,
+        copy_backlog: config.copy_backlog,
         zero_copy: config.zero_copy == ZeroCopy::Auto && mode == Mode::Native,
         busy_poll: config.busy_poll,
     };

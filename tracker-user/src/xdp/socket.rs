@@ -25,6 +25,8 @@ pub struct Options {
     pub ring_size: u32,
     /// Frames; at least two rings full, so that receiving and sending each have their own.
     pub frames: u32,
+    /// Frames that the kernel may hold, free and received, where it copies; at most a ring full.
+    pub copy_backlog: u32,
     /// Whether to ask the driver for zero copy first.
     pub zero_copy: bool,
     /// Whether the kernel shall poll the driver from our system calls (`SO_PREFER_BUSY_POLL`).
@@ -132,6 +134,9 @@ pub struct XskSocket {
     tx: Producer<libc::xdp_desc>,
     completion: Consumer<u64>,
     free: Vec<u64>,
+    /// Frames given to the kernel to receive into and not yet received back.
+    lent: u32,
+    most_lent: u32,
     tx_in_flight: u32,
     tx_budget: u32,
     busy_poll: bool,
@@ -226,6 +231,12 @@ impl XskSocket {
             tx: Producer::new(tx),
             completion: Consumer::new(completion),
             free: (0..options.frames).rev().map(|frame| u64::from(frame) * FRAME_LEN as u64).collect(),
+            lent: 0,
+            most_lent: match bind {
+                Bind::ZeroCopy => options.ring_size,
+                // Each frame is written and read by this processor: a few that go round stay in its cache.
+                Bind::Copy => options.copy_backlog.min(options.ring_size),
+            },
             tx_in_flight: 0,
             // What is not promised to the fill ring may be on its way out.
             tx_budget: options.frames.saturating_sub(options.ring_size).min(options.ring_size),
@@ -281,7 +292,9 @@ impl XskSocket {
     /// The next received frame: its address and length, as in the descriptor.
     #[inline]
     pub fn receive(&mut self) -> Option<(u64, u32)> {
-        self.rx.pop().map(|descriptor| (descriptor.addr, descriptor.len))
+        let descriptor = self.rx.pop()?;
+        self.lent = self.lent.saturating_sub(1);
+        Some((descriptor.addr, descriptor.len))
     }
 
     /// The bytes from `address` to the end of its frame.
@@ -377,11 +390,14 @@ impl XskSocket {
     }
 
     fn refill(&mut self) {
-        while let Some(address) = self.free.pop() {
+        while self.lent < self.most_lent
+            && let Some(address) = self.free.pop()
+        {
             if !self.fill.push(address) {
                 self.free.push(address);
                 break;
             }
+            self.lent += 1;
         }
         self.fill.submit();
         self.gauges.free.store(self.free.len() as u32, Ordering::Relaxed);

@@ -26,6 +26,7 @@ pub(crate) fn load() -> (Program, Counters, XskSocket) {
         queue: 0,
         ring_size: 64,
         frames: 128,
+        copy_backlog: 64,
         zero_copy: false,
         busy_poll: false,
     };
