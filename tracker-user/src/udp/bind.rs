@@ -7,6 +7,9 @@ use std::{
     net::{SocketAddr, UdpSocket},
 };
 
+/// Payload that fits the least MTU of IPv6 (RFC 8200 section 5), which no link of today's IPv4 stays below.
+const FITS_ANYWHERE: usize = 1280 - 40 - 8;
+
 /// A socket could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("udp {address}: {reason}{hint}", reason = describe(.source), hint = hint(.source, *.own))]
@@ -91,14 +94,14 @@ fn bind_address(config: &Udp, mut address: SocketAddr, workers: usize) -> Result
         address.set_port(bound.port());
     }
     let sockets = (0..workers)
-        .map(|_| open(config, address).map_err(|source| Error { address, own: false, source }))
+        .map(|_| open(config, address, workers > 1).map_err(|source| Error { address, own: false, source }))
         .collect::<Result<_, _>>()?;
     Ok(Listener { address, sockets })
 }
 
-fn open(config: &Udp, address: SocketAddr) -> io::Result<UdpSocket> {
+fn open(config: &Udp, address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -108,6 +111,9 @@ fn open(config: &Udp, address: SocketAddr) -> io::Result<UdpSocket> {
     if address.ip().is_unspecified() {
         // Tells which of our addresses was asked, for the reply to come from it.
         super::socket::request_packet_info(&socket, address.is_ipv6())?;
+    }
+    if address.is_ipv4() && config.max_datagram <= FITS_ANYWHERE {
+        super::socket::forbid_fragments(&socket)?;
     }
     socket.bind(&address.into())?;
     Ok(socket.into())

@@ -32,18 +32,31 @@ pub fn request_packet_info(socket: &impl AsRawFd, ipv6: bool) -> io::Result<()> 
     } else {
         (libc::IPPROTO_IP, libc::IP_PKTINFO)
     };
-    let on: i32 = 1;
-    // SAFETY: the pointer and length describe `on`, which the kernel reads during the call.
+    set_option(socket, level, name, 1)
+}
+
+fn set_option(socket: &impl AsRawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+    // SAFETY: the pointer and length describe `value`, which the kernel reads during the call.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             level,
             name,
-            (&raw const on).cast(),
+            (&raw const value).cast(),
             size_of::<i32>() as libc::socklen_t,
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Sends IPv4 datagrams that no router may fragment (RFC 791, Don't Fragment), as replies past the stack are: the kernel
+/// then needs no number for them that is unique among fragments (RFC 6864), which is shared by all processors.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn forbid_fragments(socket: &impl AsRawFd) -> io::Result<()> {
+    // What ICMP says of a path is not believed: strangers can send that.
+    set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)
 }
 
 /// Datagrams that the kernel dropped because a socket's receive buffer was full.
