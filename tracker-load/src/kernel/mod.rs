@@ -31,7 +31,7 @@ use tracker_common::load::{MAX_SOURCES, Plan, Tally, latency_of};
 const SOURCE_PORT: u16 = 40_000;
 /// A generator that is so far behind skips requests: longer bursts would overflow the queue to the tracker, whatever
 /// the tracker does.
-const MOST_BEHIND: u32 = 64;
+const MOST_BEHIND: u32 = 128;
 /// How fast connection IDs are learned, requests a second.
 const LEARN_RATE: u64 = 20_000;
 /// How often all sources are gone through for them.
