@@ -3,6 +3,7 @@
 mod aims;
 mod chart;
 mod engine;
+mod housekeeping;
 mod http;
 mod load;
 mod origin;
@@ -20,6 +21,7 @@ mod ws;
 
 use crate::{apt, build_ebpf, machine, pins, process, run, say};
 use anyhow::{Context, Result, bail};
+use housekeeping::Housekeeping;
 use peers::{Peer, Peers};
 use progress::{Plan, Progress};
 use report::Report;
@@ -266,6 +268,7 @@ pub(crate) struct Lab {
     pub(crate) progress: Progress,
     /// How long soak lasts.
     pub(crate) soak: Duration,
+    _housekeeping: Housekeeping,
     scratch: Scratch,
     interrupted: Arc<AtomicBool>,
     numbers: Cell<u32>,
@@ -293,6 +296,7 @@ impl Lab {
             peers: Peers::new(&arguments.peers),
             progress: Progress::default(),
             soak: Duration::from_secs(arguments.minutes * 60),
+            _housekeeping: Housekeeping::keep_to(cpus.load),
             scratch,
             interrupted,
             numbers: Cell::new(0),
@@ -460,6 +464,7 @@ mod tests {
             peers: Peers::default(),
             progress: Progress::default(),
             soak: Duration::ZERO,
+            _housekeeping: Housekeeping::default(),
             scratch: Scratch(PathBuf::from("/nonexistent/riptide-bench")),
             interrupted: Arc::default(),
             numbers: Cell::default(),
