@@ -150,8 +150,7 @@ fn rows(outcomes: &Outcomes, report: &mut Report) {
     );
     let filled = |outcome: &Outcome| outcome.resident.into_iter().collect();
     let mut row = versus(&aims::MEMORY_FULL, ours, theirs, filled).note("resident memory of the process");
-    if let Ok(outcome) = outcomes.of(Tracker::Opentracker, Mix) {
-        let resident = outcome.resident.unwrap_or_default();
+    if let Some(resident) = outcomes.of(Tracker::Opentracker, Mix).ok().and_then(|outcome| outcome.resident) {
         row = row.note(format!("opentracker: {}", crate::bench::table::amount(Some(resident), "bytes")));
     }
     report.rows.push(row);

@@ -16,10 +16,13 @@ use std::time::Duration;
 
 /// The share of requests that may stay unanswered at a rate that counts as served.
 const LOSS: f64 = 0.005;
-/// A round of a quick bench that loses more goes down by this factor.
+/// A round that loses more goes down by this factor; it begins so much above the one before.
 const STEP: f64 = 0.97;
-/// So many rates are tried in such a round, each as often as a search tries one.
-const RATES: usize = 4;
+/// A rate that loses more than this share is not offered again, and the next one is this much lower.
+const HOPELESS: f64 = 0.05;
+const FAR: f64 = 0.9;
+/// So many times a round offers a rate at most.
+const MOST_OFFERS: usize = 16;
 
 /// Where the first search of a figure begins, requests a second. A search finds what there is to find from anywhere; from
 /// nearby it is shorter.
@@ -79,21 +82,24 @@ pub(crate) struct Asked<'a> {
     pub(crate) lab: &'a Lab,
     /// What is asked.
     pub(crate) figure: Figure,
-    /// How long requests count, at each rate.
+    /// How long requests count at each rate of a search, which only has to come near where rounds go on from it.
+    pub(crate) search: Duration,
+    /// How long they count otherwise.
     pub(crate) duration: Duration,
 }
 
 impl Asked<'_> {
     /// As the whole lab asks.
     pub(crate) fn new(lab: &Lab, figure: Figure) -> Asked<'_> {
-        Asked { lab, figure, duration: Duration::from_secs(lab.choose(2, 10)) }
+        let seconds = |quick, full| Duration::from_secs(lab.choose(quick, full));
+        Asked { lab, figure, search: seconds(2, 4), duration: seconds(2, 10) }
     }
 
     fn load(&self, population: Population, pace: Pace) -> Udp {
         Udp {
             mix: self.figure.shares(),
             pace,
-            duration: self.duration,
+            duration: if matches!(pace, Pace::Search(_)) { self.search } else { self.duration },
             warmup: Duration::from_millis(self.lab.choose(500, 1_000)),
             fill: None,
             windows: None,
@@ -115,12 +121,13 @@ impl Asked<'_> {
         Ok(search.served_rate)
     }
 
-    /// What is answered at a rate, or at the next lower one that is served.
+    /// Offers a rate, and lower ones until one is served. Returns it; what was answered is the round.
     fn round(&self, running: &mut Running, rate: f64, outcome: &mut Outcome) -> Result<f64> {
-        let figures =
+        let (rate, figures) =
             settle(rate, |rate| running.run(self.lab, &self.load(running.population, Pace::Rate(rate))))?;
         outcome.note(&figures);
-        Ok(figures.answered_per_second)
+        outcome.rounds.push(figures.answered_per_second);
+        Ok(rate)
     }
 
     /// What it costs to serve half of a rate, and how long replies take then.
@@ -138,19 +145,23 @@ impl Asked<'_> {
     }
 }
 
-/// Goes down from a rate until one is served, a few times.
-fn settle(mut rate: f64, mut probe: impl FnMut(f64) -> Result<Figures>) -> Result<Figures> {
+/// Goes down from a rate until one is served, a few times. Returns the last one that was offered, and what came of it.
+fn settle(mut rate: f64, mut probe: impl FnMut(f64) -> Result<Figures>) -> Result<(f64, Figures)> {
     let mut figures = probe(rate)?;
-    for tried in 1..RATES * SEARCH_TRIES {
+    let mut tries = 1;
+    for _ in 1..MOST_OFFERS {
         if figures.unanswered_share <= LOSS {
             break;
         }
-        if tried.is_multiple_of(SEARCH_TRIES) {
-            rate *= STEP;
+        let step = if figures.unanswered_share > HOPELESS { FAR } else { STEP };
+        if step == FAR || tries == SEARCH_TRIES {
+            rate *= step;
+            tries = 0;
         }
         figures = probe(rate)?;
+        tries += 1;
     }
-    Ok(figures)
+    Ok((rate, figures))
 }
 
 /// A rate for a line.
@@ -165,12 +176,17 @@ pub(crate) fn plan(lab: &Lab, starters: &[Tracker], pairs: &[(Tracker, Figure)])
     for tracker in filled {
         plan.time += Duration::from_secs_f64(Population::USUAL.peers as f64 / tracker.fill());
     }
-    if lab.quick {
-        let compared = pairs.iter().filter(|(tracker, _)| tracker.has_row()).count();
-        plan + Plan::steps(pairs.len(), 38) + Plan::steps(compared * (QUICK_ROUNDS + 1), 4)
-    } else {
-        plan + Plan::steps(pairs.len() * ROUNDS, 170) + Plan::steps(pairs.len() * ROUNDS, 12)
-    }
+    let compared = pairs.iter().filter(|(tracker, _)| tracker.has_row()).count();
+    plan + Plan::steps(pairs.len(), lab.choose(38, 60))
+        + Plan::steps(compared * rounds(lab), lab.choose(4, 36))
+        + Plan::steps(
+            pairs
+                .iter()
+                .filter(|(tracker, _)| tracker.has_row())
+                .map(|(_, figure)| halves(lab, *figure))
+                .sum(),
+            lab.choose(4, 12),
+        )
 }
 
 /// Whether all peers announce to it before anything is measured. In the quick bench, only to those that rows are about.
@@ -178,10 +194,15 @@ fn is_filled(lab: &Lab, tracker: Tracker) -> bool {
     !lab.quick || tracker.has_row()
 }
 
-/// Rounds of the full bench, each with a search.
-const ROUNDS: usize = 5;
-/// Rounds of the quick one, at the rate that one search found.
-const QUICK_ROUNDS: usize = 3;
+/// How often each is measured at half of what it serves: of the mix, which a row is about, as often as at the whole.
+fn halves(lab: &Lab, figure: Figure) -> usize {
+    if figure == Figure::Mix { lab.choose(1, rounds(lab)) } else { 1 }
+}
+
+/// How often those that are compared have their turns.
+fn rounds(lab: &Lab) -> usize {
+    lab.choose(3, 5)
+}
 
 /// One tracker.
 struct Entry {
@@ -295,11 +316,7 @@ impl Field {
                 Outcome { resident, filled, ..Outcome::default() }
             })
             .collect();
-        if lab.quick {
-            self.measure_quickly(&asked, &chosen, &mut outcomes)?;
-        } else {
-            self.measure_fully(&asked, &chosen, &mut outcomes)?;
-        }
+        self.compare(&asked, &chosen, &mut outcomes)?;
         for (index, outcome) in chosen.into_iter().zip(outcomes) {
             let entry = &self.entries[index];
             let outcome = match &entry.running {
@@ -311,72 +328,47 @@ impl Field {
         Ok(())
     }
 
-    fn measure_quickly(
-        &mut self,
-        asked: &Asked<'_>,
-        chosen: &[usize],
-        outcomes: &mut [Outcome],
-    ) -> Result<()> {
+    /// Finds out about where everybody's served rate is. Then those that are compared take turns, each going on from
+    /// where it was the round before.
+    fn compare(&mut self, asked: &Asked<'_>, chosen: &[usize], outcomes: &mut [Outcome]) -> Result<()> {
         let label = asked.figure.label();
-        let mut found = vec![0.0; chosen.len()];
-        for ((index, outcome), found) in chosen.iter().zip(&mut *outcomes).zip(&mut found) {
+        let mut rates = vec![0.0; chosen.len()];
+        for ((index, outcome), rate) in chosen.iter().zip(&mut *outcomes).zip(&mut rates) {
             let entry = &mut self.entries[*index];
             let from = first_guess(entry.tracker, asked.figure);
-            let search = entry.awake(asked.lab, &format!("{label}: search"), |running| {
+            let found = entry.awake(asked.lab, &format!("{label}: search"), |running| {
                 let served = asked.search(running, from, outcome)?;
-                Ok((served, rate(served)))
+                Ok((served, self::rate(served)))
             })?;
-            *found = search.unwrap_or_default();
+            *rate = found.unwrap_or_default();
             if !entry.tracker.has_row() {
-                outcome.rounds.extend(search);
+                outcome.rounds.extend(found);
             }
         }
-        let compared = |entries: &[Entry], index: usize| entries[index].tracker.has_row();
-        for round in 1..=QUICK_ROUNDS {
-            for ((index, outcome), found) in chosen.iter().zip(&mut *outcomes).zip(&found) {
-                if !compared(&self.entries, *index) {
+        let rounds = rounds(asked.lab);
+        for round in 1..=rounds {
+            for ((index, outcome), rate) in chosen.iter().zip(&mut *outcomes).zip(&mut rates) {
+                let entry = &mut self.entries[*index];
+                if !entry.tracker.has_row() {
                     continue;
                 }
-                let what = format!("{label}: round {round} of {QUICK_ROUNDS}");
-                let served = self.entries[*index].awake(asked.lab, &what, |running| {
-                    let served = asked.round(running, *found, outcome)?;
-                    Ok((served, rate(served)))
+                let what = format!("{label}: round {round} of {rounds}");
+                // One above the last that was served: whoever was held up once comes back.
+                let from = if round == 1 { *rate } else { *rate / STEP };
+                let settled = entry.awake(asked.lab, &what, |running| {
+                    let settled = asked.round(running, from, outcome)?;
+                    Ok((settled, self::rate(settled)))
                 })?;
-                outcome.rounds.extend(served);
+                *rate = settled.unwrap_or_default();
             }
         }
-        for (index, outcome) in chosen.iter().zip(outcomes) {
-            if !compared(&self.entries, *index) {
-                continue;
-            }
-            let served = outcome.served().unwrap_or_default();
-            self.entries[*index].awake(asked.lab, &format!("{label}: half of that"), |running| {
-                Ok(((), asked.half(running, served, outcome)?))
-            })?;
-        }
-        Ok(())
-    }
-
-    fn measure_fully(&mut self, asked: &Asked<'_>, chosen: &[usize], outcomes: &mut [Outcome]) -> Result<()> {
-        let label = asked.figure.label();
-        for round in 1..=ROUNDS {
+        for _ in 0..halves(asked.lab, asked.figure) {
             for (index, outcome) in chosen.iter().zip(&mut *outcomes) {
                 let entry = &mut self.entries[*index];
-                let from = outcome
-                    .rounds
-                    .last()
-                    .copied()
-                    .unwrap_or_else(|| first_guess(entry.tracker, asked.figure));
-                let what = format!("{label}: search {round} of {ROUNDS}");
-                let served = entry.awake(asked.lab, &what, |running| {
-                    let served = asked.search(running, from, outcome)?;
-                    Ok((served, rate(served)))
-                })?;
-                let Some(served) = served else {
-                    asked.lab.progress.skip(1);
+                if !entry.tracker.has_row() {
                     continue;
-                };
-                outcome.rounds.push(served);
+                }
+                let served = outcome.served().unwrap_or_default();
                 entry.awake(asked.lab, &format!("{label}: half of that"), |running| {
                     Ok(((), asked.half(running, served, outcome)?))
                 })?;
@@ -448,10 +440,13 @@ mod tests {
                 })
             }
         };
-        let served = |capacity| settle(100_000.0, tracker(capacity)).unwrap().answered_per_second;
+        let served = |capacity| settle(100_000.0, tracker(capacity)).unwrap().1.answered_per_second;
         assert_eq!(served(200_000.0), 100_000.0, "as asked for");
         assert_eq!(served(97_500.0), 97_000.0, "one step down");
-        assert_eq!(served(50_000.0), 50_000.0, "too far away: what was answered at the last rate");
+        let (rate, figures) = settle(100_000.0, tracker(50_000.0)).unwrap();
+        assert!(rate < 50_000.0 && figures.unanswered_share == 0.0, "far away: {rate}");
+        let (rate, figures) = settle(100_000.0, tracker(1_000.0)).unwrap();
+        assert!(rate > 1_000.0 && figures.answered_per_second == 1_000.0, "too far away: what was answered");
         assert!(settle(1.0, |_| Err(anyhow!("it ended"))).is_err());
     }
 
