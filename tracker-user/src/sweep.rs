@@ -53,8 +53,9 @@ impl Pace {
     fn of(items: usize, round: Duration) -> Self {
         let slices = items.div_ceil(SLICE).max(1);
         let every = round.div_f64(slices as f64).clamp(SHORTEST, LONGEST);
-        let rounds = every.as_secs_f64() / round.as_secs_f64().max(every.as_secs_f64());
-        Self { every, slice: SLICE.max((items as f64 * rounds).ceil() as usize) }
+        let share = items as u128 * every.as_nanos();
+        let slice = share.div_ceil(round.max(every).as_nanos());
+        Self { every, slice: SLICE.max(usize::try_from(slice).unwrap_or(usize::MAX)) }
     }
 }
 

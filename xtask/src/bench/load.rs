@@ -24,6 +24,8 @@ pub(crate) const SEARCH_TRIES: usize = 3;
 pub(crate) struct Figures {
     /// How long requests were counted.
     pub(crate) seconds: f64,
+    /// Requests that the pace asked for.
+    pub(crate) offered: f64,
     /// Requests sent.
     pub(crate) sent: f64,
     /// Requests answered rightly in time.

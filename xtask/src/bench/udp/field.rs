@@ -16,13 +16,15 @@ use std::time::Duration;
 
 /// The share of requests that may stay unanswered at a rate that counts as served.
 const LOSS: f64 = 0.005;
-/// A round that loses more goes down by this factor; it begins so much above the one before.
+/// The share of what is offered that has to be sent.
+const SENT: f64 = 0.98;
+/// A round that loses more goes down by this factor, and one that does not goes up by it.
 const STEP: f64 = 0.97;
 /// A rate that loses more than this share is not offered again, and the next one is this much lower.
 const HOPELESS: f64 = 0.05;
 const FAR: f64 = 0.9;
-/// So many times a round offers a rate at most.
-const MOST_OFFERS: usize = 16;
+/// So many rates are offered in a round at most.
+const MOST_OFFERS: usize = 8;
 
 /// Where the first search of a figure begins, requests a second. A search finds what there is to find from anywhere; from
 /// nearby it is shorter.
@@ -121,10 +123,15 @@ impl Asked<'_> {
         Ok(search.served_rate)
     }
 
-    /// Offers a rate, and lower ones until one is served. Returns it; what was answered is the round.
+    /// Offers a rate, then higher or lower ones, and returns the highest that was served; what was answered is the round.
     fn round(&self, running: &mut Running, rate: f64, outcome: &mut Outcome) -> Result<f64> {
-        let (rate, figures) =
-            settle(rate, |rate| running.run(self.lab, &self.load(running.population, Pace::Rate(rate))))?;
+        let mut generator_bound = false;
+        let (rate, figures) = settle(rate, |rate| {
+            let figures = running.run(self.lab, &self.load(running.population, Pace::Rate(rate)))?;
+            generator_bound = figures.unanswered_share <= LOSS && !is_sent(&figures);
+            Ok(figures)
+        })?;
+        outcome.generator_bound |= generator_bound;
         outcome.note(&figures);
         outcome.rounds.push(figures.answered_per_second);
         Ok(rate)
@@ -145,23 +152,48 @@ impl Asked<'_> {
     }
 }
 
-/// Goes down from a rate until one is served, a few times. Returns the last one that was offered, and what came of it.
+/// From a rate that is served up by growing steps while rates are served, and from one that is not down until one is; so
+/// many offers in all. Returns the last rate that was served, or else offered, and what came of it.
 fn settle(mut rate: f64, mut probe: impl FnMut(f64) -> Result<Figures>) -> Result<(f64, Figures)> {
-    let mut figures = probe(rate)?;
-    let mut tries = 1;
-    for _ in 1..MOST_OFFERS {
-        if figures.unanswered_share <= LOSS {
-            break;
+    let mut offers = 0;
+    let mut offer = |rate: f64, tries: usize| {
+        let mut figures = probe(rate)?;
+        for _ in 1..tries {
+            if is_served(&figures) || figures.unanswered_share > HOPELESS {
+                break;
+            }
+            figures = probe(rate)?;
         }
-        let step = if figures.unanswered_share > HOPELESS { FAR } else { STEP };
-        if step == FAR || tries == SEARCH_TRIES {
-            rate *= step;
-            tries = 0;
+        offers += 1;
+        anyhow::Ok((figures, offers < MOST_OFFERS))
+    };
+    let (mut figures, mut go_on) = offer(rate, SEARCH_TRIES)?;
+    if is_served(&figures) {
+        let mut step = 1.0 / STEP;
+        while go_on {
+            // Once: who is held up here goes on from there in the next round.
+            let (higher, more) = offer(rate * step, 1)?;
+            if !is_served(&higher) {
+                break;
+            }
+            (rate, figures, go_on) = (rate * step, higher, more);
+            step *= step;
         }
-        figures = probe(rate)?;
-        tries += 1;
+    }
+    while go_on && !is_served(&figures) {
+        rate *= if figures.unanswered_share > HOPELESS { FAR } else { STEP };
+        (figures, go_on) = offer(rate, SEARCH_TRIES)?;
     }
     Ok((rate, figures))
+}
+
+fn is_served(figures: &Figures) -> bool {
+    figures.unanswered_share <= LOSS && is_sent(figures)
+}
+
+/// Whether the load could send what it was to send: else the rate is the generator's.
+fn is_sent(figures: &Figures) -> bool {
+    figures.sent >= figures.offered * SENT
 }
 
 /// A rate for a line.
@@ -353,8 +385,7 @@ impl Field {
                     continue;
                 }
                 let what = format!("{label}: round {round} of {rounds}");
-                // One above the last that was served: whoever was held up once comes back.
-                let from = if round == 1 { *rate } else { *rate / STEP };
+                let from = *rate;
                 let settled = entry.awake(asked.lab, &what, |running| {
                     let settled = asked.round(running, from, outcome)?;
                     Ok((settled, self::rate(settled)))
@@ -429,7 +460,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_round_goes_down_until_a_rate_is_served() {
+    fn a_round_goes_to_where_rates_are_served() {
         let tracker = |capacity: f64| {
             move |rate: f64| {
                 let unanswered_share = (1.0 - capacity / rate).max(0.0);
@@ -441,8 +472,10 @@ mod tests {
             }
         };
         let served = |capacity| settle(100_000.0, tracker(capacity)).unwrap().1.answered_per_second;
-        assert_eq!(served(200_000.0), 100_000.0, "as asked for");
+        assert_eq!(served(100_500.0), 100_000.0, "as asked for");
         assert_eq!(served(97_500.0), 97_000.0, "one step down");
+        let (rate, figures) = settle(100_000.0, tracker(200_000.0)).unwrap();
+        assert!((150_000.0..=200_000.0).contains(&rate) && figures.answered_per_second == rate, "up: {rate}");
         let (rate, figures) = settle(100_000.0, tracker(50_000.0)).unwrap();
         assert!(rate < 50_000.0 && figures.unanswered_share == 0.0, "far away: {rate}");
         let (rate, figures) = settle(100_000.0, tracker(1_000.0)).unwrap();
