@@ -29,7 +29,7 @@ use tracker_common::load::{MAX_SOURCES, Plan, Tally, latency_of};
 
 /// The port that requests come from, and replies go to.
 const SOURCE_PORT: u16 = 40_000;
-/// A generator that is so far behind skips requests: longer bursts would overflow the queue to the tracker, whatever
+/// A generator that is so far behind skips requests: bursts much longer overflow a veth's 256 slots, whatever
 /// the tracker does.
 const MOST_BEHIND: u32 = 128;
 /// How fast connection IDs are learned, requests a second.

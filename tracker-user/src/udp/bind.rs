@@ -7,7 +7,8 @@ use std::{
     net::{SocketAddr, UdpSocket},
 };
 
-/// Payload that fits the least MTU of IPv6 (RFC 8200 section 5), which no link of today's IPv4 stays below.
+/// Payload that fits the least MTU of IPv6 (RFC 8200 section 5), which links of IPv4 hardly ever stay below: there, longer
+/// replies would be lost.
 const FITS_ANYWHERE: usize = 1280 - 40 - 8;
 
 /// A socket could not be opened.
