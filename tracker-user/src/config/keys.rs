@@ -77,7 +77,8 @@ declare! {
         /// some clients reuse theirs after five.
         connection_id_lifetime: Duration = r#""10m""#, Span { least: 2 * MINUTE, most: HOUR }, Restart;
         /// The longest reply, in bytes of UDP payload. It bounds how many peers a reply lists:
-        /// (max_datagram - 20) / 6 over IPv4, / 18 over IPv6. 1232 fits every IPv6 path.
+        /// (max_datagram - 20) / 6 over IPv4, / 18 over IPv6. 1232 fits every IPv6 path. Replies up to that are
+        /// never fragmented: a path over IPv4 that carries less than 1260 bytes loses the longest ones, and wants 576 here.
         max_datagram: usize = "1232", Count::new(576, 1452), Restart;
         /// Info hashes answered in one scrape; more are cut. Each takes 12 bytes of the reply, after 8;
         /// the default is never more than `max_datagram` holds.

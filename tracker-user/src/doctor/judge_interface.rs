@@ -5,7 +5,7 @@ use super::{
     ethtool::Ethtool,
     interfaces::{Interface, Link, Peer, Program},
 };
-use crate::config::Config;
+use crate::config::{Config, XdpMode, ZeroCopy};
 
 /// Drivers with zero-copy AF_XDP, for kernels that do not say themselves.
 const ZERO_COPY: &[&str] = &["ixgbe", "i40e", "ice", "igb", "igc", "mlx5_core", "gve", "idpf", "stmmac"];
@@ -50,7 +50,7 @@ pub(super) fn judge(interface: &Interface, config: &Config, asked: bool) -> Vec<
     match &interface.ethtool {
         Some(ethtool) => {
             findings.extend(queues(interface, ethtool, config));
-            findings.extend(ring(name, ethtool, config));
+            findings.extend(ring(interface, ethtool, config));
             findings.extend(offloads(interface, ethtool));
             findings.extend(hashing(name, ethtool));
         }
@@ -80,15 +80,21 @@ fn foreign_program(interface: &Interface, bad: Level) -> Option<Finding> {
     }
 }
 
-fn mode(interface: &Interface) -> Finding {
-    let (name, driver) = (&interface.name, driver(interface));
-    let (native, zero_copy, source) = match interface.features {
+/// Whether the driver has native XDP and zero-copy sockets, and who says so.
+fn abilities(interface: &Interface) -> (bool, bool, &'static str) {
+    match interface.features {
         Some(f) => (f.native() && f.redirect(), f.zero_copy(), "the kernel says"),
         None => {
+            let driver = driver(interface);
             let zero_copy = ZERO_COPY.contains(&driver);
             (zero_copy || NATIVE.contains(&driver), zero_copy, "as far as known")
         }
-    };
+    }
+}
+
+fn mode(interface: &Interface) -> Finding {
+    let (name, driver) = (&interface.name, driver(interface));
+    let (native, zero_copy, source) = abilities(interface);
     match (native, zero_copy) {
         (true, true) => Finding::ok(name, format!("driver {driver}: native XDP with zero-copy ({source})")),
         (true, false) => {
@@ -174,8 +180,14 @@ fn available_cpus() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
-fn ring(name: &str, ethtool: &Ethtool, config: &Config) -> Option<Finding> {
-    let (theirs, ours) = (ethtool.receive_ring?, config.xdp.ring_size);
+/// With zero copy the card fills the ring by itself; where the kernel copies frames, `xdp.copy_backlog` tells how many wait.
+fn ring(interface: &Interface, ethtool: &Ethtool, config: &Config) -> Option<Finding> {
+    let (native, zero_copy, _) = abilities(interface);
+    let xdp = &config.xdp;
+    if !native || !zero_copy || xdp.zero_copy == ZeroCopy::Off || xdp.mode == XdpMode::Generic {
+        return None;
+    }
+    let (name, theirs, ours) = (&interface.name, ethtool.receive_ring?, xdp.ring_size);
     Some(if theirs <= ours {
         Finding::ok(name, format!("receive rings of {theirs}, within xdp.ring_size = {ours}"))
     } else {
@@ -349,6 +361,10 @@ mod tests {
         let few = |i: &mut Interface| (i.driver, ethtool(i).channels) = (Some("ena".into()), Some((8, 8)));
         one(few, "ena keeps half", "-L eth0 combined 4");
         one(|i| ethtool(i).receive_ring = Some(4096), "rings of 4096", "xdp.ring_size = 4096");
+        let mut copies = good();
+        copies.features = Some(Features::new(BASIC | REDIRECT));
+        ethtool(&mut copies).receive_ring = Some(4096);
+        assert!(findings(&copies, true).iter().all(|f| f.level == Level::Ok), "the kernel copies");
         let mut single = good();
         ethtool(&mut single).channels = Some((1, 1));
         ethtool(&mut single).hashes_ports = [Some(false), None];
