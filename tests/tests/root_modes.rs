@@ -154,13 +154,62 @@ fn small_rings_serve_and_lose_no_frame() {
     riptide.stop();
 }
 
+/// Busy workers fetch frames themselves; for that the interface interrupts them less while they serve, and not for good.
+#[test]
+fn interrupts_are_put_off_while_it_serves() {
+    let wire = Wire::new();
+    let numbers = || {
+        ["napi_defer_hard_irqs", "gro_flush_timeout"].map(|name| {
+            let file = format!("/sys/class/net/t0/{name}");
+            let output = wire.tracker.command("cat").arg(&file).output().expect("cat");
+            assert!(output.status.success(), "{file}");
+            String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+        })
+    };
+    assert_eq!(numbers(), ["0", "0"]);
+    let riptide = native(&wire, "--udp 0.0.0.0:6969 --workers 1");
+    assert_eq!(numbers(), ["2", "50000"]);
+    let client = client(&wire, "10.77.0.1:6969");
+    let id = client.connect();
+    for round in 0..50_u32 {
+        for n in 0..40 {
+            client.send(&Announce::leecher(id20("deferred", 0), 1).num_want(0).bytes(id, round * 40 + n));
+        }
+        for n in 0..40 {
+            let _ = client.read(&client.receive(), round * 40 + n);
+        }
+    }
+    riptide.stop();
+    assert_eq!(numbers(), ["0", "0"]);
+}
+
+/// Without the rights that polling takes later on, nothing is changed for it.
+#[test]
+fn interrupts_stay_when_told_so() {
+    let wire = Wire::new();
+    let timeout = || {
+        let output =
+            wire.tracker.command("cat").arg("/sys/class/net/t0/gro_flush_timeout").output().expect("cat");
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    };
+    for config in ["[xdp]\nbusy_poll = \"off\"\n", "[privileges]\nuser = \"nobody\"\n"] {
+        let riptide = Start::new(Some(&wire.tracker))
+            .arguments("--interface t0 --xdp native --udp 0.0.0.0:6969 --workers 1")
+            .config(config)
+            .ready();
+        client(&wire, "10.77.0.1:6969").announce(&Announce::leecher(id20("interrupted", 0), 1));
+        assert_eq!(timeout(), "0", "{config}");
+        riptide.stop();
+    }
+}
+
 /// Asked for, it spins, and serves as ever.
 #[test]
 fn busy_polling_serves() {
     let wire = Wire::new();
     let riptide = Start::new(Some(&wire.tracker))
         .arguments("--interface t0 --xdp native --udp 0.0.0.0:6969 --workers 1")
-        .config("[xdp]\nbusy_poll = true\n")
+        .config("[xdp]\nbusy_poll = \"always\"\n")
         .ready();
     for port in 1..=20 {
         client(&wire, "10.77.0.1:6969").announce(&Announce::leecher(id20("busy", 0), port));

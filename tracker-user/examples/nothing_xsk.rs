@@ -10,6 +10,7 @@ use std::{
     env,
     net::SocketAddr,
     os::fd::{AsFd, AsRawFd},
+    path::Path,
     sync::Arc,
 };
 use tracker_common::{
@@ -24,6 +25,7 @@ use tracker_user::{
     counters::WorkerCounters,
     xdp::{
         batch::XskPath,
+        deferral::{Deferral, INTERFACES},
         destinations::destinations,
         network::{Netlink, Network},
         program::{LoadOptions, Mode, Program},
@@ -35,7 +37,7 @@ use tracker_user::{
 const RING_SIZE: u32 = 2048;
 const FRAMES: u32 = 4096;
 const COPY_BACKLOG: u32 = 512;
-const BATCH: usize = 256;
+const BATCH: usize = 64;
 const LIFETIME_SECONDS: u64 = 120;
 
 fn main() {
@@ -55,6 +57,8 @@ fn main() {
     program.set_keys(keys).unwrap();
     let listener = SocketAddr::from(([0, 0, 0, 0], port));
     program.set_destinations(&destinations(&network, link, &[listener])).unwrap();
+    // As the tracker by default.
+    let deferral = Deferral::begin(Path::new(INTERFACES), link);
     let options = Options {
         interface_index: link.index,
         queue: 0,
@@ -62,7 +66,7 @@ fn main() {
         frames: FRAMES,
         copy_backlog: COPY_BACKLOG,
         zero_copy: false,
-        busy_poll: false,
+        busy_poll: deferral.is_ok(),
     };
     let socket = XskSocket::new(&interface, options).unwrap();
     program.set_socket(0, socket.as_raw_fd()).unwrap();

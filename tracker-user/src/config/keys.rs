@@ -8,7 +8,7 @@ use super::{
         absolute_path, account, any_path, file_mode, header_name, interface_name, listening_address,
         log_filter, network, origin, socket_address, stream_address,
     },
-    values::{AccessMode, Apply, Listen, ListenAddress, LogFormat, TlsVersion, XdpMode, ZeroCopy},
+    values::{AccessMode, Apply, BusyPoll, Listen, ListenAddress, LogFormat, TlsVersion, XdpMode, ZeroCopy},
 };
 use axum::http::HeaderName;
 use ipnet::IpNet;
@@ -63,6 +63,8 @@ pub(super) const XDP_MODES: &[(&str, XdpMode)] = &[
     ("generic", XdpMode::Generic),
     ("off", XdpMode::Off),
 ];
+pub(super) const BUSY_POLLS: &[(&str, BusyPoll)] =
+    &[("auto", BusyPoll::Auto), ("off", BusyPoll::Off), ("always", BusyPoll::Always)];
 pub(super) const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 declare! {
@@ -113,8 +115,12 @@ declare! {
         /// Frames of packet memory for each queue, 2 KiB each, shared by receiving and sending.
         /// At least twice `ring_size`, and so is the default.
         frames: u32 = "4096", Count::new(128, 262_144), Restart;
-        /// Whether workers poll the device instead of waiting for interrupts: lower latency, a busy core.
-        busy_poll: bool = "false", Switch, Restart;
+        /// Who fetches frames from the device. "auto": under load the workers, between batches, instead of being
+        /// interrupted for them; idle, they sleep. In native mode, without `privileges.user`, and where
+        /// /sys/class/net/INTERFACE has napi_defer_hard_irqs and gro_flush_timeout set, which for want of others are set
+        /// to 2 and 50 µs, and back in the end. "off": the kernel, at each interrupt. "always": the workers, without ever
+        /// sleeping, for the least latency.
+        busy_poll: BusyPoll = r#""auto""#, Word(BUSY_POLLS), Restart;
         /// Whether the program reports rare events, as log lines of level TRACE.
         log: bool = "false", Switch, Restart;
     }

@@ -23,7 +23,9 @@ pub use keys::{
 };
 pub use layers::VARIABLE_PREFIX;
 pub(crate) use readers::is_directive;
-pub use values::{AccessMode, Apply, Listen, ListenAddress, LogFormat, Place, TlsVersion, XdpMode, ZeroCopy};
+pub use values::{
+    AccessMode, Apply, BusyPoll, Listen, ListenAddress, LogFormat, Place, TlsVersion, XdpMode, ZeroCopy,
+};
 
 use crate::cli::RunArgs;
 use layers::Values;

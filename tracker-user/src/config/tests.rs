@@ -103,7 +103,7 @@ fn the_defaults_are_the_contracts() {
     assert_eq!((config.udp.max_datagram, config.udp.max_scrape_hashes, config.udp.batch), (1232, 74, 64));
     assert_eq!(config.udp.receive_buffer, 8 << 20);
     assert_eq!(config.xdp.mode, XdpMode::Auto);
-    assert!(config.xdp.interfaces.is_empty() && !config.xdp.busy_poll && !config.xdp.log);
+    assert!(config.xdp.interfaces.is_empty() && config.xdp.busy_poll == BusyPoll::Auto && !config.xdp.log);
     assert_eq!((config.xdp.ring_size, config.xdp.frames), (2048, 4096));
     let policy = tracker_core::policy::Policy::default();
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
@@ -305,7 +305,7 @@ fn the_environment_is_read_by_each_keys_kind() {
         .variable("RIPTIDE_UDP__TRUST_IP_FIELD", "[\"10.0.0.0/8\", \"2001:db8::1\"]")
         .variable("RIPTIDE_UDP__RECEIVE_BUFFER", "1MiB")
         .variable("RIPTIDE_UDP__WORKERS", "auto")
-        .variable("RIPTIDE_XDP__BUSY_POLL", "true")
+        .variable("RIPTIDE_XDP__BUSY_POLL", "always")
         .variable("RIPTIDE_XDP__INTERFACES", "")
         .variable("RIPTIDE_SWARM__PEER_TIMEOUT", "90m")
         .variable("RIPTIDE_LIMITS__PEERS_PER_ADDRESS", "12")
@@ -319,7 +319,7 @@ fn the_environment_is_read_by_each_keys_kind() {
         ["10.0.0.0/8".parse().unwrap(), "2001:db8::1/128".parse().unwrap()]
     );
     assert_eq!(config.udp.receive_buffer, 1 << 20);
-    assert!(config.xdp.busy_poll && config.xdp.interfaces.is_empty());
+    assert!(config.xdp.busy_poll == BusyPoll::Always && config.xdp.interfaces.is_empty());
     assert_eq!(config.swarm.peer_timeout, Duration::from_secs(5400));
     assert_eq!(config.limits.peers_per_address, Some(12));
     assert_eq!(config.metrics.listen, None);

@@ -62,6 +62,17 @@ pub enum ZeroCopy {
     Off,
 }
 
+/// Who fetches frames from a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BusyPoll {
+    /// Workers while there is load, where the interface's interrupts can be put off.
+    Auto,
+    /// The kernel, whenever it is interrupted.
+    Off,
+    /// Workers, which never sleep.
+    Always,
+}
+
 /// What the list of info hashes means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessMode {

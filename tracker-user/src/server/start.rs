@@ -5,7 +5,7 @@ use crate::{
     access_file::{self, AccessFileError},
     cli::RunArgs,
     clock::{Clock, monotonic_ns},
-    config::{Config, ListenAddress},
+    config::{BusyPoll, Config, ListenAddress},
     farewell::Farewell,
     http::{
         self, Http,
@@ -131,15 +131,14 @@ impl Server {
             clock,
             master: ids.master,
             lifetime_slots,
+            // Sockets are opened when that user is all that is left.
+            keeps_rights: config.privileges.user.is_none(),
         })?;
+        let spins = config.xdp.busy_poll == BusyPoll::Always;
         let reports = prepared.reports();
 
         // Everything that needs root is had; all threads begin after this and inherit what is left.
-        drop_privileges(
-            &config,
-            &listeners,
-            Needs { xdp: !prepared.is_empty(), busy_poll: config.xdp.busy_poll },
-        )?;
+        drop_privileges(&config, &listeners, Needs { xdp: !prepared.is_empty(), busy_poll: spins })?;
 
         let engine =
             Arc::new(Engine::new(policy::from_config(&config), seed().map_err(system("random bytes"))?));
@@ -148,7 +147,7 @@ impl Server {
             engine: engine.clone(),
             clock,
             ids: ConnectionIds::new(ids.master, lifetime_slots, clock.now_ns()),
-            busy_poll: config.xdp.busy_poll && !reports.read().is_empty(),
+            busy_poll: spins && !reports.read().is_empty(),
         };
         let io_threads = if listeners.is_empty() { 1 } else { threads(config.http.workers) };
         let runtime = tokio::runtime::Builder::new_multi_thread()

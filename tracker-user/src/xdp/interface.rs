@@ -1,6 +1,7 @@
 //! One interface: its program, and while attached its mode and its AF_XDP sockets.
 
 use super::{
+    deferral::{Deferral, INTERFACES},
     destinations::destinations,
     network::{Link, Network},
     program::{self, Counters, LoadOptions, Mode, Program},
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{Xdp, XdpMode, ZeroCopy},
+    config::{BusyPoll, Xdp, XdpMode, ZeroCopy},
     udp::worker::{Command, Handle},
 };
 use std::{
@@ -17,6 +18,7 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::AsRawFd as _,
+    path::Path,
     sync::{Arc, Weak, mpsc},
     time::Duration,
 };
@@ -44,6 +46,8 @@ pub struct Context {
     pub master: Key,
     /// How long they live, see [`tracker_common::connection_id`].
     pub lifetime_slots: u32,
+    /// Whether the process still is who it was at its start, when sockets are opened.
+    pub keeps_rights: bool,
 }
 
 /// The workers, and whose turn it is to get a socket.
@@ -124,6 +128,8 @@ struct Attached {
     /// Why no better mode was had, to be appended to the line that names this one.
     why_not: String,
     program_id: Option<u32>,
+    /// The workers poll.
+    deferral: Option<Deferral>,
     sockets: BTreeMap<u32, Weak<Gauges>>,
     /// The line that names the mode has been written.
     told: bool,
@@ -219,6 +225,7 @@ impl Interface {
                         mode: *mode,
                         why_not: why_not.iter().fold(String::new(), |all, why| format!("{all}; {why}")),
                         program_id: self.program.id(),
+                        deferral: put_off_interrupts(link, *mode, context),
                         sockets: BTreeMap::new(),
                         told: false,
                     });
@@ -250,7 +257,7 @@ impl Interface {
                 problem = Some(why.to_owned());
                 break;
             }
-            match open_socket(link, queue, attached.mode, context) {
+            match open_socket(link, queue, attached, context) {
                 Ok(socket) => {
                     let (fd, gauges) = (socket.as_raw_fd(), Arc::downgrade(socket.gauges()));
                     let shown = self.program.set_socket(queue, fd);
@@ -418,7 +425,19 @@ fn queue_count(link: &Link) -> u32 {
     receive_queues(&link.name).ok().flatten().unwrap_or(1).min(MAX_QUEUES)
 }
 
-fn open_socket(link: &Link, queue: u32, mode: Mode, context: &Context) -> io::Result<XskSocket> {
+/// Puts off the interface's interrupts, if workers are to poll it under load and can.
+fn put_off_interrupts(link: &Link, mode: Mode, context: &Context) -> Option<Deferral> {
+    if context.config.busy_poll != BusyPoll::Auto || mode != Mode::Native || !context.keeps_rights {
+        return None;
+    }
+    Deferral::begin(Path::new(INTERFACES), link)
+        .inspect_err(|error| {
+            tracing::info!("xdp {}: workers do not poll under load: {error}", link.name);
+        })
+        .ok()
+}
+
+fn open_socket(link: &Link, queue: u32, attached: &Attached, context: &Context) -> io::Result<XskSocket> {
     let config = &context.config;
     let options = Options {
         interface_index: link.index,
@@ -426,8 +445,8 @@ fn open_socket(link: &Link, queue: u32, mode: Mode, context: &Context) -> io::Re
         ring_size: config.ring_size,
         frames: config.frames,
         copy_backlog: config.copy_backlog,
-        zero_copy: config.zero_copy == ZeroCopy::Auto && mode == Mode::Native,
-        busy_poll: config.busy_poll,
+        zero_copy: config.zero_copy == ZeroCopy::Auto && attached.mode == Mode::Native,
+        busy_poll: config.busy_poll == BusyPoll::Always || attached.deferral.is_some(),
     };
     XskSocket::new(&link.name, options)
 }

@@ -336,14 +336,15 @@ impl XskSocket {
     pub fn flush(&mut self) {
         self.rx.release();
         self.tx.submit();
-        self.kick();
+        let kicked = self.kick();
         while let Some(address) = self.completion.pop() {
             self.tx_in_flight -= 1;
             self.recycle(address);
         }
         self.completion.release();
         self.refill();
-        if self.busy_poll || self.fill.shared().needs_wakeup() {
+        // A kick has polled already.
+        if self.busy_poll && !kicked || self.fill.shared().needs_wakeup() {
             // SAFETY: a receive without a buffer writes nothing.
             unsafe {
                 libc::recvfrom(
@@ -364,12 +365,13 @@ impl XskSocket {
         self.tx.shared().level() > 0
     }
 
-    fn kick(&self) {
+    /// Has the kernel send what was submitted, if it waits for that. Whether it was called.
+    fn kick(&self) -> bool {
         // A kick sends at most a budget's worth; what then remains is sent by the next one.
         const KICKS: u32 = 4;
-        for _ in 0..KICKS {
+        for kicks in 0..KICKS {
             if self.tx.shared().level() == 0 || !self.tx.shared().needs_wakeup() {
-                return;
+                return kicks > 0;
             }
             // SAFETY: a send without data reads nothing.
             let result = unsafe {
@@ -384,9 +386,10 @@ impl XskSocket {
             };
             // ENOBUFS, EBUSY and ENETDOWN pass by themselves, and nothing is lost meanwhile.
             if result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EAGAIN) {
-                return;
+                return true;
             }
         }
+        true
     }
 
     fn refill(&mut self) {
