@@ -251,10 +251,12 @@ impl XskSocket {
         if let Err(error) = set_option(raw, libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &TX_BUDGET) {
             tracing::debug!(%error, "the kernel has no XDP_MAX_TX_SKB_BUDGET");
         }
-        if options.busy_poll {
-            set_option(raw, libc::SOL_SOCKET, SO_PREFER_BUSY_POLL, &1_i32)?;
-            set_option(raw, libc::SOL_SOCKET, libc::SO_BUSY_POLL, &BUSY_POLL_MICROSECONDS)?;
-            set_option(raw, libc::SOL_SOCKET, SO_BUSY_POLL_BUDGET, &BUSY_POLL_BUDGET)?;
+        if options.busy_poll
+            && let Err(error) = allow_polling(raw)
+        {
+            // As kernels without CONFIG_NET_RX_BUSY_POLL do, real-time ones among them.
+            tracing::warn!("the kernel lets no worker poll queue {} of {interface}: {error}", options.queue);
+            socket.busy_poll = false;
         }
         let copy = match bind {
             Bind::ZeroCopy => libc::XDP_ZEROCOPY,
@@ -417,6 +419,13 @@ impl AsRawFd for XskSocket {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
+}
+
+/// Has system calls on the socket poll the device.
+fn allow_polling(fd: RawFd) -> io::Result<()> {
+    set_option(fd, libc::SOL_SOCKET, SO_PREFER_BUSY_POLL, &1_i32)?;
+    set_option(fd, libc::SOL_SOCKET, libc::SO_BUSY_POLL, &BUSY_POLL_MICROSECONDS)?;
+    set_option(fd, libc::SOL_SOCKET, SO_BUSY_POLL_BUDGET, &BUSY_POLL_BUDGET)
 }
 
 fn set_option<T: Copy>(fd: RawFd, level: i32, name: i32, value: &T) -> io::Result<()> {
