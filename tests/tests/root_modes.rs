@@ -157,6 +157,16 @@ fn small_rings_serve_and_lose_no_frame() {
 /// Busy workers fetch frames themselves; for that the interface interrupts them less while they serve, and not for good.
 #[test]
 fn interrupts_are_put_off_while_it_serves() {
+    put_off_while_it_serves("native", "50000");
+}
+
+/// The same without XDP, for the interfaces named.
+#[test]
+fn interrupts_are_put_off_for_sockets_alone() {
+    put_off_while_it_serves("off", "200000");
+}
+
+fn put_off_while_it_serves(mode: &str, nanoseconds: &str) {
     let wire = Wire::new();
     let numbers = || {
         ["napi_defer_hard_irqs", "gro_flush_timeout"].map(|name| {
@@ -167,8 +177,10 @@ fn interrupts_are_put_off_while_it_serves() {
         })
     };
     assert_eq!(numbers(), ["0", "0"]);
-    let riptide = native(&wire, "--udp 0.0.0.0:6969 --workers 1");
-    assert_eq!(numbers(), ["2", "50000"]);
+    let riptide = Start::new(Some(&wire.tracker))
+        .arguments(&format!("--interface t0 --xdp {mode} --udp 0.0.0.0:6969 --workers 1"))
+        .ready();
+    assert_eq!(numbers(), ["2", nanoseconds]);
     let client = client(&wire, "10.77.0.1:6969");
     let id = client.connect();
     for round in 0..50_u32 {
@@ -192,14 +204,16 @@ fn interrupts_stay_when_told_so() {
             wire.tracker.command("cat").arg("/sys/class/net/t0/gro_flush_timeout").output().expect("cat");
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     };
-    for config in ["[xdp]\nbusy_poll = \"off\"\n", "[privileges]\nuser = \"nobody\"\n"] {
-        let riptide = Start::new(Some(&wire.tracker))
-            .arguments("--interface t0 --xdp native --udp 0.0.0.0:6969 --workers 1")
-            .config(config)
-            .ready();
-        client(&wire, "10.77.0.1:6969").announce(&Announce::leecher(id20("interrupted", 0), 1));
-        assert_eq!(timeout(), "0", "{config}");
-        riptide.stop();
+    for mode in ["native", "off"] {
+        for config in ["[xdp]\nbusy_poll = \"off\"\n", "[privileges]\nuser = \"nobody\"\n"] {
+            let riptide = Start::new(Some(&wire.tracker))
+                .arguments(&format!("--interface t0 --xdp {mode} --udp 0.0.0.0:6969 --workers 1"))
+                .config(config)
+                .ready();
+            client(&wire, "10.77.0.1:6969").announce(&Announce::leecher(id20("interrupted", 0), 1));
+            assert_eq!(timeout(), "0", "{mode}, {config}");
+            riptide.stop();
+        }
     }
 }
 

@@ -100,7 +100,8 @@ declare! {
     /// It needs root, or CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON and CAP_IPC_LOCK. Without it, sockets serve
     /// everything.
     [xdp] Xdp {
-        /// The interfaces to attach to, such as ["eth0"]. None: sockets only.
+        /// The interfaces to attach to, such as ["eth0"]. None: sockets only. With mode "off": those that busy workers
+        /// poll.
         interfaces: Vec<String> = "[]", Many { what: "interfaces", most: 64, read: interface_name }, Restart;
         /// "auto" tries native, then generic, then sockets. "native" and "generic" are had or the start fails.
         mode: XdpMode = r#""auto""#, Word(XDP_MODES), Restart;
@@ -116,10 +117,10 @@ declare! {
         /// At least twice `ring_size`, and so is the default.
         frames: u32 = "4096", Count::new(128, 262_144), Restart;
         /// Who fetches frames from the device. "auto": under load the workers, between batches, instead of being
-        /// interrupted for them; idle, they sleep. In native mode, without `privileges.user`, and where
+        /// interrupted for them; idle, they sleep. In the modes "native" and "off", without `privileges.user`, and where
         /// /sys/class/net/INTERFACE has napi_defer_hard_irqs and gro_flush_timeout set, which for want of others are set
-        /// to 2 and 50 µs, and back in the end. "off": the kernel, at each interrupt. "always": the workers, without ever
-        /// sleeping, for the least latency.
+        /// to 2 and 50 µs (200 µs with mode "off"), and back in the end. "off": the kernel, at each interrupt. "always":
+        /// workers with AF_XDP sockets, without ever sleeping, for the least latency.
         busy_poll: BusyPoll = r#""auto""#, Word(BUSY_POLLS), Restart;
         /// Whether the program reports rare events, as log lines of level TRACE.
         log: bool = "false", Switch, Restart;

@@ -14,7 +14,7 @@ const HTTP_DEADLINE: Duration = Duration::from_secs(5);
 impl Server {
     /// Stops in order, within one deadline. Returns what failed.
     pub(super) fn drain(self) -> Vec<String> {
-        let Self { config, ids, mut signals, xdp, http, mut pool, runtime, .. } = self;
+        let Self { config, ids, mut signals, xdp, http, mut pool, deferrals, runtime, .. } = self;
         tracing::info!("stopping");
         runtime.spawn(async move {
             tokio::select! {
@@ -38,6 +38,7 @@ impl Server {
             }
         });
         let problems = pool.join();
+        drop(deferrals);
         if let Err(warning) = ids.save(&config.state.directory, monotonic_ns(), &state::boot_id()) {
             // The start has told of a directory that cannot be written; what more is lost is the time of the stop.
             tracing::debug!("{warning}");

@@ -13,7 +13,7 @@ use crate::{
     state::ConnectionIdState,
     tls::Tls,
     udp::pool::Pool,
-    xdp::manager::Manager,
+    xdp::{deferral::Deferral, manager::Manager},
 };
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 use tokio::{
@@ -40,6 +40,8 @@ pub struct Server {
     xdp: Option<Manager>,
     http: Http,
     pool: Pool,
+    /// Set back when they go.
+    deferrals: Vec<Deferral>,
     runtime: Runtime,
 }
 

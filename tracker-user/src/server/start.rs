@@ -21,7 +21,7 @@ use crate::{
     sweep,
     tls::{Tls, TlsError},
     udp::{
-        bind,
+        bind, polling,
         pool::{Pool, Shared, usable_cpus},
     },
     ws::Hub,
@@ -134,6 +134,7 @@ impl Server {
             // Sockets are opened when that user is all that is left.
             keeps_rights: config.privileges.user.is_none(),
         })?;
+        let deferrals = polling::begin(&config, &sockets);
         let spins = config.xdp.busy_poll == BusyPoll::Always;
         let reports = prepared.reports();
 
@@ -232,6 +233,7 @@ impl Server {
             xdp,
             http,
             pool,
+            deferrals,
             runtime,
         })
     }

@@ -8,13 +8,16 @@ use super::network::Link;
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+/// How long AF_XDP sockets may go without polling: as long as network cards collect frames before they interrupt.
+pub const PATIENCE: Duration = Duration::from_micros(50);
 /// Where the kernel shows the interfaces of a network namespace.
 pub const INTERFACES: &str = "/sys/class/net";
-/// Polls without a frame before interrupts are on again, and nanoseconds after which the kernel polls by itself: as long
-/// as network cards collect frames before they interrupt.
-const NUMBERS: [(&str, &str); 2] = [("napi_defer_hard_irqs", "2"), ("gro_flush_timeout", "50000")];
+const NUMBERS: [&str; 2] = ["napi_defer_hard_irqs", "gro_flush_timeout"];
+/// Polls without a frame before interrupts are on again.
+const EMPTY_POLLS: &str = "2";
 const NEVER: &str = "0";
 
 /// Interrupts are put off. What was set for that is set back when this is dropped, unless somebody has changed it.
@@ -22,15 +25,17 @@ const NEVER: &str = "0";
 pub struct Deferral {
     /// The interface's directory, if it was us who set the numbers.
     ours: Option<PathBuf>,
+    values: [String; 2],
 }
 
 impl Deferral {
     /// Sets the numbers of an interface that has none; others are the operator's and stay. `interfaces` is
-    /// [`INTERFACES`].
+    /// [`INTERFACES`]. If nothing has been polled for `patience`, the kernel does it.
     ///
     /// # Errors
     /// When they cannot be set, only one of them is, or `interfaces` shows those of another network namespace.
-    pub fn begin(interfaces: &Path, link: &Link) -> io::Result<Self> {
+    pub fn begin(interfaces: &Path, link: &Link, patience: Duration) -> io::Result<Self> {
+        let values = [EMPTY_POLLS.to_owned(), patience.as_nanos().to_string()];
         let directory = interfaces.join(&link.name);
         let index = read(&directory, "ifindex")?;
         if index != link.index.to_string() {
@@ -38,17 +43,17 @@ impl Deferral {
             return Err(io::Error::other(why));
         }
         let mut zeroes = 0;
-        for (name, _) in NUMBERS {
+        for name in NUMBERS {
             zeroes += usize::from(read(&directory, name)? == NEVER);
         }
         match zeroes {
-            0 => return Ok(Self { ours: None }),
+            0 => return Ok(Self { ours: None, values }),
             2 => {}
             _ => return Err(io::Error::other("of napi_defer_hard_irqs and gro_flush_timeout one is 0")),
         }
         // Dropped, it sets back what has been set so far.
-        let deferral = Self { ours: Some(directory.clone()) };
-        for (name, value) in NUMBERS {
+        let deferral = Self { ours: Some(directory.clone()), values };
+        for (name, value) in NUMBERS.iter().zip(&deferral.values) {
             write(&directory, name, value)?;
         }
         Ok(deferral)
@@ -58,8 +63,8 @@ impl Deferral {
 impl Drop for Deferral {
     fn drop(&mut self) {
         let Some(directory) = &self.ours else { return };
-        for (name, value) in NUMBERS {
-            if read(directory, name).is_ok_and(|now| now == value)
+        for (name, value) in NUMBERS.iter().zip(&self.values) {
+            if read(directory, name).is_ok_and(|now| now == *value)
                 && let Err(error) = write(directory, name, NEVER)
             {
                 tracing::debug!(%error, "a number of the interface stays as it was set for polling");
@@ -89,26 +94,28 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_micros(70);
+
     /// What the kernel shows of an interface, number 7, in a directory of its own.
     fn interface(numbers: [&str; 2]) -> (tempfile::TempDir, Link) {
         let interfaces = tempfile::tempdir().unwrap();
         let directory = interfaces.path().join("eth0");
         fs::create_dir(&directory).unwrap();
-        for (name, text) in [("ifindex", "7"), (NUMBERS[0].0, numbers[0]), (NUMBERS[1].0, numbers[1])] {
+        for (name, text) in [("ifindex", "7"), (NUMBERS[0], numbers[0]), (NUMBERS[1], numbers[1])] {
             fs::write(directory.join(name), format!("{text}\n")).unwrap();
         }
         (interfaces, Link { index: 7, name: "eth0".to_owned(), ..Link::default() })
     }
 
     fn numbers(interfaces: &tempfile::TempDir) -> [String; 2] {
-        NUMBERS.map(|(name, _)| read(&interfaces.path().join("eth0"), name).unwrap())
+        NUMBERS.map(|name| read(&interfaces.path().join("eth0"), name).unwrap())
     }
 
     #[test]
     fn numbers_that_nobody_set_are_set_and_set_back() {
         let (interfaces, link) = interface(["0", "0"]);
-        let deferral = Deferral::begin(interfaces.path(), &link).unwrap();
-        assert_eq!(numbers(&interfaces), ["2", "50000"]);
+        let deferral = Deferral::begin(interfaces.path(), &link, PATIENCE).unwrap();
+        assert_eq!(numbers(&interfaces), ["2", "70000"]);
         drop(deferral);
         assert_eq!(numbers(&interfaces), ["0", "0"]);
     }
@@ -116,11 +123,11 @@ mod tests {
     #[test]
     fn an_operators_numbers_stay() {
         let (interfaces, link) = interface(["100", "20000"]);
-        drop(Deferral::begin(interfaces.path(), &link).unwrap());
+        drop(Deferral::begin(interfaces.path(), &link, PATIENCE).unwrap());
         assert_eq!(numbers(&interfaces), ["100", "20000"]);
 
         let (interfaces, link) = interface(["0", "0"]);
-        let deferral = Deferral::begin(interfaces.path(), &link).unwrap();
+        let deferral = Deferral::begin(interfaces.path(), &link, PATIENCE).unwrap();
         write(&interfaces.path().join("eth0"), "gro_flush_timeout", "7").unwrap();
         drop(deferral);
         assert_eq!(numbers(&interfaces), ["0", "7"], "changed meanwhile");
@@ -129,7 +136,7 @@ mod tests {
     #[test]
     fn what_does_not_put_interrupts_off_is_an_error_and_stays() {
         let (interfaces, link) = interface(["0", "20000"]);
-        let error = Deferral::begin(interfaces.path(), &link).unwrap_err();
+        let error = Deferral::begin(interfaces.path(), &link, PATIENCE).unwrap_err();
         assert!(error.to_string().contains("one is 0"), "{error}");
         assert_eq!(numbers(&interfaces), ["0", "20000"]);
     }
@@ -137,10 +144,11 @@ mod tests {
     #[test]
     fn an_interface_of_the_same_name_elsewhere_is_left_alone() {
         let (interfaces, link) = interface(["0", "0"]);
-        let error = Deferral::begin(interfaces.path(), &Link { index: 8, ..link.clone() }).unwrap_err();
-        assert!(error.to_string().contains("another network namespace"), "{error}");
         let error =
-            Deferral::begin(interfaces.path(), &Link { name: "eth1".to_owned(), ..link }).unwrap_err();
+            Deferral::begin(interfaces.path(), &Link { index: 8, ..link.clone() }, PATIENCE).unwrap_err();
+        assert!(error.to_string().contains("another network namespace"), "{error}");
+        let error = Deferral::begin(interfaces.path(), &Link { name: "eth1".to_owned(), ..link }, PATIENCE)
+            .unwrap_err();
         assert!(error.to_string().contains("eth1/ifindex"), "{error}");
         assert_eq!(numbers(&interfaces), ["0", "0"]);
     }

@@ -421,8 +421,11 @@ impl AsRawFd for XskSocket {
     }
 }
 
-/// Has system calls on the socket poll the device.
-fn allow_polling(fd: RawFd) -> io::Result<()> {
+/// Has system calls on a socket of any kind poll the device that its frames come from.
+///
+/// # Errors
+/// When the kernel refuses: it takes CAP_NET_ADMIN and CONFIG_NET_RX_BUSY_POLL.
+pub fn allow_polling(fd: RawFd) -> io::Result<()> {
     set_option(fd, libc::SOL_SOCKET, SO_PREFER_BUSY_POLL, &1_i32)?;
     set_option(fd, libc::SOL_SOCKET, libc::SO_BUSY_POLL, &BUSY_POLL_MICROSECONDS)?;
     set_option(fd, libc::SOL_SOCKET, SO_BUSY_POLL_BUDGET, &BUSY_POLL_BUDGET)

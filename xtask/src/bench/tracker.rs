@@ -128,7 +128,7 @@ impl Tracker {
                 arguments.extend(match self {
                     Self::Native => xdp("native"),
                     Self::Generic => xdp("generic"),
-                    _ => vec!["--xdp".into(), "off".into()],
+                    _ => xdp("off"),
                 });
                 Ok(Call { program: lab.binary("riptide"), arguments, ready: Ready::Word("ready") })
             }
