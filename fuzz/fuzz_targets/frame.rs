@@ -42,7 +42,7 @@ fn check(frame: &[u8]) {
         clock_base_ns: 0,
         enabled: 1,
         lifetime_slots: lifetime,
-        mac: packet::mac(frame, 0).unwrap_or_default(),
+        mac: packet::macs(frame).unwrap_or_default().0,
         allow_loopback: 0,
         reserved: 0,
     };

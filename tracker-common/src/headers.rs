@@ -17,6 +17,14 @@ pub const HOP_LIMIT: u8 = 64;
 /// The IP protocol number of UDP.
 pub const PROTOCOL_UDP: u8 = 17;
 
+/// The two MAC addresses that begin an Ethernet frame in each other's place. All words are in memory order.
+#[inline(always)]
+#[must_use]
+pub const fn swap_macs(words: [u32; 3]) -> [u32; 3] {
+    let [a, b, c] = [u32::from_be(words[0]), u32::from_be(words[1]), u32::from_be(words[2])];
+    [(b << 16 | c >> 16).to_be(), (c << 16 | a >> 16).to_be(), (a << 16 | b >> 16).to_be()]
+}
+
 /// An IPv4 header for a UDP payload of `payload_len` bytes, unfragmentable, with its checksum. The addresses and the
 /// result are words in memory order.
 #[inline(always)]

@@ -17,6 +17,8 @@ pub trait Bytes {
     fn u32(&self, offset: usize) -> Option<u32>;
     /// Eight bytes, in memory order.
     fn u64(&self, offset: usize) -> Option<u64>;
+    /// Words of four bytes that follow each other, each in memory order, looked for once.
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]>;
     /// Whether there is no byte at all.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -43,6 +45,15 @@ impl Bytes for [u8] {
     fn u64(&self, offset: usize) -> Option<u64> {
         self.get(offset..)?.first_chunk().copied().map(u64::from_ne_bytes)
     }
+
+    #[inline(always)]
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        let mut words = [0; N];
+        for (i, word) in words.iter_mut().enumerate() {
+            *word = self.u32(offset + 4 * i)?;
+        }
+        Some(words)
+    }
 }
 
 /// The longest way to a UDP payload: Ethernet, two tags, IPv6, UDP.
@@ -53,7 +64,7 @@ const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_8021Q: u16 = 0x8100;
 const ETHERTYPE_8021AD: u16 = 0x88a8;
 const VLAN_ID_MASK: u16 = 0x0fff;
-const IPV4_MORE_FRAGMENTS_AND_OFFSET: u16 = 0x3fff;
+const IPV4_MORE_FRAGMENTS_AND_OFFSET: u32 = 0x3fff;
 
 /// The ports of a datagram, as numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,14 +125,15 @@ pub enum Unread {
     NotUdp,
 }
 
-/// The group bit of a MAC address as [`mac`] reads it: multicast or broadcast.
+/// The group bit of a MAC address as [`macs`] reads it: multicast or broadcast.
 pub const MAC_GROUP: u64 = 1 << 40;
 
-/// The MAC address at `offset` (0: destination, 6: source), as a number: its six bytes big-endian.
+/// The MAC addresses of a frame, the destination's and the source's, as numbers: their six bytes big-endian.
 #[inline(always)]
-pub fn mac<B: Bytes + ?Sized>(frame: &B, offset: usize) -> Option<u64> {
-    let (high, low) = (frame.u32(offset)?, frame.u16(offset + 4)?);
-    Some(u64::from(u32::from_be(high)) << 16 | u64::from(u16::from_be(low)))
+pub fn macs<B: Bytes + ?Sized>(frame: &B) -> Option<(u64, u64)> {
+    let words: [u32; 3] = frame.words(0)?;
+    let [a, b, c] = [u32::from_be(words[0]), u32::from_be(words[1]), u32::from_be(words[2])];
+    Some((u64::from(a) << 16 | u64::from(b >> 16), u64::from(b & 0xffff) << 32 | u64::from(c)))
 }
 
 /// Finds the datagram. The lengths that count are those of the IP and UDP headers: a frame may be padded.
@@ -149,29 +161,28 @@ pub fn parse<B: Bytes + ?Sized>(frame: &B) -> Result<Datagram, Unread> {
 
 #[inline(always)]
 fn parse_ipv4<B: Bytes + ?Sized>(frame: &B, offset: usize, vlan: Vlan) -> Result<Datagram, Unread> {
-    let [version_length, _] = read_u16(frame, offset)?.to_be_bytes();
-    if version_length >> 4 != 4 {
+    let Some([word0, word1, word2, source, destination]) = frame.words(offset) else {
+        return Err(Unread::Truncated);
+    };
+    // Version, header length, type of service, total length; identification, flags and fragment offset; time to live,
+    // protocol, checksum.
+    let (lengths, fragment, protocol) = (u32::from_be(word0), u32::from_be(word1), u32::from_be(word2));
+    if lengths >> 28 != 4 {
         return Err(Unread::NotIp);
     }
-    if version_length & 0x0f != 5 {
+    if lengths >> 24 & 0x0f != 5 {
         return Err(Unread::IpOptions);
     }
-    if read_u16(frame, offset + 6)? & IPV4_MORE_FRAGMENTS_AND_OFFSET != 0 {
+    if fragment & IPV4_MORE_FRAGMENTS_AND_OFFSET != 0 {
         return Err(Unread::Fragment);
     }
-    let [_, protocol] = read_u16(frame, offset + 8)?.to_be_bytes();
-    if protocol != PROTOCOL_UDP {
+    if protocol >> 16 & 0xff != PROTOCOL_UDP as u32 {
         return Err(Unread::NotUdp);
     }
-    let total = usize::from(read_u16(frame, offset + 2)?);
+    let total = (lengths & 0xffff) as usize;
     if total < IPV4_LEN + UDP_LEN {
         return Err(Unread::Truncated);
     }
-    let word0 = read_u32(frame, offset)?;
-    let word1 = read_u32(frame, offset + 4)?;
-    let word2 = read_u32(frame, offset + 8)?;
-    let source = read_u32(frame, offset + 12)?;
-    let destination = read_u32(frame, offset + 16)?;
     // Summed with its own checksum, a right header gives zero.
     if Sum::ZERO.u32(word0).u32(word1).u32(word2).u32(source).u32(destination).finish() != 0 {
         return Err(Unread::BadChecksum);
@@ -218,8 +229,10 @@ fn parse_udp<B: Bytes + ?Sized>(
     if offset + ip_payload_len > frame.len() {
         return Err(Unread::Truncated);
     }
-    let ports = Ports { source: read_u16(frame, offset)?, destination: read_u16(frame, offset + 2)? };
-    let length = usize::from(read_u16(frame, offset + 4)?);
+    let Some([ports, length_checksum]) = frame.words(offset) else { return Err(Unread::Truncated) };
+    let ports = u32::from_be(ports);
+    let ports = Ports { source: (ports >> 16) as u16, destination: ports as u16 };
+    let length = (u32::from_be(length_checksum) >> 16) as usize;
     let fits = length >= UDP_LEN && length <= ip_payload_len;
     Ok((ports, if fits { Some(length - UDP_LEN) } else { None }))
 }
@@ -233,15 +246,6 @@ const fn is_vlan(ethertype: u16) -> bool {
 fn read_u16<B: Bytes + ?Sized>(frame: &B, offset: usize) -> Result<u16, Unread> {
     match frame.u16(offset) {
         Some(word) => Ok(u16::from_be(word)),
-        None => Err(Unread::Truncated),
-    }
-}
-
-/// In memory order, unlike [`read_u16`].
-#[inline(always)]
-fn read_u32<B: Bytes + ?Sized>(frame: &B, offset: usize) -> Result<u32, Unread> {
-    match frame.u32(offset) {
-        Some(word) => Ok(word),
         None => Err(Unread::Truncated),
     }
 }

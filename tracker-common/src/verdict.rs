@@ -54,19 +54,13 @@ pub fn judge<B: Bytes + ?Sized, E: Environment>(frame: &B, environment: &E) -> V
         Some(settings) if settings.enabled != 0 => settings,
         _ => return Verdict::Pass(Counter::Disabled, Family::Ipv4),
     };
-    match packet::mac(frame, 0) {
-        Some(mac) if mac == settings.mac => {}
-        Some(_) => return Verdict::Pass(Counter::ForeignMac, Family::Ipv4),
-        None => return Verdict::Pass(Counter::Truncated, Family::Ipv4),
-    }
+    let Some((destination, source)) = packet::macs(frame) else {
+        return Verdict::Pass(Counter::Truncated, Family::Ipv4);
+    };
     // A reply goes to the sender's MAC address: it must be a station's. On a loopback interface all are zero.
-    match packet::mac(frame, 6) {
-        Some(mac) if mac & packet::MAC_GROUP != 0 => return Verdict::Pass(Counter::ForeignMac, Family::Ipv4),
-        Some(mac) if mac == settings.mac && settings.allow_loopback == 0 => {
-            return Verdict::Pass(Counter::ForeignMac, Family::Ipv4);
-        }
-        Some(_) => {}
-        None => return Verdict::Pass(Counter::Truncated, Family::Ipv4),
+    let own = source == settings.mac && settings.allow_loopback == 0;
+    if destination != settings.mac || source & packet::MAC_GROUP != 0 || own {
+        return Verdict::Pass(Counter::ForeignMac, Family::Ipv4);
     }
     match packet::parse(frame) {
         Ok(datagram) => judge_datagram(frame, environment, &settings, datagram),
@@ -114,10 +108,8 @@ fn judge_datagram<B: Bytes + ?Sized, E: Environment>(
     }
     let offset = datagram.payload_offset();
     let malformed = Verdict::Drop(Counter::Malformed, family, payload_len);
-    let Some(id) = frame.u64(offset) else { return malformed };
-    let Some(action) = frame.u32(offset + 8) else { return malformed };
-    let Some(transaction_id) = frame.u32(offset + 12) else { return malformed };
-    let id = u64::from_be(id);
+    let Some([id_high, id_low, action, transaction_id]) = frame.words(offset) else { return malformed };
+    let id = u64::from(u32::from_be(id_high)) << 32 | u64::from(u32::from_be(id_low));
     let slot = slot_at(environment.monotonic_ns().wrapping_add(settings.clock_base_ns));
     let redirect = match u32::from_be(action) {
         0 if id == bep15::PROTOCOL_ID => {

@@ -17,41 +17,36 @@ const MAX_OFFSET: usize = MAX_PAYLOAD_OFFSET + 128;
 pub(crate) struct Frame<'a>(pub(crate) &'a XdpContext);
 
 impl Frame<'_> {
-    /// The address of `LEN` bytes at `offset`, if they lie in the frame.
+    /// The address of `len` bytes at `offset`, if they lie in the frame.
     #[inline(always)]
-    fn place<const LEN: usize>(&self, offset: usize) -> Option<usize> {
+    fn place(&self, offset: usize, len: usize) -> Option<usize> {
         if offset > MAX_OFFSET {
             return None;
         }
         let start = self.0.data() + offset;
-        if start + LEN > self.0.data_end() { None } else { Some(start) }
+        if start + len > self.0.data_end() { None } else { Some(start) }
     }
 
-    /// Overwrites two bytes, given in memory order.
+    /// Overwrites words of four bytes that follow each other, given in memory order.
     #[inline(always)]
-    pub(crate) fn set_u16(&self, offset: usize, word: u16) -> Option<()> {
-        let place = self.place::<2>(offset)?;
-        // SAFETY: `place` has checked that the bytes lie between data and data_end, and the frame is this program's
-        // alone while it runs.
-        unsafe { asm!("*(u16 *)({0} + 0) = {1}", in(reg) place, in(reg) u64::from(word)) };
+    pub(crate) fn set_words<const N: usize>(&self, offset: usize, words: [u32; N]) -> Option<()> {
+        let place = self.place(offset, 4 * N)?;
+        for (i, word) in words.into_iter().enumerate() {
+            // SAFETY: `place` has checked that the bytes lie between data and data_end, and the frame is this program's
+            // alone while it runs.
+            unsafe { asm!("*(u32 *)({0} + 0) = {1}", in(reg) place + 4 * i, in(reg) u64::from(word)) };
+        }
         Some(())
     }
 
-    /// Overwrites four bytes, given in memory order.
+    /// Overwrites words of eight bytes that follow each other, given in memory order.
     #[inline(always)]
-    pub(crate) fn set_u32(&self, offset: usize, word: u32) -> Option<()> {
-        let place = self.place::<4>(offset)?;
-        // SAFETY: as in `set_u16`.
-        unsafe { asm!("*(u32 *)({0} + 0) = {1}", in(reg) place, in(reg) u64::from(word)) };
-        Some(())
-    }
-
-    /// Overwrites eight bytes, given in memory order.
-    #[inline(always)]
-    pub(crate) fn set_u64(&self, offset: usize, word: u64) -> Option<()> {
-        let place = self.place::<8>(offset)?;
-        // SAFETY: as in `set_u16`.
-        unsafe { asm!("*(u64 *)({0} + 0) = {1}", in(reg) place, in(reg) word) };
+    pub(crate) fn set_long_words<const N: usize>(&self, offset: usize, words: [u64; N]) -> Option<()> {
+        let place = self.place(offset, 8 * N)?;
+        for (i, word) in words.into_iter().enumerate() {
+            // SAFETY: as in `set_words`.
+            unsafe { asm!("*(u64 *)({0} + 0) = {1}", in(reg) place + 8 * i, in(reg) word) };
+        }
         Some(())
     }
 
@@ -77,7 +72,7 @@ impl Bytes for Frame<'_> {
 
     #[inline(always)]
     fn u16(&self, offset: usize) -> Option<u16> {
-        let place = self.place::<2>(offset)?;
+        let place = self.place(offset, 2)?;
         let word: u64;
         // SAFETY: `place` has checked that the bytes lie between data and data_end.
         unsafe { asm!("{0} = *(u16 *)({1} + 0)", out(reg) word, in(reg) place, options(readonly, nostack)) };
@@ -86,7 +81,7 @@ impl Bytes for Frame<'_> {
 
     #[inline(always)]
     fn u32(&self, offset: usize) -> Option<u32> {
-        let place = self.place::<4>(offset)?;
+        let place = self.place(offset, 4)?;
         let word: u64;
         // SAFETY: as in `u16`.
         unsafe { asm!("{0} = *(u32 *)({1} + 0)", out(reg) word, in(reg) place, options(readonly, nostack)) };
@@ -95,10 +90,25 @@ impl Bytes for Frame<'_> {
 
     #[inline(always)]
     fn u64(&self, offset: usize) -> Option<u64> {
-        let place = self.place::<8>(offset)?;
+        let place = self.place(offset, 8)?;
         let word: u64;
         // SAFETY: as in `u16`.
         unsafe { asm!("{0} = *(u64 *)({1} + 0)", out(reg) word, in(reg) place, options(readonly, nostack)) };
         Some(word)
+    }
+
+    #[inline(always)]
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        let place = self.place(offset, 4 * N)?;
+        let mut words = [0; N];
+        for (i, word) in words.iter_mut().enumerate() {
+            let wide: u64;
+            // SAFETY: as in `u16`.
+            unsafe {
+                asm!("{0} = *(u32 *)({1} + 0)", out(reg) wide, in(reg) place + 4 * i, options(readonly, nostack));
+            }
+            *word = wide as u32;
+        }
+        Some(words)
     }
 }

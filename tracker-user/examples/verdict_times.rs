@@ -35,7 +35,7 @@ const ROUNDS: usize = 5;
 /// Frames of a live call, all of them new: fewer than the 256 that a veth pair takes at a time.
 const LIVE: u32 = 64;
 /// Live calls of each measurement; the kernel takes some 20 ms to begin one.
-const CALLS: usize = 2;
+const CALLS: usize = 8;
 /// The interface that answers leave by.
 const INTERFACE: &str = "v0";
 /// Where the kernel's `struct xdp_md` has the end of the data and the interface, bytes.

@@ -68,53 +68,36 @@ fn write(frame: &Frame<'_>, plan: &Plan, request: &Request) -> Option<()> {
     let action = (request.kind as u32).to_be();
     match request.kind {
         Kind::Connect => {
-            frame.set_u64(PAYLOAD, PROTOCOL_ID.to_be())?;
-            frame.set_u32(PAYLOAD + 8, action)?;
-            frame.set_u32(PAYLOAD + 12, transaction_id)?;
+            frame.set_long_words(PAYLOAD, [PROTOCOL_ID.to_be()])?;
+            frame.set_words(PAYLOAD + 8, [action, transaction_id])?;
         }
         Kind::Announce | Kind::Scrape => {
-            frame.set_u64(PAYLOAD, connection(request.source)?)?;
-            frame.set_u32(PAYLOAD + 8, action)?;
-            frame.set_u32(PAYLOAD + 12, transaction_id)?;
-            let [h0, h1, h2, h3, h4] = info_hash(request.torrent, plan.seed as u32);
-            frame.set_u32(PAYLOAD + 16, h0)?;
-            frame.set_u32(PAYLOAD + 20, h1)?;
-            frame.set_u32(PAYLOAD + 24, h2)?;
-            frame.set_u32(PAYLOAD + 28, h3)?;
-            frame.set_u32(PAYLOAD + 32, h4)?;
+            frame.set_long_words(PAYLOAD, [connection(request.source)?])?;
+            frame.set_words(PAYLOAD + 8, [action, transaction_id])?;
+            frame.set_words(PAYLOAD + 16, info_hash(request.torrent, plan.seed as u32))?;
         }
     }
     if let Kind::Announce = request.kind {
-        // Peer ID, downloaded.
-        frame.set_u64(PAYLOAD + 36, u64::from_be_bytes(*b"-LD0100-").to_be())?;
-        frame.set_u64(PAYLOAD + 44, u64::from(request.source) << 16 | u64::from(request.port))?;
-        frame.set_u32(PAYLOAD + 52, 0)?;
-        frame.set_u64(PAYLOAD + 56, 0)?;
         let left: u64 = if request.seeder { 0 } else { 1 << 30 };
-        frame.set_u64(PAYLOAD + 64, left.to_be())?;
-        // Uploaded, then event, ip and key.
-        frame.set_u64(PAYLOAD + 72, 0)?;
-        frame.set_u64(PAYLOAD + 80, 0)?;
-        frame.set_u32(PAYLOAD + 88, 0)?;
-        frame.set_u32(PAYLOAD + 92, plan.wanted.to_be())?;
-        frame.set_u16(PAYLOAD + 96, request.port.to_be())?;
+        let peer = u64::from(request.source) << 16 | u64::from(request.port);
+        // Peer ID; then downloaded, left, uploaded, and event and ip; then key and numwant.
+        frame.set_long_words(PAYLOAD + 36, [u64::from_be_bytes(*b"-LD0100-").to_be(), peer])?;
+        frame.set_words(PAYLOAD + 52, [0])?;
+        frame.set_long_words(PAYLOAD + 56, [0, left.to_be(), 0, 0])?;
+        frame.set_words(PAYLOAD + 88, [0, plan.wanted.to_be()])?;
+        // The port ends the request: with the half of numwant before it, it is a word.
+        frame.set_words(PAYLOAD + 94, [(plan.wanted << 16 | u32::from(request.port)).to_be()])?;
     }
 
     let [d0, d1, d2, d3, d4, d5, ..] = plan.destination_mac;
     let [s0, s1, s2, s3, s4, s5, ..] = plan.source_mac;
-    frame.set_u64(0, u64::from_ne_bytes([d0, d1, d2, d3, d4, d5, s0, s1]))?;
-    frame.set_u32(8, u32::from_ne_bytes([s2, s3, s4, s5]))?;
-    frame.set_u16(12, 0x0800_u16.to_be())?;
+    frame.set_long_words(0, [u64::from_ne_bytes([d0, d1, d2, d3, d4, d5, s0, s1])])?;
+    // The Ethertype, and two bytes of the IP header, which is written next.
+    frame.set_words(8, [u32::from_ne_bytes([s2, s3, s4, s5]), 0x0800_0000_u32.to_be()])?;
     let source = (plan.source + request.source).to_be();
-    let [h0, h1, h2, h3, h4] = headers::ipv4(source, plan.destination.to_be(), length as u16);
-    frame.set_u32(IP, h0)?;
-    frame.set_u32(IP + 4, h1)?;
-    frame.set_u32(IP + 8, h2)?;
-    frame.set_u32(IP + 12, h3)?;
-    frame.set_u32(IP + 16, h4)?;
-    frame.set_u32(UDP, plan.ports.to_be())?;
+    frame.set_words(IP, headers::ipv4(source, plan.destination.to_be(), length as u16))?;
     // Without a checksum, as IPv4 permits.
-    frame.set_u32(UDP + 4, (((UDP_LEN + length) as u32) << 16).to_be())?;
+    frame.set_words(UDP, [plan.ports.to_be(), (((UDP_LEN + length) as u32) << 16).to_be()])?;
     frame.truncate(PAYLOAD + length)
 }
 
