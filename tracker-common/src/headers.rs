@@ -59,3 +59,14 @@ pub const fn udp(source_port: u16, destination_port: u16, payload_len: u16, sum:
     let checksum = u16::from_be(sum.u64(header.to_be()).u32(pseudo).finish_udp()) as u64;
     (header | checksum).to_be()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mac_address_takes_the_others_place() {
+        let words = [*b"abcd", *b"efgh", *b"ijkl"].map(u32::from_ne_bytes);
+        assert_eq!(swap_macs(words).map(u32::to_ne_bytes), [*b"ghij", *b"klab", *b"cdef"]);
+    }
+}
