@@ -46,7 +46,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Attach the XDP fast path to this network interface (needs root); may be repeated. Without any, plain sockets
-    /// serve everything
+    /// serve everything. With --xdp off, busy workers poll it for their sockets
     #[arg(long, value_name = "IF")]
     pub interface: Vec<String>,
     /// How to attach it: auto tries native, then generic, then sockets
