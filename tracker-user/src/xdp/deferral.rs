@@ -11,8 +11,9 @@ use std::{
     time::Duration,
 };
 
-/// How long AF_XDP sockets may go without polling: as long as network cards collect frames before they interrupt.
-pub const PATIENCE: Duration = Duration::from_micros(50);
+/// How long nothing may be polled before the kernel does it: longer than a worker takes for a batch, or the kernel
+/// interrupts it in each; shorter than a receive ring takes to fill.
+const PATIENCE: Duration = Duration::from_micros(200);
 /// Where the kernel shows the interfaces of a network namespace.
 pub const INTERFACES: &str = "/sys/class/net";
 const NUMBERS: [&str; 2] = ["napi_defer_hard_irqs", "gro_flush_timeout"];
@@ -30,12 +31,12 @@ pub struct Deferral {
 
 impl Deferral {
     /// Sets the numbers of an interface that has none; others are the operator's and stay. `interfaces` is
-    /// [`INTERFACES`]. If nothing has been polled for `patience`, the kernel does it.
+    /// [`INTERFACES`]. If nothing has been polled for 200 µs, the kernel does it.
     ///
     /// # Errors
     /// When they cannot be set, only one of them is, or `interfaces` shows those of another network namespace.
-    pub fn begin(interfaces: &Path, link: &Link, patience: Duration) -> io::Result<Self> {
-        let values = [EMPTY_POLLS.to_owned(), patience.as_nanos().to_string()];
+    pub fn begin(interfaces: &Path, link: &Link) -> io::Result<Self> {
+        let values = [EMPTY_POLLS.to_owned(), PATIENCE.as_nanos().to_string()];
         let directory = interfaces.join(&link.name);
         let index = read(&directory, "ifindex")?;
         if index != link.index.to_string() {
@@ -94,8 +95,6 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_micros(70);
-
     /// What the kernel shows of an interface, number 7, in a directory of its own.
     fn interface(numbers: [&str; 2]) -> (tempfile::TempDir, Link) {
         let interfaces = tempfile::tempdir().unwrap();
@@ -114,8 +113,8 @@ mod tests {
     #[test]
     fn numbers_that_nobody_set_are_set_and_set_back() {
         let (interfaces, link) = interface(["0", "0"]);
-        let deferral = Deferral::begin(interfaces.path(), &link, PATIENCE).unwrap();
-        assert_eq!(numbers(&interfaces), ["2", "70000"]);
+        let deferral = Deferral::begin(interfaces.path(), &link).unwrap();
+        assert_eq!(numbers(&interfaces), ["2", "200000"]);
         drop(deferral);
         assert_eq!(numbers(&interfaces), ["0", "0"]);
     }
@@ -123,11 +122,11 @@ mod tests {
     #[test]
     fn an_operators_numbers_stay() {
         let (interfaces, link) = interface(["100", "20000"]);
-        drop(Deferral::begin(interfaces.path(), &link, PATIENCE).unwrap());
+        drop(Deferral::begin(interfaces.path(), &link).unwrap());
         assert_eq!(numbers(&interfaces), ["100", "20000"]);
 
         let (interfaces, link) = interface(["0", "0"]);
-        let deferral = Deferral::begin(interfaces.path(), &link, PATIENCE).unwrap();
+        let deferral = Deferral::begin(interfaces.path(), &link).unwrap();
         write(&interfaces.path().join("eth0"), "gro_flush_timeout", "7").unwrap();
         drop(deferral);
         assert_eq!(numbers(&interfaces), ["0", "7"], "changed meanwhile");
@@ -136,7 +135,7 @@ mod tests {
     #[test]
     fn what_does_not_put_interrupts_off_is_an_error_and_stays() {
         let (interfaces, link) = interface(["0", "20000"]);
-        let error = Deferral::begin(interfaces.path(), &link, PATIENCE).unwrap_err();
+        let error = Deferral::begin(interfaces.path(), &link).unwrap_err();
         assert!(error.to_string().contains("one is 0"), "{error}");
         assert_eq!(numbers(&interfaces), ["0", "20000"]);
     }
@@ -144,11 +143,10 @@ mod tests {
     #[test]
     fn an_interface_of_the_same_name_elsewhere_is_left_alone() {
         let (interfaces, link) = interface(["0", "0"]);
-        let error =
-            Deferral::begin(interfaces.path(), &Link { index: 8, ..link.clone() }, PATIENCE).unwrap_err();
+        let error = Deferral::begin(interfaces.path(), &Link { index: 8, ..link.clone() }).unwrap_err();
         assert!(error.to_string().contains("another network namespace"), "{error}");
-        let error = Deferral::begin(interfaces.path(), &Link { name: "eth1".to_owned(), ..link }, PATIENCE)
-            .unwrap_err();
+        let error =
+            Deferral::begin(interfaces.path(), &Link { name: "eth1".to_owned(), ..link }).unwrap_err();
         assert!(error.to_string().contains("eth1/ifindex"), "{error}");
         assert_eq!(numbers(&interfaces), ["0", "0"]);
     }
