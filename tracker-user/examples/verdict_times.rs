@@ -30,12 +30,13 @@ use tracker_user::xdp::program::Program;
 
 /// Runs of one measurement.
 const RUNS: u32 = 50_000;
-/// Measurements of each frame, of which the middle one counts.
-const ROUNDS: usize = 5;
+/// Rounds in which each frame is measured once; its middle time counts. A shared host changes its speed every few
+/// seconds: measured at one go, a frame would show that of its own moment.
+const ROUNDS: usize = 11;
 /// Frames of a live call, all of them new: fewer than the 256 that a veth pair takes at a time.
 const LIVE: u32 = 64;
 /// Live calls of each measurement; the kernel takes some 20 ms to begin one.
-const CALLS: usize = 8;
+const CALLS: usize = 4;
 /// The interface that answers leave by.
 const INTERFACE: &str = "v0";
 /// Where the kernel's `struct xdp_md` has the end of the data and the interface, bytes.
@@ -47,25 +48,37 @@ fn main() {
     let frames: Vec<(&str, Vec<u8>, Expect)> =
         matrix().into_iter().map(|(name, recipe, expected)| (name, recipe.build(), expected)).collect();
 
-    let mut times: Vec<(&str, f64)> = Vec::new();
-    let mut dropped: Vec<(&[u8], f64)> = Vec::new();
-    for (name, frame, expected) in frames.iter().filter(|frame| frame.2 != Expect::Answer) {
-        let time = median(|| program.test_run_duration(frame, RUNS).unwrap().as_nanos() as f64);
-        times.push((name, time));
-        if matches!(expected, Expect::Drop(_)) {
-            dropped.push((frame, time));
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); frames.len()];
+    for _ in 0..ROUNDS {
+        for (time, times) in round(&mut program, &frames, interface).into_iter().zip(&mut times) {
+            times.push(time);
         }
     }
-    let _statistics = enable_stats(Stats::RunTime).expect("the kernel to keep run statistics");
-    let mut alive = |frame: &[u8]| median(|| live(&mut program, frame, interface));
-    let added = middle(dropped.iter().map(|(frame, time)| alive(frame) - time).collect());
-    for (name, frame, _) in frames.iter().filter(|frame| frame.2 == Expect::Answer) {
-        times.push((name, alive(frame) - added));
-    }
     let mut out = stdout().lock();
-    for (name, nanoseconds) in times {
-        writeln!(out, "{nanoseconds:.1} {name}").unwrap();
+    for (times, (name, ..)) in times.into_iter().zip(&frames) {
+        writeln!(out, "{:.1} {name}", middle(times)).unwrap();
     }
+}
+
+/// Nanoseconds of each frame, measured once.
+fn round(program: &mut Program, frames: &[(&str, Vec<u8>, Expect)], interface: u32) -> Vec<f64> {
+    let repeated: Vec<Option<f64>> = frames
+        .iter()
+        .map(|(_, frame, expected)| {
+            (*expected != Expect::Answer)
+                .then(|| program.test_run_duration(frame, RUNS).unwrap().as_nanos() as f64)
+        })
+        .collect();
+    let _statistics = enable_stats(Stats::RunTime).expect("the kernel to keep run statistics");
+    let alive: Vec<Option<f64>> = frames
+        .iter()
+        .map(|(_, frame, expected)| {
+            matches!(expected, Expect::Answer | Expect::Drop(_)).then(|| live(program, frame, interface))
+        })
+        .collect();
+    let times = || repeated.iter().zip(&alive);
+    let added = middle(times().filter_map(|(repeated, alive)| Some((*alive)? - (*repeated)?)).collect());
+    times().map(|(repeated, alive)| repeated.unwrap_or_else(|| alive.unwrap_or_default() - added)).collect()
 }
 
 /// A veth pair in this process's namespace, for answers to leave by. Returns the index of its near end.
@@ -109,11 +122,6 @@ fn live(program: &mut Program, frame: &[u8], interface: u32) -> f64 {
     let after = program.info().unwrap();
     let runs = after.run_count() - before.run_count();
     (after.run_time() - before.run_time()).as_nanos() as f64 / runs as f64
-}
-
-fn median(measure: impl FnMut() -> f64) -> f64 {
-    let mut measure = measure;
-    middle((0..ROUNDS).map(|_| measure()).collect())
 }
 
 fn middle(mut values: Vec<f64>) -> f64 {

@@ -11,12 +11,12 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// It takes some ten seconds.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// It takes a minute or two.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What is ahead.
 pub(crate) fn plan() -> Plan {
-    Plan::steps(1, 10)
+    Plan::steps(1, 80)
 }
 
 /// Adds the row of the slowest verdict, and all of them as a detail.
