@@ -9,6 +9,8 @@ pub const SETTINGS: &str = "SETTINGS";
 pub const KEYS: &str = "KEYS";
 /// Hash from [`Destination`] to one byte: the tracker's own addresses and ports.
 pub const DESTINATIONS: &str = "DESTINATIONS";
+/// Per-CPU array of one [`Recent`].
+pub const RECENT: &str = "RECENT";
 /// XSKMAP from receive queue to AF_XDP socket.
 pub const SOCKETS: &str = "SOCKETS";
 /// Per-CPU array of [`Tally`], indexed by [`Counter::index`].
@@ -35,8 +37,8 @@ pub struct Settings {
     pub mac: u64,
     /// Non-zero on a loopback interface, where loopback sources are real.
     pub allow_loopback: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// How often destinations were taken out of the map, modulo 2³²: a [`Recent`] from before is void.
+    pub removals: u32,
 }
 const _: () = assert!(size_of::<Settings>() == 32);
 
@@ -93,6 +95,18 @@ impl Destination {
         Self { address, vlan, port, reserved: 0 }
     }
 }
+
+/// The destination that a CPU last found in the map of them: nearly all frames have the same, and the lookup in the hash is
+/// a good part of what a verdict costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Recent {
+    /// The destination.
+    pub destination: Destination,
+    /// One more than [`Settings::removals`] when it was found; 0 in an entry that nobody has written.
+    pub found_at: u64,
+}
+const _: () = assert!(size_of::<Recent>() == 32);
 
 /// One per-CPU counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]

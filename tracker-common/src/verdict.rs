@@ -17,8 +17,8 @@ pub trait Environment {
     fn key(&self, index: u32) -> Option<Key>;
     /// The coarse monotonic clock, nanoseconds.
     fn monotonic_ns(&self) -> u64;
-    /// Whether this is one of the tracker's addresses and ports.
-    fn is_ours(&self, destination: &Destination) -> bool;
+    /// Whether this is one of the tracker's addresses and ports; `removals` is that of the settings.
+    fn is_ours(&self, destination: &Destination, removals: u32) -> bool;
 }
 
 /// What to do with a frame.
@@ -89,7 +89,7 @@ fn judge_datagram<B: Bytes + ?Sized, E: Environment>(
 ) -> Verdict {
     let family = datagram.family;
     let destination = Destination::new(datagram.destination, datagram.ports.destination, datagram.vlan);
-    if !environment.is_ours(&destination) {
+    if !environment.is_ours(&destination, settings.removals) {
         return Verdict::Pass(Counter::ForeignDestination, family);
     }
     let Some(payload_len) = datagram.payload_len else {

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use tracker_common::{
     address::Family,
-    maps::{Counter, Destination, MAX_DESTINATIONS, Settings, Tally},
+    maps::{Counter, Destination, MAX_DESTINATIONS, Recent, Settings, Tally},
     siphash::Key,
     verdict::Environment,
 };
@@ -20,6 +20,8 @@ static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 static KEYS: Array<[u8; 16]> = Array::with_max_entries(2, 0);
 #[map(name = "DESTINATIONS")]
 static DESTINATIONS: HashMap<Destination, u8> = HashMap::with_max_entries(MAX_DESTINATIONS, 0);
+#[map(name = "RECENT")]
+static RECENT: PerCpuArray<Recent> = PerCpuArray::with_max_entries(1, 0);
 // The loader sets the real number of receive queues before loading.
 #[map(name = "SOCKETS")]
 static SOCKETS: XskMap = XskMap::with_max_entries(64, 0);
@@ -59,9 +61,21 @@ impl Environment for Kernel {
     }
 
     #[inline(always)]
-    fn is_ours(&self, destination: &Destination) -> bool {
+    fn is_ours(&self, destination: &Destination, removals: u32) -> bool {
+        let Some(recent) = RECENT.get_ptr_mut(0) else { return false };
+        let now = Recent { destination: *destination, found_at: u64::from(removals) + 1 };
+        // SAFETY: the pointer is to this CPU's own entry, and XDP programs on one CPU do not preempt each other.
+        if unsafe { *recent } == now {
+            return true;
+        }
         // SAFETY: the value is only tested for presence, never read, so a concurrent update cannot be seen torn.
-        unsafe { DESTINATIONS.get(destination) }.is_some()
+        let found = unsafe { DESTINATIONS.get(destination) }.is_some();
+        if found {
+            // Whoever removes it now counts a removal afterwards, and voids what is written here.
+            // SAFETY: as above.
+            unsafe { *recent = now };
+        }
+        found
     }
 }
 

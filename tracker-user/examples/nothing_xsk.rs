@@ -77,7 +77,7 @@ fn main() {
             lifetime_slots,
             mac,
             allow_loopback: 0,
-            reserved: 0,
+            removals: 0,
         })
         .unwrap();
     eprintln!("ready");

@@ -52,7 +52,7 @@ impl Environment for Host {
     fn monotonic_ns(&self) -> u64 {
         monotonic_ns()
     }
-    fn is_ours(&self, destination: &Destination) -> bool {
+    fn is_ours(&self, destination: &Destination, _: u32) -> bool {
         self.destinations.contains(destination)
     }
 }
@@ -243,6 +243,18 @@ fn root_switched_off_everything_passes() {
     kernel.program.set_settings(Settings { enabled: 0, ..settings() }).unwrap();
     for (name, recipe, _) in matrix() {
         kernel.check(name, &recipe.build(), Expect::Pass(Counter::Disabled));
+    }
+}
+
+#[test]
+fn root_a_destination_that_was_removed_passes_at_once() {
+    let mut kernel = Kernel::load();
+    let connect = Recipe::default().build();
+    for round in 0..3 {
+        kernel.check(&format!("there, {round}"), &connect, Expect::Answer);
+        kernel.program.set_destinations(&HashSet::new()).unwrap();
+        kernel.check(&format!("gone, {round}"), &connect, Expect::Pass(Counter::ForeignDestination));
+        kernel.program.set_destinations(&destinations()).unwrap();
     }
 }
 

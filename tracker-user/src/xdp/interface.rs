@@ -323,7 +323,7 @@ impl Interface {
             lifetime_slots: context.lifetime_slots,
             mac: link.mac.unwrap_or_default(),
             allow_loopback: link.is_loopback.into(),
-            reserved: 0,
+            removals: self.program.settings().removals,
         };
         if settings != self.program.settings() {
             self.program.set_settings(settings)?;

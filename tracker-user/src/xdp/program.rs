@@ -269,13 +269,12 @@ impl Program {
     /// When the kernel refuses, as it does beyond [`maps::MAX_DESTINATIONS`].
     pub fn set_destinations(&mut self, wanted: &HashSet<Destination>) -> Result<(usize, usize), Error> {
         let gone: Vec<_> = self.present.difference(wanted).copied().collect();
-        for destination in &gone {
-            match self.destinations.remove(&bytemuck::cast(*destination)) {
-                Ok(()) | Err(MapError::KeyNotFound) => {}
-                Err(error) => return Err(error.into()),
-            }
-            self.present.remove(destination);
+        let removed = gone.iter().try_for_each(|destination| self.remove(destination));
+        if !gone.is_empty() {
+            let removals = self.current.removals.wrapping_add(1);
+            self.set_settings(Settings { removals, ..self.current })?;
         }
+        removed?;
         let new: Vec<_> = wanted.difference(&self.present).copied().collect();
         for destination in &new {
             self.destinations.insert(
@@ -286,6 +285,15 @@ impl Program {
             self.present.insert(*destination);
         }
         Ok((new.len(), gone.len()))
+    }
+
+    fn remove(&mut self, destination: &Destination) -> Result<(), Error> {
+        match self.destinations.remove(&bytemuck::cast(*destination)) {
+            Ok(()) | Err(MapError::KeyNotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.present.remove(destination);
+        Ok(())
     }
 
     /// Puts an AF_XDP socket into the map.

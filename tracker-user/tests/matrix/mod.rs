@@ -209,7 +209,7 @@ pub(crate) fn settings() -> Settings {
         lifetime_slots: LIFETIME_SLOTS,
         mac: 0x0200_0000_0001,
         allow_loopback: 0,
-        reserved: 0,
+        removals: 0,
     }
 }
 
