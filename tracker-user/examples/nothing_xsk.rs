@@ -25,7 +25,7 @@ use tracker_user::{
     counters::WorkerCounters,
     xdp::{
         batch::XskPath,
-        deferral::{Deferral, INTERFACES},
+        deferral::{Deferral, INTERFACES, PATIENCE},
         destinations::destinations,
         network::{Netlink, Network},
         program::{LoadOptions, Mode, Program},
@@ -58,7 +58,7 @@ fn main() {
     let listener = SocketAddr::from(([0, 0, 0, 0], port));
     program.set_destinations(&destinations(&network, link, &[listener])).unwrap();
     // As the tracker by default.
-    let deferral = Deferral::begin(Path::new(INTERFACES), link);
+    let deferral = Deferral::begin(Path::new(INTERFACES), link, PATIENCE);
     let options = Options {
         interface_index: link.index,
         queue: 0,

@@ -119,8 +119,8 @@ declare! {
         /// Who fetches frames from the device. "auto": under load the workers, between batches, instead of being
         /// interrupted for them; idle, they sleep. In the modes "native" and "off", without `privileges.user`, and where
         /// /sys/class/net/INTERFACE has napi_defer_hard_irqs and gro_flush_timeout set, which for want of others are set
-        /// to 2 and 200 µs, and back in the end: requests may wait so long. "off": the kernel, at each interrupt.
-        /// "always": workers with AF_XDP sockets, without ever sleeping, for the least latency.
+        /// to 2 and 125 µs (200 µs with mode "off"), and back in the end: requests may wait so long. "off": the kernel, at
+        /// each interrupt. "always": workers with AF_XDP sockets, without ever sleeping, for the least latency.
         busy_poll: BusyPoll = r#""auto""#, Word(BUSY_POLLS), Restart;
         /// Whether the program reports rare events, as log lines of level TRACE.
         log: bool = "false", Switch, Restart;

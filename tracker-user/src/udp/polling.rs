@@ -10,7 +10,11 @@ use crate::{
     },
 };
 use nix::net::if_::if_nametoindex;
-use std::{io, os::fd::AsRawFd, path::Path};
+use std::{io, os::fd::AsRawFd, path::Path, time::Duration};
+
+/// How long nothing may be polled before the kernel does it: a worker takes so long for a batch of announces, which cost
+/// the network stack more than AF_XDP.
+const PATIENCE: Duration = Duration::from_micros(200);
 
 /// Has receiving from an empty socket poll, and puts the interfaces' interrupts off until the result is dropped. Where
 /// that is not to be had, a line says why, and the kernel is interrupted as ever.
@@ -38,5 +42,5 @@ pub fn begin(config: &Config, listeners: &[Listener]) -> Vec<Deferral> {
 
 fn put_off_interrupts(name: &str) -> io::Result<Deferral> {
     let link = Link { index: if_nametoindex(name)?, name: name.to_owned(), ..Link::default() };
-    Deferral::begin(Path::new(INTERFACES), &link)
+    Deferral::begin(Path::new(INTERFACES), &link, PATIENCE)
 }

@@ -11,9 +11,10 @@ use std::{
     time::Duration,
 };
 
-/// How long nothing may be polled before the kernel does it: longer than a worker takes for a batch, or the kernel
-/// interrupts it in each; shorter than a receive ring takes to fill.
-const PATIENCE: Duration = Duration::from_micros(200);
+/// How long AF_XDP sockets may go without polling. A worker takes nearly as long for a batch of announces, and is
+/// interrupted in each if it takes longer. Connects have no worker that polls: so long they wait in the device's ring,
+/// and the 256 slots of a veth hold 2 million a second of them.
+pub const PATIENCE: Duration = Duration::from_micros(125);
 /// Where the kernel shows the interfaces of a network namespace.
 pub const INTERFACES: &str = "/sys/class/net";
 const NUMBERS: [&str; 2] = ["napi_defer_hard_irqs", "gro_flush_timeout"];
@@ -31,12 +32,12 @@ pub struct Deferral {
 
 impl Deferral {
     /// Sets the numbers of an interface that has none; others are the operator's and stay. `interfaces` is
-    /// [`INTERFACES`]. If nothing has been polled for 200 µs, the kernel does it.
+    /// [`INTERFACES`]. If nothing has been polled for `patience`, the kernel does it.
     ///
     /// # Errors
     /// When they cannot be set, only one of them is, or `interfaces` shows those of another network namespace.
-    pub fn begin(interfaces: &Path, link: &Link) -> io::Result<Self> {
-        let values = [EMPTY_POLLS.to_owned(), PATIENCE.as_nanos().to_string()];
+    pub fn begin(interfaces: &Path, link: &Link, patience: Duration) -> io::Result<Self> {
+        let values = [EMPTY_POLLS.to_owned(), patience.as_nanos().to_string()];
         let directory = interfaces.join(&link.name);
         let index = read(&directory, "ifindex")?;
         if index != link.index.to_string() {
@@ -95,6 +96,8 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_micros(70);
+
     /// What the kernel shows of an interface, number 7, in a directory of its own.
     fn interface(numbers: [&str; 2]) -> (tempfile::TempDir, Link) {
         let interfaces = tempfile::tempdir().unwrap();
@@ -113,8 +116,8 @@ mod tests {
     #[test]
     fn numbers_that_nobody_set_are_set_and_set_back() {
         let (interfaces, link) = interface(["0", "0"]);
-        let deferral = Deferral::begin(interfaces.path(), &link).unwrap();
-        assert_eq!(numbers(&interfaces), ["2", "200000"]);
+        let deferral = Deferral::begin(interfaces.path(), &link, PATIENCE).unwrap();
+        assert_eq!(numbers(&interfaces), ["2", "70000"]);
         drop(deferral);
         assert_eq!(numbers(&interfaces), ["0", "0"]);
     }
@@ -122,11 +125,11 @@ mod tests {
     #[test]
     fn an_operators_numbers_stay() {
         let (interfaces, link) = interface(["100", "20000"]);
-        drop(Deferral::begin(interfaces.path(), &link).unwrap());
+        drop(Deferral::begin(interfaces.path(), &link, PATIENCE).unwrap());
         assert_eq!(numbers(&interfaces), ["100", "20000"]);
 
         let (interfaces, link) = interface(["0", "0"]);
-        let deferral = Deferral::begin(interfaces.path(), &link).unwrap();
+        let deferral = Deferral::begin(interfaces.path(), &link, PATIENCE).unwrap();
         write(&interfaces.path().join("eth0"), "gro_flush_timeout", "7").unwrap();
         drop(deferral);
         assert_eq!(numbers(&interfaces), ["0", "7"], "changed meanwhile");
@@ -135,7 +138,7 @@ mod tests {
     #[test]
     fn what_does_not_put_interrupts_off_is_an_error_and_stays() {
         let (interfaces, link) = interface(["0", "20000"]);
-        let error = Deferral::begin(interfaces.path(), &link).unwrap_err();
+        let error = Deferral::begin(interfaces.path(), &link, PATIENCE).unwrap_err();
         assert!(error.to_string().contains("one is 0"), "{error}");
         assert_eq!(numbers(&interfaces), ["0", "20000"]);
     }
@@ -143,10 +146,11 @@ mod tests {
     #[test]
     fn an_interface_of_the_same_name_elsewhere_is_left_alone() {
         let (interfaces, link) = interface(["0", "0"]);
-        let error = Deferral::begin(interfaces.path(), &Link { index: 8, ..link.clone() }).unwrap_err();
-        assert!(error.to_string().contains("another network namespace"), "{error}");
         let error =
-            Deferral::begin(interfaces.path(), &Link { name: "eth1".to_owned(), ..link }).unwrap_err();
+            Deferral::begin(interfaces.path(), &Link { index: 8, ..link.clone() }, PATIENCE).unwrap_err();
+        assert!(error.to_string().contains("another network namespace"), "{error}");
+        let error = Deferral::begin(interfaces.path(), &Link { name: "eth1".to_owned(), ..link }, PATIENCE)
+            .unwrap_err();
         assert!(error.to_string().contains("eth1/ifindex"), "{error}");
         assert_eq!(numbers(&interfaces), ["0", "0"]);
     }

@@ -1,7 +1,7 @@
 //! One interface: its program, and while attached its mode and its AF_XDP sockets.
 
 use super::{
-    deferral::{Deferral, INTERFACES},
+    deferral::{Deferral, INTERFACES, PATIENCE},
     destinations::destinations,
     network::{Link, Network},
     program::{self, Counters, LoadOptions, Mode, Program},
@@ -430,7 +430,7 @@ fn put_off_interrupts(link: &Link, mode: Mode, context: &Context) -> Option<Defe
     if context.config.busy_poll != BusyPoll::Auto || mode != Mode::Native || !context.keeps_rights {
         return None;
     }
-    Deferral::begin(Path::new(INTERFACES), link)
+    Deferral::begin(Path::new(INTERFACES), link, PATIENCE)
         .inspect_err(|error| {
             tracing::info!("xdp {}: workers do not poll under load: {error}", link.name);
         })
