@@ -31,7 +31,7 @@ impl Environment for Ours {
         NOW_NS
     }
 
-    fn is_ours(&self, _: &Destination) -> bool {
+    fn is_ours(&self, _: &Destination, _: u32) -> bool {
         true
     }
 }
@@ -44,7 +44,7 @@ fn check(frame: &[u8]) {
         lifetime_slots: lifetime,
         mac: packet::macs(frame).unwrap_or_default().0,
         allow_loopback: 0,
-        reserved: 0,
+        removals: 0,
     };
     let parsed = packet::parse(frame);
     if let Ok(datagram) = parsed {
