@@ -9,8 +9,6 @@ pub const SETTINGS: &str = "SETTINGS";
 pub const KEYS: &str = "KEYS";
 /// Hash from [`Destination`] to one byte: the tracker's own addresses and ports.
 pub const DESTINATIONS: &str = "DESTINATIONS";
-/// Per-CPU array of one [`Recent`].
-pub const RECENT: &str = "RECENT";
 /// XSKMAP from receive queue to AF_XDP socket.
 pub const SOCKETS: &str = "SOCKETS";
 /// Per-CPU array of [`Tally`], indexed by [`Counter::index`].
@@ -97,7 +95,7 @@ impl Destination {
 }
 
 /// The destination that a CPU last found in the map of them: nearly all frames have the same, and the lookup in the hash is
-/// a good part of what a verdict costs.
+/// a good part of what a verdict costs. The program's alone: a per-CPU array of one that user space never touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Recent {
