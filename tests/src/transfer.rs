@@ -182,17 +182,17 @@ pub fn transfer_between(kinds: [(Program, Scheme); 2], ipv6: bool) {
         let command = client(program, host, &torrent, &files, ipv6, n, &certificate);
         (Peer::start(command, directory.path().join(format!("{name}.log"))), files)
     };
-    let (seeder, seeding) = peer("seeder", &hosts.seeder, 1, kinds[0]);
-    wait(&riptide, &[&seeder], "the seeder to announce", || {
+    let (mut seeder, seeding) = peer("seeder", &hosts.seeder, 1, kinds[0]);
+    wait(&riptide, &mut [&mut seeder], "the seeder to announce", || {
         riptide.metrics().sum("riptide_peers", &[("family", family), ("role", "seeder")]) > 0.0
     });
-    let (leecher, leeching) = peer("leecher", &hosts.leecher, 2, kinds[1]);
+    let (mut leecher, leeching) = peer("leecher", &hosts.leecher, 2, kinds[1]);
     let original = std::fs::read(seeding.join(NAME)).expect("the original");
-    wait(&riptide, &[&seeder, &leecher], "the file to arrive", || {
+    wait(&riptide, &mut [&mut seeder, &mut leecher], "the file to arrive", || {
         std::fs::read(leeching.join(NAME)).is_ok_and(|copy| copy == original)
     });
     let udp: f64 = kinds.iter().map(|(_, scheme)| f64::from(u8::from(*scheme == Scheme::Udp))).sum();
-    wait(&riptide, &[&seeder, &leecher], "the ways to have been used", || {
+    wait(&riptide, &mut [&mut seeder, &mut leecher], "the ways to have been used", || {
         let metrics = riptide.metrics();
         let by_path = |path, action| {
             let labels = [("path", path), ("action", action), ("family", family)];
@@ -277,12 +277,16 @@ fn client(
 /// Clients take their time: they wait between attempts by their own rules.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(90);
 
-fn wait(riptide: &Riptide, peers: &[&Peer], awaited: &str, mut done: impl FnMut() -> bool) {
+fn wait(riptide: &Riptide, peers: &mut [&mut Peer], awaited: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + CLIENT_PATIENCE;
     while !done() {
-        if Instant::now() >= deadline {
+        let ended = peers.iter_mut().find_map(|peer| peer.child.try_wait().expect("to ask after a client"));
+        if ended.is_some() || Instant::now() >= deadline {
+            let why =
+                ended.map_or_else(|| "all clients run".to_owned(), |how| format!("a client ended: {how}"));
             let said: Vec<String> = peers.iter().map(|peer| peer.said()).collect();
-            panic!("waited in vain for {awaited}\n{}\n{}", said.join("\n----\n"), riptide.metrics().text);
+            let said = said.join("\n----\n");
+            panic!("waited in vain for {awaited}; {why}\n{said}\n{}", riptide.metrics().text);
         }
         std::thread::sleep(Duration::from_millis(100));
     }
