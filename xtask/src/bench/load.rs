@@ -55,6 +55,11 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
+    /// How busy the watched processor was, from 0 to 1.
+    pub(crate) fn busy(&self) -> Option<f64> {
+        (self.seconds > 0.0).then_some(self.cpu_seconds? / self.seconds)
+    }
+
     /// Mean payload of a right reply, bytes.
     pub(crate) fn mean_reply(&self) -> Option<f64> {
         (self.answered > 0.0).then(|| self.received_bytes / self.answered)

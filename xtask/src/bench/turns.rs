@@ -157,7 +157,7 @@ impl Contender {
 
     /// How busy its processor was, from 0 to 1.
     fn busy(&self) -> Option<f64> {
-        report::median(self.figures.iter().filter_map(|figures| Some(figures.cpu_seconds? / figures.seconds)))
+        report::median(self.figures.iter().filter_map(Figures::busy))
     }
 
     /// What it showed.
@@ -235,12 +235,15 @@ pub(crate) fn row(aim: &Aim, ours: &Contender, theirs: &Contender) -> Row {
     for complaint in [ours, theirs].into_iter().filter_map(Contender::complaint) {
         row = row.note(complaint);
     }
-    match (ours.busy(), theirs.busy()) {
-        (Some(us), Some(them)) if us.min(them) < BUSY => row.note(format!(
-            "busy shares of the core that serves: {} {:.0} %, {} {:.0} %",
-            ours.name,
+    note_idle(row, (&ours.name, ours.busy()), (&theirs.name, theirs.busy()))
+}
+
+/// Says of a row whose core waited, with the names of both and how busy they kept it: then something else was the limit.
+pub(crate) fn note_idle(row: Row, ours: (&str, Option<f64>), theirs: (&str, Option<f64>)) -> Row {
+    match (ours, theirs) {
+        ((our_name, Some(us)), (their_name, Some(them))) if us.min(them) < BUSY => row.note(format!(
+            "busy shares of the core that serves: {our_name} {:.0} %, {their_name} {:.0} %",
             us * 100.0,
-            theirs.name,
             them * 100.0
         )),
         _ => row,

@@ -12,6 +12,7 @@ use crate::bench::{
     progress::Plan,
     report::{Detail, Performance, Report, Row, median},
     tracker::Tracker,
+    turns::note_idle,
 };
 use anyhow::Result;
 use field::{Field, Outcome};
@@ -138,6 +139,11 @@ fn rows(outcomes: &Outcomes, report: &mut Report) {
         (aims::UDP_MIX_SOCKETS, Mix, Sockets, AquaticUring),
     ] {
         let mut row = versus(&aim, outcomes.of(ours, figure), outcomes.of(theirs, figure), served);
+        let busy = |tracker| {
+            let outcome = outcomes.of(tracker, figure).ok();
+            (tracker.name(), outcome.and_then(|outcome| median(outcome.busy.iter().copied())))
+        };
+        row = note_idle(row, busy(ours), busy(theirs));
         if outcomes.of(ours, figure).is_ok_and(|outcome| outcome.generator_bound) {
             row = row.note("Riptide serves more: the generator could not send more");
         }
@@ -202,6 +208,7 @@ fn details(lab: &Lab, outcomes: &Outcomes, report: &mut Report) -> Result<()> {
             values: json!({
                 "probes": outcome.probes,
                 "generator_bound": outcome.generator_bound,
+                "busy_shares": outcome.busy,
                 "filled_share": outcome.filled,
                 "half_rate_unanswered_share": outcome.halves.iter().map(|half| half.unanswered_share).collect::<Vec<_>>(),
                 "wrong_replies": outcome.wrong.as_deref().unwrap_or("none"),
@@ -231,6 +238,28 @@ mod tests {
         assert_eq!((row.ours, row.theirs, row.note.as_str()), (Some(450.0), None, "no --peer"));
         let row = versus(&aims::UDP_MIX_XDP, Err("a".to_owned()), Err("a".to_owned()), served);
         assert_eq!((row.ours, row.note.as_str()), (None, "a"));
+    }
+
+    #[test]
+    fn a_core_that_waited_is_told_of_its_row_alone() {
+        let busy = |share| Outcome { busy: vec![share], ..outcome(&[1.0]) };
+        let outcomes = Outcomes(vec![
+            (Tracker::Native, Figure::Connect, Ok(busy(0.5))),
+            (Tracker::AquaticUring, Figure::Connect, Ok(busy(0.97))),
+            (Tracker::Native, Figure::Mix, Ok(busy(0.96))),
+            (Tracker::AquaticUring, Figure::Mix, Ok(busy(0.97))),
+        ]);
+        let mut report = Report::new("udp", "", true);
+        rows(&outcomes, &mut report);
+        let note = |aim: &Aim| {
+            let same = |row: &&Row| (row.name.as_str(), row.against.as_str()) == (aim.name, aim.against);
+            report.rows.iter().find(same).unwrap().note.clone()
+        };
+        assert_eq!(
+            note(&aims::UDP_CONNECT_KERNEL),
+            "busy shares of the core that serves: Riptide, XDP native 50 %, aquatic_udp io_uring 97 %"
+        );
+        assert_eq!(note(&aims::UDP_MIX_XDP), "");
     }
 
     #[test]

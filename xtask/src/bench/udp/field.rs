@@ -43,6 +43,8 @@ fn first_guess(tracker: Tracker, figure: Figure) -> f64 {
 pub(crate) struct Outcome {
     /// The served rate of each round, responses a second.
     pub(crate) rounds: Vec<f64>,
+    /// How busy the tracker's processor was in each round, from 0 to 1.
+    pub(crate) busy: Vec<f64>,
     /// Whether a search was stopped by the generator, not the tracker.
     pub(crate) generator_bound: bool,
     /// Rates that searches tried.
@@ -134,6 +136,7 @@ impl Asked<'_> {
         outcome.generator_bound |= generator_bound;
         outcome.note(&figures);
         outcome.rounds.push(figures.answered_per_second);
+        outcome.busy.extend(figures.busy());
         Ok(rate)
     }
 
