@@ -1,6 +1,6 @@
 //! Running `riptide-load`, and what it tells.
 
-use crate::bench::{Lab, program, report};
+use crate::bench::{Lab, program, report, stolen::stolen};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
@@ -48,6 +48,9 @@ pub(crate) struct Figures {
     pub(crate) cpu_seconds: Option<f64>,
     /// The same for a million right answers.
     pub(crate) cpu_seconds_per_million: Option<f64>,
+    /// Processor time that the host gave to others while the load ran, its warm-up included, seconds.
+    #[serde(skip)]
+    pub(crate) stolen_seconds: f64,
     /// The figures by windows of time.
     pub(crate) windows: Vec<Window>,
     /// What only some loads have.
@@ -133,7 +136,7 @@ pub(crate) fn watch(
     let errors = File::create(&said).with_context(|| format!("cannot write {}", said.display()))?;
     command.arg("--json").arg(&json).stdout(Stdio::null()).stderr(errors);
     let mut running = Running(command.spawn().context("cannot start riptide-load")?);
-    let begun = Instant::now();
+    let (begun, stolen_before) = (Instant::now(), stolen());
     let mut looked = Duration::ZERO;
     let status = loop {
         if let Some(status) = running.0.try_wait().context("cannot watch riptide-load")? {
@@ -149,13 +152,14 @@ pub(crate) fn watch(
         }
         lab.rest(LOOK)?;
     };
+    let stolen_seconds = stolen().saturating_sub(stolen_before).as_secs_f64();
     let text = fs::read_to_string(&json);
     let words = fs::read_to_string(&said).unwrap_or_default();
     for file in [&json, &said] {
         let _ = fs::remove_file(file);
     }
     match text {
-        Ok(text) => parse(&text),
+        Ok(text) => Ok(Figures { stolen_seconds, ..parse(&text)? }),
         Err(_) => {
             let line = program::last_line(&words);
             let line = line.strip_prefix("riptide-load: ").unwrap_or(line);

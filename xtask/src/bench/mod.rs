@@ -13,6 +13,7 @@ mod program;
 mod progress;
 mod report;
 mod rig;
+mod stolen;
 mod table;
 mod tracker;
 mod turns;

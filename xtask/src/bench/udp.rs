@@ -3,6 +3,7 @@
 mod expiry;
 mod field;
 mod growth;
+mod settle;
 mod soak;
 mod verdict;
 
@@ -209,6 +210,7 @@ fn details(lab: &Lab, outcomes: &Outcomes, report: &mut Report) -> Result<()> {
                 "probes": outcome.probes,
                 "generator_bound": outcome.generator_bound,
                 "busy_shares": outcome.busy,
+                "stolen_seconds": outcome.stolen,
                 "filled_share": outcome.filled,
                 "half_rate_unanswered_share": outcome.halves.iter().map(|half| half.unanswered_share).collect::<Vec<_>>(),
                 "wrong_replies": outcome.wrong.as_deref().unwrap_or("none"),

@@ -1,9 +1,12 @@
 //! Trackers that take turns: each serves on a rig of its own, full of peers, and is paused while others are measured.
 
-use super::{Figure, Outcomes, STARTERS};
+use super::{
+    Figure, Outcomes, STARTERS,
+    settle::{LOSS, is_sent, settle},
+};
 use crate::bench::{
     Lab,
-    load::{Figures, Pace, Population, SEARCH_TRIES, Udp},
+    load::{Figures, Pace, Population, Udp},
     progress::Plan,
     report::median,
     rig::Rig,
@@ -13,18 +16,6 @@ use crate::bench::{
 use anyhow::{Result, anyhow, bail};
 use serde_json::Value;
 use std::time::Duration;
-
-/// The share of requests that may stay unanswered at a rate that counts as served.
-const LOSS: f64 = 0.005;
-/// The share of what is offered that has to be sent.
-const SENT: f64 = 0.98;
-/// A round that loses more goes down by this factor, and one that does not goes up by it.
-const STEP: f64 = 0.97;
-/// A rate that loses more than this share is not offered again, and the next one is this much lower.
-const HOPELESS: f64 = 0.05;
-const FAR: f64 = 0.9;
-/// So many rates are offered in a round at most.
-const MOST_OFFERS: usize = 8;
 
 /// Where the first search of a figure begins, requests a second. A search finds what there is to find from anywhere; from
 /// nearby it is shorter.
@@ -45,6 +36,8 @@ pub(crate) struct Outcome {
     pub(crate) rounds: Vec<f64>,
     /// How busy the tracker's processor was in each round, from 0 to 1.
     pub(crate) busy: Vec<f64>,
+    /// Processor time that the host gave to others in the probe that each round ended with, seconds.
+    pub(crate) stolen: Vec<f64>,
     /// Whether a search was stopped by the generator, not the tracker.
     pub(crate) generator_bound: bool,
     /// Rates that searches tried.
@@ -137,6 +130,7 @@ impl Asked<'_> {
         outcome.note(&figures);
         outcome.rounds.push(figures.answered_per_second);
         outcome.busy.extend(figures.busy());
+        outcome.stolen.push(figures.stolen_seconds);
         Ok(rate)
     }
 
@@ -153,50 +147,6 @@ impl Asked<'_> {
         outcome.halves.push(figures);
         Ok(said)
     }
-}
-
-/// From a rate that is served up by growing steps while rates are served, and from one that is not down until one is; so
-/// many offers in all. Returns the last rate that was served, or else offered, and what came of it.
-fn settle(mut rate: f64, mut probe: impl FnMut(f64) -> Result<Figures>) -> Result<(f64, Figures)> {
-    let mut offers = 0;
-    let mut offer = |rate: f64, tries: usize| {
-        let mut figures = probe(rate)?;
-        for _ in 1..tries {
-            if is_served(&figures) || figures.unanswered_share > HOPELESS {
-                break;
-            }
-            figures = probe(rate)?;
-        }
-        offers += 1;
-        anyhow::Ok((figures, offers < MOST_OFFERS))
-    };
-    let (mut figures, mut go_on) = offer(rate, SEARCH_TRIES)?;
-    if is_served(&figures) {
-        let mut step = 1.0 / STEP;
-        while go_on {
-            // Once: who is held up here goes on from there in the next round.
-            let (higher, more) = offer(rate * step, 1)?;
-            if !is_served(&higher) {
-                break;
-            }
-            (rate, figures, go_on) = (rate * step, higher, more);
-            step *= step;
-        }
-    }
-    while go_on && !is_served(&figures) {
-        rate *= if figures.unanswered_share > HOPELESS { FAR } else { STEP };
-        (figures, go_on) = offer(rate, SEARCH_TRIES)?;
-    }
-    Ok((rate, figures))
-}
-
-fn is_served(figures: &Figures) -> bool {
-    figures.unanswered_share <= LOSS && is_sent(figures)
-}
-
-/// Whether the load could send what it was to send: else the rate is the generator's.
-fn is_sent(figures: &Figures) -> bool {
-    figures.sent >= figures.offered * SENT
 }
 
 /// A rate for a line.
@@ -461,30 +411,6 @@ pub(crate) fn start(lab: &Lab, tracker: Tracker, purpose: &Purpose) -> Result<(R
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_round_goes_to_where_rates_are_served() {
-        let tracker = |capacity: f64| {
-            move |rate: f64| {
-                let unanswered_share = (1.0 - capacity / rate).max(0.0);
-                Ok(Figures {
-                    unanswered_share,
-                    answered_per_second: rate.min(capacity),
-                    ..Figures::default()
-                })
-            }
-        };
-        let served = |capacity| settle(100_000.0, tracker(capacity)).unwrap().1.answered_per_second;
-        assert_eq!(served(100_500.0), 100_000.0, "as asked for");
-        assert_eq!(served(97_500.0), 97_000.0, "one step down");
-        let (rate, figures) = settle(100_000.0, tracker(200_000.0)).unwrap();
-        assert!((150_000.0..=200_000.0).contains(&rate) && figures.answered_per_second == rate, "up: {rate}");
-        let (rate, figures) = settle(100_000.0, tracker(50_000.0)).unwrap();
-        assert!(rate < 50_000.0 && figures.unanswered_share == 0.0, "far away: {rate}");
-        let (rate, figures) = settle(100_000.0, tracker(1_000.0)).unwrap();
-        assert!(rate > 1_000.0 && figures.answered_per_second == 1_000.0, "too far away: what was answered");
-        assert!(settle(1.0, |_| Err(anyhow!("it ended"))).is_err());
-    }
 
     #[test]
     fn wrong_replies_are_told_together() {

@@ -83,8 +83,12 @@ pub(crate) fn measure(lab: &Lab, report: &mut Report) -> Result<()> {
     ));
     let alive = table::grouped(median(peers.iter().map(|(_, peers)| *peers)).unwrap_or_default());
     let all = table::grouped(POPULATION.peers as f64);
-    let told =
+    let mut told =
         format!("{} at {}; {alive} of {all} peers alive at a time", minutes(lab.soak), field::rate(rate));
+    if figures.stolen_seconds > 0.0 {
+        let stolen = table::amount(Some(figures.stolen_seconds), "s");
+        told += &format!("; the host gave {stolen} of processor time to others meanwhile (steal)");
+    }
     report.rows.extend(rows.map(|row| row.note(&told)));
     for (y_label, points) in [
         ("resident bytes", memory),
@@ -110,6 +114,7 @@ pub(crate) fn measure(lab: &Lab, report: &mut Report) -> Result<()> {
             "unanswered_share": figures.unanswered_share,
             "wrong_replies": figures.wrong_replies().as_deref().unwrap_or("none"),
             "cpu_seconds_per_million": figures.cpu_seconds_per_million,
+            "stolen_seconds": figures.stolen_seconds,
         }),
     });
     Ok(())

@@ -1,0 +1,118 @@
+//! From about where a tracker's served rate is to where it is.
+
+use crate::bench::load::{Figures, SEARCH_TRIES};
+use anyhow::Result;
+
+/// The share of requests that may stay unanswered at a rate that counts as served.
+pub(super) const LOSS: f64 = 0.005;
+/// The share of what is offered that has to be sent.
+const SENT: f64 = 0.98;
+/// A round that loses more goes down by this factor, and one that does not goes up by it.
+const STEP: f64 = 0.97;
+/// A rate that loses more than this share is not offered again, and the next one is this much lower.
+const HOPELESS: f64 = 0.05;
+const FAR: f64 = 0.9;
+/// So many rates are offered in a round at most.
+const MOST_OFFERS: usize = 8;
+/// So often in a round a rate that was not served is offered again because the host gave processor time to others.
+const MOST_DISTURBED: usize = 8;
+
+/// From a rate that is served up by growing steps while rates are served, and from one that is not down until one is; so
+/// many offers in all. Returns the last rate that was served, or else offered, and what came of it.
+pub(super) fn settle(mut rate: f64, mut probe: impl FnMut(f64) -> Result<Figures>) -> Result<(f64, Figures)> {
+    let (mut offers, mut disturbed) = (0, 0);
+    let mut offer = |rate: f64, mut tries: usize| {
+        offers += 1;
+        loop {
+            let figures = probe(rate)?;
+            if figures.stolen_seconds > 0.0 && !is_served(&figures) && disturbed < MOST_DISTURBED {
+                disturbed += 1;
+                continue;
+            }
+            tries -= 1;
+            if tries == 0 || is_served(&figures) || figures.unanswered_share > HOPELESS {
+                return anyhow::Ok((figures, offers < MOST_OFFERS));
+            }
+        }
+    };
+    let (mut figures, mut go_on) = offer(rate, SEARCH_TRIES)?;
+    if is_served(&figures) {
+        let mut step = 1.0 / STEP;
+        while go_on {
+            // Once: who is held up here goes on from there in the next round.
+            let (higher, more) = offer(rate * step, 1)?;
+            if !is_served(&higher) {
+                break;
+            }
+            (rate, figures, go_on) = (rate * step, higher, more);
+            step *= step;
+        }
+    }
+    while go_on && !is_served(&figures) {
+        rate *= if figures.unanswered_share > HOPELESS { FAR } else { STEP };
+        (figures, go_on) = offer(rate, SEARCH_TRIES)?;
+    }
+    Ok((rate, figures))
+}
+
+fn is_served(figures: &Figures) -> bool {
+    figures.unanswered_share <= LOSS && is_sent(figures)
+}
+
+/// Whether the load could send what it was to send: else the rate is the generator's.
+pub(super) fn is_sent(figures: &Figures) -> bool {
+    figures.sent >= figures.offered * SENT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    #[test]
+    fn a_round_goes_to_where_rates_are_served() {
+        let tracker = |capacity: f64| {
+            move |rate: f64| {
+                let unanswered_share = (1.0 - capacity / rate).max(0.0);
+                Ok(Figures {
+                    unanswered_share,
+                    answered_per_second: rate.min(capacity),
+                    ..Figures::default()
+                })
+            }
+        };
+        let served = |capacity| settle(100_000.0, tracker(capacity)).unwrap().1.answered_per_second;
+        assert_eq!(served(100_500.0), 100_000.0, "as asked for");
+        assert_eq!(served(97_500.0), 97_000.0, "one step down");
+        let (rate, figures) = settle(100_000.0, tracker(200_000.0)).unwrap();
+        assert!((150_000.0..=200_000.0).contains(&rate) && figures.answered_per_second == rate, "up: {rate}");
+        let (rate, figures) = settle(100_000.0, tracker(50_000.0)).unwrap();
+        assert!(rate < 50_000.0 && figures.unanswered_share == 0.0, "far away: {rate}");
+        let (rate, figures) = settle(100_000.0, tracker(1_000.0)).unwrap();
+        assert!(rate > 1_000.0 && figures.answered_per_second == 1_000.0, "too far away: what was answered");
+        assert!(settle(1.0, |_| Err(anyhow!("it ended"))).is_err());
+    }
+
+    #[test]
+    fn what_was_lost_while_the_host_was_away_is_offered_again() {
+        let disturbed = |first: usize| {
+            let mut probes = 0;
+            move |rate: f64| {
+                probes += 1;
+                let (unanswered_share, stolen_seconds) =
+                    if probes <= first { (0.2, 0.02) } else { (0.0, 0.0) };
+                Ok(Figures {
+                    unanswered_share,
+                    stolen_seconds,
+                    answered_per_second: rate,
+                    ..Figures::default()
+                })
+            }
+        };
+        assert!(
+            settle(100_000.0, disturbed(MOST_DISTURBED)).unwrap().0 >= 100_000.0,
+            "nothing was the tracker's loss"
+        );
+        assert!(settle(100_000.0, disturbed(usize::MAX)).unwrap().0 < 100_000.0, "not for ever");
+    }
+}
