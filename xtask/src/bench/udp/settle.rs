@@ -14,8 +14,8 @@ const HOPELESS: f64 = 0.05;
 const FAR: f64 = 0.9;
 /// So many rates are offered in a round at most.
 const MOST_OFFERS: usize = 8;
-/// So often in a round a rate that was not served is offered again because the host gave processor time to others.
-const MOST_DISTURBED: usize = 8;
+/// So often in a round a rate is offered again that would have been served, had the host not given processor time to others.
+const MOST_DISTURBED: usize = 4;
 
 /// From a rate that is served up by growing steps while rates are served, and from one that is not down until one is; so
 /// many offers in all. Returns the last rate that was served, or else offered, and what came of it.
@@ -25,7 +25,7 @@ pub(super) fn settle(mut rate: f64, mut probe: impl FnMut(f64) -> Result<Figures
         offers += 1;
         loop {
             let figures = probe(rate)?;
-            if figures.stolen_seconds > 0.0 && !is_served(&figures) && disturbed < MOST_DISTURBED {
+            if is_disturbed(&figures) && disturbed < MOST_DISTURBED {
                 disturbed += 1;
                 continue;
             }
@@ -56,7 +56,18 @@ pub(super) fn settle(mut rate: f64, mut probe: impl FnMut(f64) -> Result<Figures
 }
 
 fn is_served(figures: &Figures) -> bool {
-    figures.unanswered_share <= LOSS && is_sent(figures)
+    is_served_but_for(figures, 0.0)
+}
+
+/// Whether it was the host that made the difference: what it took is as long as what was lost too much.
+fn is_disturbed(figures: &Figures) -> bool {
+    let away = figures.stolen_seconds / figures.seconds;
+    !is_served(figures) && is_served_but_for(figures, away)
+}
+
+/// Whether the rate was served, less this share that may be lost besides.
+fn is_served_but_for(figures: &Figures, away: f64) -> bool {
+    figures.unanswered_share <= LOSS + away && figures.sent >= figures.offered * (SENT - away)
 }
 
 /// Whether the load could send what it was to send: else the rate is the generator's.
@@ -95,24 +106,39 @@ mod tests {
 
     #[test]
     fn what_was_lost_while_the_host_was_away_is_offered_again() {
-        let disturbed = |first: usize| {
+        // In the first probes, half a second of ten was stolen.
+        let settled = |first: usize, lost: f64| {
             let mut probes = 0;
-            move |rate: f64| {
+            let probe = |rate: f64| {
                 probes += 1;
-                let (unanswered_share, stolen_seconds) =
-                    if probes <= first { (0.2, 0.02) } else { (0.0, 0.0) };
+                let is_away = probes <= first;
                 Ok(Figures {
-                    unanswered_share,
-                    stolen_seconds,
+                    seconds: 10.0,
+                    stolen_seconds: if is_away { 0.5 } else { 0.0 },
+                    unanswered_share: if is_away { lost } else { 0.0 },
                     answered_per_second: rate,
                     ..Figures::default()
                 })
-            }
+            };
+            settle(100_000.0, probe).unwrap().0
         };
-        assert!(
-            settle(100_000.0, disturbed(MOST_DISTURBED)).unwrap().0 >= 100_000.0,
-            "nothing was the tracker's loss"
-        );
-        assert!(settle(100_000.0, disturbed(usize::MAX)).unwrap().0 < 100_000.0, "not for ever");
+        assert!(settled(MOST_DISTURBED, 0.05) >= 100_000.0, "nothing was the tracker's loss");
+        assert!(settled(usize::MAX, 0.05) < 100_000.0, "not for ever");
+        assert!(settled(1, 0.06) < 100_000.0, "more was lost than the host took");
+    }
+
+    #[test]
+    fn a_load_that_was_away_is_not_the_generators_limit() {
+        let figures = |sent, stolen_seconds| Figures {
+            seconds: 10.0,
+            offered: 100.0,
+            sent,
+            stolen_seconds,
+            ..Figures::default()
+        };
+        assert!(is_disturbed(&figures(95.0, 0.4)));
+        for (sent, stolen_seconds) in [(95.0, 0.0), (95.0, 0.2), (99.0, 0.4)] {
+            assert!(!is_disturbed(&figures(sent, stolen_seconds)), "{sent} {stolen_seconds}");
+        }
     }
 }
