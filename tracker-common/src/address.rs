@@ -127,6 +127,33 @@ impl Address {
         }
     }
 
+    /// Whether this is an address that only a private network knows: those of RFC 1918 and RFC 6598, link-local ones
+    /// (RFC 3927, RFC 4291) and unique local ones (RFC 4193).
+    #[must_use]
+    pub const fn is_private(self) -> bool {
+        match self.family() {
+            Family::Ipv4 => matches!(
+                self.ipv4_bytes(),
+                [10, ..] | [172, 16..=31, ..] | [192, 168, ..] | [169, 254, ..] | [100, 64..=127, ..]
+            ),
+            Family::Ipv6 => {
+                let first = u64::from_be(self.0[0]) >> 48;
+                first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80
+            }
+        }
+    }
+
+    /// What limits on one client count by: an IPv4 address, or the /64 of an IPv6 one, which a single subscriber has at
+    /// least (RFC 6177) and may send from any address of.
+    #[inline]
+    #[must_use]
+    pub const fn client_network(self) -> Self {
+        match self.family() {
+            Family::Ipv4 => self,
+            Family::Ipv6 => Self([self.0[0], 0]),
+        }
+    }
+
     /// The standard library's type, IPv4 where it is IPv4.
     #[must_use]
     pub fn to_ip(self) -> IpAddr {
@@ -172,6 +199,57 @@ mod tests {
 
     fn address(text: &str) -> Address {
         Address::from(text.parse::<IpAddr>().unwrap())
+    }
+
+    #[test]
+    fn private_addresses_are_those_of_the_registries() {
+        let private = |text: &str| Address::from(text.parse::<IpAddr>().unwrap()).is_private();
+        for yes in [
+            "10.0.0.0",
+            "10.255.255.255",
+            "172.16.0.0",
+            "172.31.255.255",
+            "192.168.0.1",
+            "169.254.1.1",
+            "100.64.0.0",
+            "100.127.255.255",
+            "fc00::1",
+            "fdff::1",
+            "fe80::1",
+            "febf::1",
+            "::ffff:10.1.2.3",
+        ] {
+            assert!(private(yes), "{yes}");
+        }
+        for no in [
+            "9.255.255.255",
+            "11.0.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.167.1.1",
+            "192.169.1.1",
+            "169.253.1.1",
+            "100.63.1.1",
+            "100.128.0.0",
+            "127.0.0.1",
+            "fbff::1",
+            "fe00::1",
+            "fec0::1",
+            "2001:db8::1",
+            "::1",
+        ] {
+            assert!(!private(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn a_client_network_is_an_ipv4_address_or_a_64() {
+        let network =
+            |text: &str| Address::from(text.parse::<IpAddr>().unwrap()).client_network().to_ip().to_string();
+        assert_eq!(network("192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(network("::1"), "::");
     }
 
     #[test]
