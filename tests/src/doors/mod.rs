@@ -53,6 +53,7 @@ macro_rules! doors {
             relay::answers_that_nobody_asked_for_go_nowhere,
             relay::a_seeder_meets_leechers_only,
             relay::a_takeover_keeps_offers_answerable,
+            relay::a_new_peer_id_replaces_the_old_one_of_its_connection,
         );
     };
     ($door:expr; $($module:ident::$case:ident,)*) => {

@@ -245,3 +245,31 @@ pub fn a_takeover_keeps_offers_answerable(door: Door) {
     let _ = other.ask(&offering(info_hash, peer(1), 2, 5));
     let _ = offered(&second.json(), info_hash, peer(1));
 }
+
+/// Whoever a connection says it is in a torrent, it was before: its own offers never come back to it.
+pub fn a_new_peer_id_replaces_the_old_one_of_its_connection(door: Door) {
+    let house = House::new(door);
+    let client = client(&house, Family::V4);
+    let [info_hash, other_hash] = ["renamed", "not renamed"].map(|case| hash(case, Family::V4));
+    let mut other = present(&client, info_hash, 1..2).remove(0);
+    let mut asker = client.websocket();
+    for torrent in [info_hash, other_hash] {
+        let _ = asker.ask(&with(announce(torrent, peer(2)), &json!({"left": 0})));
+    }
+    for n in 3..6_u8 {
+        let reply = asker.ask(&offering(info_hash, peer(n.into()), n, 3));
+        assert_eq!(counts(&reply, info_hash), (0, 2));
+        offered(&other.json(), info_hash, peer(n.into()));
+        for socket in [&mut asker, &mut other] {
+            socket.fence();
+            assert_eq!(socket.take_early(), Vec::<Value>::new(), "one offer, to the one other peer");
+        }
+    }
+    assert_eq!(client.row(other_hash).seeders, 1, "in another torrent it is who it was");
+    // An end of somebody it is not takes nothing away.
+    let _ = asker.ask(&with(announce(info_hash, peer(2)), &json!({"event": "stopped"})));
+    assert_eq!(client.row(info_hash).leechers, 2);
+    asker.close();
+    house.riptide().metrics_until("one connection", |m| m.sum("riptide_ws_connections", &[]) == 1.0);
+    assert_eq!((client.row(info_hash).leechers, client.row(other_hash).seeders), (1, 0));
+}

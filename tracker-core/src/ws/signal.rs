@@ -22,7 +22,7 @@ pub struct Settings {
     pub interval: Seconds,
     /// Offers of one announce that are relayed; more are ignored.
     pub max_offers: usize,
-    /// Torrents that one connection may be in, each peer ID of a torrent by itself; more are a failure.
+    /// Torrents that one connection may be in; more are a failure.
     pub max_torrents_per_connection: usize,
     /// Torrents that one scrape may ask for; more are ignored.
     pub max_scrape_hashes: usize,
@@ -146,7 +146,8 @@ pub struct Connection {
     key: ConnectionKey,
     pub(super) address: Address,
     ticket_key: Key,
-    /// Sorted. Some may have been taken over by other connections meanwhile.
+    /// One peer for each torrent, sorted by torrent: who a connection is in a torrent is the last it said, and its
+    /// offers never come back to itself. Some may have been taken over by other connections meanwhile.
     pub(super) memberships: Vec<(InfoHash, PeerId)>,
     pending: PendingOffers,
 }
@@ -258,10 +259,14 @@ impl Connection {
         out: &mut Outbox,
     ) -> Result<Counts, Refusal> {
         let Announce { info_hash, peer_id, event, left } = *announce;
-        let place = self.memberships.binary_search(&(info_hash, peer_id));
+        let place = self.place(&info_hash);
         let room = self.memberships.len() < settings.max_torrents_per_connection;
         if place.is_err() && event != Event::Stopped && !room {
             return Err(Refusal::TooManyTorrents);
+        }
+        let other = place.ok().and_then(|place| self.memberships.get(place)).filter(|own| own.1 != peer_id);
+        if let Some((_, other)) = other.filter(|_| event != Event::Stopped) {
+            engine.leave_webrtc(&info_hash, other, self.key, now);
         }
         let partners = out.lists.offers.len();
         let (connection, address) = (self.key, self.address);
@@ -272,8 +277,11 @@ impl Connection {
             .is_ok_and(|announced| matches!(announced.membership, Membership::Added | Membership::Refreshed));
         match (place, member) {
             (Err(place), true) => self.memberships.insert(place, (info_hash, peer_id)),
+            (Ok(place), true) => self.memberships[place].1 = peer_id,
+            // Who stops as somebody else stays who it is.
+            (Ok(_), false) if other.is_some() && event == Event::Stopped => {}
             (Ok(place), false) => drop(self.memberships.remove(place)),
-            _ => {}
+            (Err(_), false) => {}
         }
         if !member {
             // Nobody could send an answer to a peer that is not stored.
@@ -291,7 +299,8 @@ impl Connection {
         out: &mut Outbox,
     ) -> Outcome {
         let ticket = self.ticket(&answer.info_hash, &answer.to_peer_id, &answer.offer_id);
-        let member = self.memberships.binary_search(&(answer.info_hash, answer.peer_id)).is_ok();
+        let own = self.place(&answer.info_hash).ok().and_then(|place| self.memberships.get(place));
+        let member = own.is_some_and(|own| own.1 == answer.peer_id);
         if !member || !self.pending.take(ticket, settings.offer_lifetime, now) {
             return Outcome::Unroutable;
         }
@@ -320,6 +329,11 @@ impl Connection {
             engine.leave_webrtc(&info_hash, &peer_id, self.key, now);
         }
         self.pending = PendingOffers::default();
+    }
+
+    /// Where the membership in a torrent is, or where it would go.
+    fn place(&self, info_hash: &InfoHash) -> Result<usize, usize> {
+        self.memberships.binary_search_by(|own| own.0.cmp(info_hash))
     }
 
     /// Stands for an offer. Keyed, so that nobody can make up an answer to an offer that was not given.

@@ -388,7 +388,7 @@ fn who_stops_leaves_and_is_answered_and_its_offers_are_not_read() {
 #[test]
 fn a_connection_carries_many_torrents_and_peer_ids_up_to_its_limit() {
     let mut world = World::new(2);
-    world.settings.max_torrents_per_connection = 3;
+    world.settings.max_torrents_per_connection = 2;
     for (hash, peer) in [(HASH, "0"), (OTHER, "1"), (OTHER, "2"), (HASH, "0")] {
         assert_eq!(world.send(0, &announce(hash, peer, "")).received.outcome, Outcome::Done);
     }
@@ -401,13 +401,50 @@ fn a_connection_carries_many_torrents_and_peer_ids_up_to_its_limit() {
     assert_eq!(full.received, Received { kind: Kind::Announce, outcome: Outcome::Failed });
     assert_eq!(
         (world.counts(HASH), world.counts(OTHER), world.counts(third)),
-        ((0, 1, 0), (0, 2, 0), (0, 0, 0))
+        ((0, 1, 0), (0, 1, 0), (0, 0, 0))
     );
     world.send(0, &announce(HASH, "0", r#","event":"stopped""#));
     assert_eq!(world.send(0, &announce(third, "0", "")).received.outcome, Outcome::Done);
     let World { clients, engine, now, .. } = &mut world;
     clients[0].close(engine, *now);
     assert_eq!(world.engine.totals().torrents, 0);
+}
+
+#[test]
+fn a_peer_id_that_changes_replaces_the_old_one_of_its_connection() {
+    let mut world = World::new(2);
+    world.send(1, &announce(HASH, "1", ""));
+    world.send(0, &announce(HASH, "0", r#","left":0"#));
+    let got = world.send(0, &announce(HASH, "9", &offers(&["a", "b", "c"])));
+    assert_eq!(got.relays.iter().map(|(to, _)| *to).collect::<Vec<_>>(), [1], "none to itself");
+    assert_eq!(world.counts(HASH), (0, 2, 0), "the seeder it was is gone");
+    // Offers made by the old one are answered to nobody, and the old one answers nothing.
+    let got = world.send(1, &announce(HASH, "1", &offers(&["d"])));
+    world.deliver(0, got.relays[0].1.clone());
+    assert_eq!(world.send(0, &answer(HASH, "0", "1", "d")).received.outcome, Outcome::Unroutable);
+    assert_eq!(world.send(0, &answer(HASH, "9", "1", "d")).received.outcome, Outcome::Done);
+    // Elsewhere it may be somebody else.
+    world.send(0, &announce(OTHER, "0", ""));
+    assert_eq!((world.counts(HASH), world.counts(OTHER)), ((0, 2, 0), (0, 1, 0)));
+    // A stop is of the peer that it names.
+    assert_eq!(world.send(0, &announce(HASH, "0", r#","event":"stopped""#)).received.outcome, Outcome::Done);
+    assert_eq!(world.counts(HASH), (0, 2, 0));
+    let World { clients, engine, now, .. } = &mut world;
+    clients[0].close(engine, *now);
+    assert_eq!((world.counts(HASH), world.counts(OTHER)), ((0, 1, 0), (0, 0, 0)));
+}
+
+#[test]
+fn a_new_peer_id_makes_room_for_itself_where_an_address_is_full() {
+    let mut world = World::new(2);
+    world.engine.set_policy(Policy { peers_per_address: Some(1), ..Policy::default() });
+    world.send(0, &announce(HASH, "0", ""));
+    world.send(0, &announce(HASH, "1", ""));
+    assert_eq!((world.counts(HASH), world.clients[0].memberships.len()), ((0, 1, 0), 1));
+    // One that is taken is a failure, and the connection is nobody there.
+    world.send(1, &announce(HASH, "2", ""));
+    assert_eq!(world.send(0, &announce(HASH, "2", "")).received.outcome, Outcome::Failed);
+    assert_eq!((world.counts(HASH), world.clients[0].memberships.len()), ((0, 1, 0), 0));
 }
 
 #[test]

@@ -58,7 +58,7 @@ const CLIENTS: usize = 6;
 const SETTINGS: Settings = Settings {
     interval: 77,
     max_offers: 3,
-    max_torrents_per_connection: 3,
+    max_torrents_per_connection: 2,
     max_scrape_hashes: 3,
     max_pending_offers: 3,
     offer_lifetime: 10,
@@ -259,7 +259,7 @@ impl Twins {
                 .min(SETTINGS.max_offers)
         };
         let seeder = left == 0 && event != "paused";
-        self.check_offers(torrent, peer, seeder, first, most);
+        self.check_offers(client, torrent, peer, seeder, first, most);
     }
 
     /// Gives the reason of a failure.
@@ -271,12 +271,19 @@ impl Twins {
         event: &str,
         left: u8,
     ) -> Option<&'static str> {
-        let known = self.clients[client].memberships.contains(&(torrent, peer));
+        let known = self.clients[client].memberships.iter().find(|own| own.0 == torrent).copied();
         let full = self.clients[client].memberships.len() >= SETTINGS.max_torrents_per_connection;
-        if !known && full && event != "stopped" {
+        if known.is_none() && full && event != "stopped" {
             return Some("too many torrents on one connection");
         }
         let swarm = self.swarms.entry(torrent).or_default();
+        // A connection is one peer in a torrent.
+        if let Some((_, other)) = known.filter(|(_, other)| *other != peer && event != "stopped") {
+            self.clients[client].memberships.remove(&(torrent, other));
+            if swarm.get(&other).is_some_and(|member| member.client == client) {
+                swarm.remove(&other);
+            }
+        }
         let holder = swarm.get(&peer).copied();
         if holder.is_some_and(|holder| address(holder.client) != address(client)) {
             self.clients[client].memberships.remove(&(torrent, peer));
@@ -297,7 +304,7 @@ impl Twins {
         None
     }
 
-    fn check_offers(&mut self, torrent: u8, peer: u8, seeder: bool, first: u32, most: usize) {
+    fn check_offers(&mut self, client: usize, torrent: u8, peer: u8, seeder: bool, first: u32, most: usize) {
         let none = BTreeMap::new();
         let candidates: BTreeMap<u8, usize> = self
             .swarms
@@ -307,6 +314,7 @@ impl Twins {
             .filter(|(other, member)| **other != peer && !(seeder && member.seeder))
             .map(|(other, member)| (*other, member.client))
             .collect();
+        assert!(most == 0 || candidates.values().all(|at| *at != client), "an offer could come back");
         let relays: Vec<(ConnectionKey, Relay)> = self.out.relays.drain(..).collect();
         assert_eq!(relays.len(), most.min(candidates.len()));
         let mut given = HashSet::new();

@@ -203,7 +203,7 @@ declare! {
         max_message_size: usize = r#""128KiB""#, Size { least: KIB, most: 16 * MIB }, Restart;
         /// Offers of one announce that are relayed; more are ignored.
         max_offers: usize = "10", Count::new(0, 1000), Restart;
-        /// Torrents of one connection. Announces for further ones are refused.
+        /// Torrents of one connection, in each of which it is one peer. Announces for further ones are refused.
         max_torrents_per_connection: usize = "1_000", Count::new(1, 1_000_000), Restart;
         /// Info hashes answered in one scrape; more are cut.
         max_scrape_hashes: usize = "100", Count::new(1, 10_000), Restart;
