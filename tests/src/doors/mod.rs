@@ -34,6 +34,7 @@ macro_rules! doors {
             requests::odd_but_harmless_queries_are_answered,
             requests::paths_are_read_with_tolerance,
             requests::other_methods_are_refused,
+            requests::pages_answer_head_and_options,
             requests::pipelined_requests_are_answered_in_order,
             requests::too_much_is_refused,
             requests::health_and_statistics_are_served,

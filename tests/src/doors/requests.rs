@@ -153,6 +153,47 @@ pub fn other_methods_are_refused(door: Door) {
     assert_eq!(client.row(hash("methods", Family::V4)).leechers, 0);
 }
 
+/// HEAD is GET without the body, OPTIONS says what may be asked, and a browser lets any site's page read what it gets.
+pub fn pages_answer_head_and_options(door: Door) {
+    let house = House::new(door);
+    let client = client(&house, Family::V4);
+    let mut connection = client.connect();
+    let mut ask = |method: &str, path: &str| {
+        let preflight = "Origin: https://elsewhere.example\r\nAccess-Control-Request-Method: GET\r\n";
+        let request = connection.request(method, path, preflight);
+        connection.send(&request);
+        connection.try_receive(method == "HEAD").expect("an answer")
+    };
+    for path in ["/health", "/stats", "/stats.json", "/stats/"] {
+        let (get, head, options) = (ask("GET", path), ask("HEAD", path), ask("OPTIONS", path));
+        assert_eq!((get.status, head.status, options.status), (200, 200, 204), "{path}");
+        let described = ["content-type", "cache-control", "content-security-policy"];
+        assert_eq!(described.map(|name| head.header(name)), described.map(|name| get.header(name)), "{path}");
+        let length: usize = head.header("content-length").expect("a length").parse().expect("a number");
+        assert!(length > 0, "{path}");
+        for answer in [&get, &head, &options] {
+            assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{path}: {answer:?}");
+        }
+        assert_eq!(options.header("allow"), Some("GET, HEAD, OPTIONS"), "{path}");
+        assert_eq!(options.header("access-control-allow-methods"), Some("GET, HEAD"), "{path}");
+        assert_eq!(options.header("access-control-allow-headers"), Some("*"), "{path}");
+    }
+    for method in ["HEAD", "OPTIONS"] {
+        assert_eq!(ask(method, "/nothing").status, 404, "{method}");
+    }
+    let announce = Announce::leecher(hash("open", Family::V4), 1).target();
+    for target in [&announce, "/announce", &format!("/scrape?info_hash={}", escaped(&[1; 20])), "/scrape"] {
+        assert_eq!(ask("GET", target).header("access-control-allow-origin"), Some("*"), "{target}");
+    }
+    for method in ["POST", "PUT", "DELETE", "PATCH", "BREW"] {
+        let mut connection = client.connect();
+        let request = connection.request(method, "/health", "Content-Length: 0\r\n");
+        connection.send(&request);
+        let answer = connection.receive();
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD, OPTIONS")), "{method}");
+    }
+}
+
 /// Many at once, and one that comes in pieces; the connection stays for all of them.
 pub fn pipelined_requests_are_answered_in_order(door: Door) {
     let house = House::new(door);

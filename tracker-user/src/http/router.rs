@@ -17,8 +17,9 @@ use hyper::{
     Method, Request, Response, StatusCode, Uri, Version,
     body::{Body as _, Incoming},
     header::{
-        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, UPGRADE,
-        X_CONTENT_TYPE_OPTIONS,
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+        HeaderValue, UPGRADE, X_CONTENT_TYPE_OPTIONS,
     },
     http::request::Parts,
     service::Service as _,
@@ -40,7 +41,12 @@ const HEALTH: &str = "/health";
 const STATS: &str = "/stats";
 const STATS_JSON: &str = "/stats.json";
 
+/// What pages answer (RFC 9110, section 9.1, wants GET and HEAD of every server).
+const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
+
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
+/// Nothing here depends on who asks, so pages from anywhere may read it (the CORS protocol of the Fetch standard).
+const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 
 /// Answers requests.
 #[derive(Debug)]
@@ -74,9 +80,9 @@ impl Router {
         let target = Target::of(request.uri().path());
         let refuse = |status| {
             self.counters.answered(target.action(), family(client), Outcome::Rejected);
-            there(refusal(status, &request))
+            there(refusal(status, &request, target))
         };
-        if request.method() != Method::GET {
+        if !target.allows(request.method()) {
             return refuse(StatusCode::METHOD_NOT_ALLOWED);
         }
         if request.body().size_hint().lower() > self.max_body_size as u64 {
@@ -116,6 +122,7 @@ impl Router {
         // The request's headers have served; their memory does for the reply's.
         parts.headers.clear();
         parts.headers.insert(CONTENT_TYPE, TEXT);
+        parts.headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
         *response.headers_mut() = parts.headers;
         response
     }
@@ -132,10 +139,10 @@ impl Router {
         if has_body {
             activity.took_body();
         }
-        let response = match read_out {
+        let mut response = match read_out {
             Err(status) => {
                 activity.expect_more();
-                refusal(status, &request)
+                refusal(status, &request, target)
             }
             Ok(()) => {
                 let mut parts = request.into_parts().0;
@@ -151,6 +158,7 @@ impl Router {
                 }
             }
         };
+        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
         self.counters.answered(target.action(), family(client), outcome(response.status()));
         response
     }
@@ -182,12 +190,12 @@ fn outcome(status: StatusCode) -> Outcome {
 }
 
 /// Refuses a request and ends its connection, since what is left of the request is nobody's to read.
-fn refusal(status: StatusCode, request: &Request<Incoming>) -> Response<Reply> {
+fn refusal(status: StatusCode, request: &Request<Incoming>, target: Target) -> Response<Reply> {
     let reason = status.canonical_reason().unwrap_or_default();
     let body = if request.method() == Method::HEAD { "" } else { reason };
     let mut response = text(status, body.into());
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(target.methods()));
     }
     if request.version() < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -215,16 +223,28 @@ fn is_handshake(request: &Request<Incoming>) -> bool {
 
 /// The pages.
 pub(super) fn pages(stage: watch::Receiver<Stage>, stats: Option<Arc<Stats>>) -> TowerToHyperService<Pages> {
-    let mut pages = Pages::new().route(HEALTH, routing::get(health).with_state(stage));
+    let mut pages = Pages::new().route(HEALTH, routing::get(health).options(options).with_state(stage));
     if let Some(stats) = stats {
         let stats = Pages::new()
-            .route(STATS, routing::get(stats_page))
-            .route(STATS_JSON, routing::get(stats_json))
+            .route(STATS, routing::get(stats_page).options(options))
+            .route(STATS_JSON, routing::get(stats_json).options(options))
             .with_state(stats);
         pages = pages.merge(stats);
     }
     let pages = pages.fallback(async || (StatusCode::NOT_FOUND, [(CONTENT_TYPE, TEXT)], "Not Found"));
     TowerToHyperService::new(pages)
+}
+
+/// What may be done with a page, told to whoever asks and to a browser before it lets another site's page ask with
+/// headers of its own.
+async fn options() -> impl IntoResponse {
+    let headers = [
+        (ALLOW, PAGE_METHODS),
+        (ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"),
+        (ACCESS_CONTROL_ALLOW_HEADERS, "*"),
+        (ACCESS_CONTROL_MAX_AGE, "86400"),
+    ];
+    (StatusCode::NO_CONTENT, headers)
 }
 
 async fn health(State(stage): State<watch::Receiver<Stage>>) -> impl IntoResponse {
@@ -292,6 +312,18 @@ impl Target {
             Self::StatsJson => Some(STATS_JSON),
             Self::Announce | Self::Scrape | Self::Nothing => None,
         }
+    }
+
+    /// The methods that it answers, as the header `Allow` lists them.
+    const fn methods(self) -> &'static str {
+        match self {
+            Self::Announce | Self::Scrape => "GET",
+            Self::Health | Self::Stats | Self::StatsJson | Self::Nothing => PAGE_METHODS,
+        }
+    }
+
+    fn allows(self, method: &Method) -> bool {
+        method == Method::GET || self.methods().split(", ").any(|allowed| allowed == method.as_str())
     }
 
     const fn action(self) -> Action {
