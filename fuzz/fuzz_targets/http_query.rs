@@ -4,11 +4,14 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
+use std::net::{IpAddr, SocketAddr};
 use tracker_common::address::{Address, Family};
 use tracker_core::{
+    admission::{Admission, Claim},
     engine::Engine,
     http::{AnnounceQuery, Outcome, QueryError, Responder, query},
     model::{Event, InfoHash},
+    networks::Network,
     policy::Policy,
 };
 
@@ -45,6 +48,19 @@ fn digits(text: &[u8]) -> Option<&str> {
     std::str::from_utf8(text).ok().filter(|_| digits)
 }
 
+/// Endpoints first, then addresses, the brackets of one alone filled up to an endpoint's.
+fn claim(text: &[u8]) -> Option<Claim> {
+    let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= 47)?;
+    let alone = if text.starts_with('[') && !text.contains('%') { format!("{text}:1").parse::<SocketAddr>().ok() } else { None };
+    match (text.parse::<SocketAddr>(), text.parse::<IpAddr>(), alone) {
+        (Ok(endpoint), ..) if endpoint.port() == 0 => None,
+        (Ok(endpoint), ..) => Some(Claim { address: endpoint.ip().into(), port: Some(endpoint.port()) }),
+        (_, Ok(address), _) => Some(Claim { address: address.into(), port: None }),
+        (.., Some(endpoint)) => Some(Claim { address: endpoint.ip().into(), port: None }),
+        _ => None,
+    }
+}
+
 fn naive_announce(query: &[u8]) -> Result<AnnounceQuery, QueryError> {
     let pairs = pairs(query);
     let first = |name: &str| pairs.iter().find(|pair| pair.0 == name.as_bytes()).map(|pair| &pair.1[..]);
@@ -71,6 +87,9 @@ fn naive_announce(query: &[u8]) -> Result<AnnounceQuery, QueryError> {
         num_want: digits(magnitude).map(|digits| sign * digits.parse().unwrap_or(i64::MAX)),
         compact: digits(first("compact").unwrap_or_default())
             .is_none_or(|compact| compact.bytes().any(|b| b != b'0')),
+        ip: first("ip").and_then(claim),
+        ipv4: first("ipv4").and_then(claim).filter(|claim| claim.address.family() == Family::Ipv4),
+        ipv6: first("ipv6").and_then(claim).filter(|claim| claim.address.family() == Family::Ipv6),
     })
 }
 
@@ -141,7 +160,9 @@ fn check_reply(reply: &[u8], outcome: Outcome, client: Address) {
 
 // Each line is a query; its first byte says who asks for what.
 fuzz_target!(|data: &[u8]| {
-    let policy = Policy { max_num_want: MAX_NUM_WANT, max_torrents: 3, ..Policy::default() };
+    let trusted = vec![Network::new([10, 0, 0, 0].into(), 25)];
+    let admission = Admission { max_num_want: MAX_NUM_WANT, trusted, ..Admission::default() };
+    let policy = Policy { admission, max_torrents: 3, ..Policy::default() };
     let engine = Engine::new(policy, [3, 4]);
     let mut responder = Responder::new([5, 6], MAX_SCRAPE_HASHES);
     let mut out = BytesMut::new();

@@ -10,9 +10,11 @@ use tracker_common::{
     siphash::Key,
 };
 use tracker_core::{
+    admission::Admission,
     engine::Engine,
+    networks::Network,
     policy::Policy,
-    udp::{Batch, Network, Outcome, Received, Responder, ResponderConfig},
+    udp::{Batch, Outcome, Received, Responder, ResponderConfig},
 };
 
 const MASTER: Key = Key { k0: 1, k1: 2 };
@@ -75,13 +77,11 @@ fn datagrams(mut data: &[u8], ids: &ConnectionIds) -> Vec<Datagram> {
 fuzz_target!(|data: &[u8]| {
     let Some((&[budget, rows], data)) = data.split_first_chunk::<2>() else { return };
     let max_datagram = 16 + usize::from(budget) * 8;
-    let config = ResponderConfig {
-        max_datagram,
-        max_scrape_hashes: usize::from(rows),
-        trust_ip_field: vec![Network { address: Address::from_ipv4([10, 0, 0, 0]), prefix: 25 }],
-    };
+    let config = ResponderConfig { max_datagram, max_scrape_hashes: usize::from(rows) };
     let ids = ConnectionIds::new(MASTER, lifetime_slots(600), NOW_NS);
-    let engine = Engine::new(Policy::default(), [3, 4]);
+    let trusted = vec![Network::new([10, 0, 0, 0].into(), 25)];
+    let admission = Admission { trusted, ..Admission::default() };
+    let engine = Engine::new(Policy { admission, ..Policy::default() }, [3, 4]);
     let mut responder = Responder::new(config, ids.clone(), [5, 6]);
     let mut frames = Frames(datagrams(data, &ids));
     let valid: Vec<bool> = frames

@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::sync::LazyLock;
 use tracker_common::address::Address;
 use tracker_core::{
+    admission::Admission,
     engine::{ConnectionKey, Engine},
     policy::Policy,
     rng::Rng,
@@ -14,6 +15,7 @@ use tracker_core::{
 };
 
 const NOW: u32 = 1_700_000_000;
+const MAX_OFFERS: usize = 3;
 
 /// The peer that offers go to.
 const WAITS: &str =
@@ -24,11 +26,14 @@ fn parse(text: &str) -> Value {
 }
 
 /// Empty at the begin and the end of each run.
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(Policy::default(), [1, 2]));
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+    let admission = Admission { max_offers: MAX_OFFERS, ..Admission::default() };
+    Engine::new(Policy { admission, ..Policy::default() }, [1, 2])
+});
 
 fuzz_target!(|text: &str| {
     let engine = &*ENGINE;
-    let settings = Settings { max_offers: 3, max_scrape_hashes: 3, ..Settings::default() };
+    let settings = Settings { max_scrape_hashes: 3, ..Settings::default() };
     let (mut rng, mut out) = (Rng::new([3, 4]), Outbox::default());
     let mut connect =
         |number| Connection::new(ConnectionKey(number), Address::from_ipv4([10, 0, 0, number as u8]), [5, 6]);
@@ -50,7 +55,7 @@ fuzz_target!(|text: &str| {
             );
         }
     }
-    assert!(out.relays.len() <= settings.max_offers);
+    assert!(out.relays.len() <= MAX_OFFERS);
     for (to, relay) in out.relays.drain(..) {
         assert_eq!(to, ConnectionKey(1));
         assert!(matches!(relay, Relay::Offer { .. }));

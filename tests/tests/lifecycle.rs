@@ -373,17 +373,22 @@ fn limits_hold() {
 
 #[test]
 fn the_ip_field_counts_for_trusted_networks() {
-    let riptide = loopback().config("[udp]\ntrust_ip_field = [\"127.0.0.1/32\"]\n").ready();
-    let hash = id20("trusted", 0);
-    let trusted = client(&riptide);
-    trusted.announce(&Announce { ip: [192, 0, 2, 7], ..Announce::leecher(hash, 1) });
-    let other = Client::new(Ipv4Addr::new(127, 0, 0, 2).into(), riptide.udp()[0]);
-    other.announce(&Announce { ip: [192, 0, 2, 8], ..Announce::leecher(hash, 2) });
-    let mut listed = trusted.announce(&Announce::leecher(hash, 3)).peers;
-    listed.sort_unstable();
-    let expected: Vec<SocketAddr> =
-        ["127.0.0.2:2", "192.0.2.7:1"].iter().map(|text| text.parse().expect("an address")).collect();
-    assert_eq!(listed, expected);
+    // The name of today, and that of old.
+    for config in
+        ["[swarm]\ntrust_ip_networks = [\"127.0.0.1/32\"]\n", "[udp]\ntrust_ip_field = [\"127.0.0.1/32\"]\n"]
+    {
+        let riptide = loopback().config(config).ready();
+        let hash = id20("trusted", 0);
+        let trusted = client(&riptide);
+        trusted.announce(&Announce { ip: [192, 0, 2, 7], ..Announce::leecher(hash, 1) });
+        let other = Client::new(Ipv4Addr::new(127, 0, 0, 2).into(), riptide.udp()[0]);
+        other.announce(&Announce { ip: [192, 0, 2, 8], ..Announce::leecher(hash, 2) });
+        let mut listed = trusted.announce(&Announce::leecher(hash, 3)).peers;
+        listed.sort_unstable();
+        let expected: Vec<SocketAddr> =
+            ["127.0.0.2:2", "192.0.2.7:1"].iter().map(|text| text.parse().expect("an address")).collect();
+        assert_eq!(listed, expected, "{config}");
+    }
 }
 
 /// Nothing spins: what is measured is the processor's time, not the clock's.

@@ -4,15 +4,18 @@
 //! adapter receives bytes, calls one function and sends what it wrote.
 //!
 //! - [`engine`] holds every swarm. [`engine::Engine`] is shared by all threads and takes `&self`.
+//! - [`admission`] decides what a client gets, whatever the protocol; [`networks`] is what it asks.
 //! - [`policy`] and [`access`] are what the operator decides, swapped whole while the engine runs.
 //! - [`http`] turns the query of a request into a bencoded reply ([BEP 3](https://www.bittorrent.org/beps/bep_0003.html)).
 //! - [`udp`] turns a batch of datagrams into replies ([BEP 15](https://www.bittorrent.org/beps/bep_0015.html)).
 //! - [`ws`] answers WebTorrent messages and relays offers and answers between browsers.
 
 pub mod access;
+pub mod admission;
 pub mod engine;
 pub mod http;
 pub mod model;
+pub mod networks;
 pub mod policy;
 pub mod rng;
 pub mod udp;

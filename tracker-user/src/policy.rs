@@ -1,25 +1,37 @@
 //! From configuration to the engine's policy.
 
 use crate::config::Config;
+use ipnet::IpNet;
 use std::time::Duration;
-use tracker_core::policy::Policy;
+use tracker_core::{admission::Admission, networks::Network, policy::Policy};
 
-/// What `[swarm]` and `[limits]` say.
+/// What `[swarm]`, `[limits]` and some keys of `[websocket]` say.
 #[must_use]
 pub fn from_config(config: &Config) -> Policy {
-    let (swarm, limits) = (&config.swarm, &config.limits);
+    let (swarm, limits, websocket) = (&config.swarm, &config.limits, &config.websocket);
     Policy {
-        interval: seconds(swarm.interval),
-        min_interval: seconds(swarm.min_interval),
+        admission: Admission {
+            interval: seconds(swarm.interval),
+            min_interval: seconds(swarm.min_interval),
+            webtorrent_interval: seconds(websocket.interval),
+            default_num_want: swarm.default_num_want,
+            max_num_want: swarm.max_num_want,
+            max_offers: websocket.max_offers,
+            trusted: networks(&swarm.trust_ip_networks),
+        },
+        hide_private: swarm.hide_private_addresses,
         peer_timeout: seconds(swarm.peer_timeout),
-        default_num_want: swarm.default_num_want,
-        max_num_want: swarm.max_num_want,
         max_peers_per_torrent: limits.peers_per_torrent,
         max_torrents: limits.torrents,
         peers_per_address: limits.peers_per_address,
         downloaded_retention: seconds(swarm.downloaded_retention),
         downloaded_entries: swarm.downloaded_entries,
     }
+}
+
+/// As the core takes them.
+pub(crate) fn networks(named: &[IpNet]) -> Vec<Network> {
+    named.iter().map(|network| Network::new(network.addr(), network.prefix_len())).collect()
 }
 
 fn seconds(duration: Duration) -> u32 {

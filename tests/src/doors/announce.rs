@@ -257,6 +257,61 @@ pub fn claimed_addresses_are_ignored(door: Door) {
     }
 }
 
+/// `ip` before `ipv4` and `ipv6`, each with or without a port, from the networks that are named, and only where it can
+/// be a peer's address.
+pub fn claimed_addresses_of_trusted_networks_count(door: Door) {
+    let trusted = r#"["127.0.1.1", "::1", "198.51.100.1", "2001:db8::1"]"#;
+    let house = House::with(door, "", &format!("[swarm]\ntrust_ip_networks = {trusted}\n"));
+    for family in Family::BOTH {
+        let client = client(&house, family);
+        let own = |port| client.at(port);
+        let at = |text: &str| -> SocketAddr { text.parse().expect("an address with a port") };
+        let of_bep7: [SocketAddr; 2] = match family {
+            Family::V4 => [at("203.0.113.9:1"), at("203.0.113.9:80")],
+            Family::V6 => [at("[2001:db8:9::9]:1"), at("[2001:db8:9::9]:81")],
+        };
+        let cases: &[(&[(&str, &str)], SocketAddr)] = &[
+            (&[("ip", "203.0.113.7")], at("203.0.113.7:1")),
+            (&[("ip", "2001%3Adb8%3A9%3A%3A7")], at("[2001:db8:9::7]:1")),
+            (
+                &[("ip", "::ffff:203.0.113.8"), ("ipv4", "203.0.113.9"), ("ipv6", "2001:db8:9::9")],
+                at("203.0.113.8:1"),
+            ),
+            (&[("ipv6", "2001:db8:9::9"), ("ipv4", "203.0.113.9")], of_bep7[0]),
+            (&[("ipv4", "203.0.113.9:80"), ("ipv6", "%5B2001:db8:9::9%5d:81")], of_bep7[1]),
+            (&[("ip", "seed.example.org"), ("ipv4", "203.0.113.9"), ("ipv6", "2001:db8:9::9")], of_bep7[0]),
+            // Of the wrong family, of no peer, or no address.
+            (&[("ipv4", "2001:db8:9::9"), ("ipv6", "203.0.113.9")], own(1)),
+            (&[("ip", "224.0.0.1")], own(1)),
+            (&[("ip", "255.255.255.255")], own(1)),
+            (&[("ip", "0.0.0.0")], own(1)),
+            (&[("ip", "ff02::1")], own(1)),
+            (&[("ip", "seed.example.org")], own(1)),
+            (&[("ip", "203.0.113.7:0")], own(1)),
+            (&[("ip", "")], own(1)),
+        ];
+        for (number, (claims, expected)) in (0..).zip(cases) {
+            let info_hash = id20("believed", number + 100 * u32::from(family == Family::V6));
+            let claiming = claims
+                .iter()
+                .fold(Announce::leecher(info_hash, 1), |announce, (name, value)| announce.with(name, value));
+            assert_eq!(client.announce(&claiming).external_ip, client.address(), "{claims:?}");
+            let reply = client.announce(&Announce::leecher(info_hash, 2));
+            assert_eq!((reply.incomplete, reply.all()), (2, vec![*expected]), "{claims:?}");
+            // It leaves as it came.
+            client.announce(&claiming.event("stopped"));
+            assert_eq!(client.row(info_hash).leechers, 1, "{claims:?}");
+        }
+        if family == Family::V4 {
+            let info_hash = hash("not believed", family);
+            let stranger = house.client(family, 2);
+            stranger.announce(&Announce::leecher(info_hash, 1).with("ip", "203.0.113.7"));
+            let reply = client.announce(&Announce::leecher(info_hash, 2));
+            assert_eq!(reply.all(), [stranger.at(1)]);
+        }
+    }
+}
+
 /// Each distinct hash once, of unknown torrents too; no hash is a failure, and too many are cut.
 pub fn a_scrape_has_a_row_for_each_hash(door: Door) {
     let house = House::with(door, "max_scrape_hashes = 10", "");

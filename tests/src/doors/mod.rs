@@ -28,6 +28,7 @@ macro_rules! doors {
             announce::peers_come_as_dictionaries_if_asked,
             announce::every_number_of_peers_is_understood,
             announce::claimed_addresses_are_ignored,
+            announce::claimed_addresses_of_trusted_networks_count,
             announce::a_scrape_has_a_row_for_each_hash,
             requests::escapes_of_every_kind_are_read,
             requests::what_is_wrong_is_named,

@@ -20,7 +20,8 @@ mod webrtc;
 #[cfg(test)]
 mod tests;
 
-pub use report::{Announce, Announced, Lists, Membership, Rejected, SwarmSizes, SweepReport, Totals, Want};
+pub use crate::admission::Rejected;
+pub use report::{Announce, Announced, Lists, Membership, SwarmSizes, SweepReport, Totals, Want};
 pub use webrtc::{ConnectionKey, Partner, WebrtcAnnounce, WebrtcAnnounced};
 
 use crate::{

@@ -92,32 +92,6 @@ pub enum Membership {
     AddressFull,
 }
 
-/// Why an announce was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejected {
-    /// The access list does not permit the torrent.
-    #[error("the access list does not permit this torrent")]
-    NotPermitted,
-    /// The torrent is new, and [`crate::policy::Policy::max_torrents`] are stored.
-    #[error("the limit of torrents is reached")]
-    TooManyTorrents,
-    /// A WebRTC peer with this peer ID is in the torrent, from another address.
-    #[error("the peer ID belongs to a peer at another address")]
-    PeerIdTaken,
-}
-
-impl Rejected {
-    /// What the client is told: plain ASCII.
-    #[must_use]
-    pub const fn message(self) -> &'static str {
-        match self {
-            Self::NotPermitted => "info hash not allowed on this tracker",
-            Self::TooManyTorrents => "tracker full, try again later",
-            Self::PeerIdTaken => "peer ID is in use by another client",
-        }
-    }
-}
-
 /// How much the engine holds, exact at some moment for each shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {

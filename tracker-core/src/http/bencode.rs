@@ -2,6 +2,7 @@
 //!
 //! There is no tree: whoever writes a dictionary writes its keys in the order of their bytes.
 
+use crate::admission::Retry;
 use bytes::{BufMut as _, BytesMut};
 use std::{io::Write as _, net::IpAddr};
 
@@ -9,15 +10,6 @@ use std::{io::Write as _, net::IpAddr};
 const MAX_DIGITS: usize = 20;
 /// Characters of the longest IPv6 address: eight groups of four digits, and colons between them.
 const MAX_IP_TEXT: usize = 39;
-
-/// When a client that was refused may ask again ([BEP 31](https://www.bittorrent.org/beps/bep_0031.html)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// Asking again will not help.
-    Never,
-    /// After so many minutes.
-    Minutes(u32),
-}
 
 /// Appends a whole reply that says why there is no other: `reason`, plain ASCII, as `failure reason`, and `retry` as
 /// `retry in`.

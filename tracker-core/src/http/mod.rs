@@ -5,7 +5,6 @@ pub mod bencode;
 pub mod query;
 pub mod responder;
 
-pub use bencode::Retry;
 pub use query::{AnnounceQuery, QueryError};
 pub use responder::{Outcome, Responder};
 

@@ -2,10 +2,14 @@
 //!
 //! Percent-escapes are read in either case, a `%` without two digits behind it is a `%`, and a `+` is a plus: info
 //! hashes come in every mix of escapes and plain characters. Names may be escaped too. Of a repeated parameter the
-//! first counts, and unknown ones are ignored, among them `ip`, `ipv4` and `ipv6`, with which traffic could be aimed
-//! at somebody else.
+//! first counts, and unknown ones are ignored.
 
-use crate::model::{Event, InfoHash};
+use crate::{
+    admission::Claim,
+    model::{Event, InfoHash},
+};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use tracker_common::address::Family;
 
 /// What an announce says, as far as it is used; nothing is clamped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,24 @@ pub struct AnnounceQuery {
     pub num_want: Option<i64>,
     /// Peers as byte strings (BEP 23): so unless the client says `compact=0`.
     pub compact: bool,
+    /// Where it says that it is: `ip` (BEP 3).
+    pub ip: Option<Claim>,
+    /// The same for IPv4: `ipv4` (BEP 7), an address or an address with a port.
+    pub ipv4: Option<Claim>,
+    /// The same for IPv6: `ipv6` (BEP 7).
+    pub ipv6: Option<Claim>,
+}
+
+impl AnnounceQuery {
+    /// Where a client says that it is that is connected over this family: `ip` goes before the one of BEP 7 for the
+    /// family; that for the other one would be a second peer, which it becomes by announcing over that family.
+    #[must_use]
+    pub fn claim(&self, family: Family) -> Option<Claim> {
+        self.ip.or(match family {
+            Family::Ipv4 => self.ipv4,
+            Family::Ipv6 => self.ipv6,
+        })
+    }
 }
 
 /// What is wrong with a query.
@@ -102,6 +124,9 @@ pub fn announce(query: &[u8]) -> Result<AnnounceQuery, QueryError> {
         left: value(Parameter::Left).and_then(number).unwrap_or(u64::MAX),
         num_want: value(Parameter::NumWant).and_then(signed_number),
         compact: value(Parameter::Compact).and_then(number) != Some(0),
+        ip: value(Parameter::Ip).and_then(place),
+        ipv4: value(Parameter::Ipv4).and_then(place).filter(|claim| claim.address.family() == Family::Ipv4),
+        ipv6: value(Parameter::Ipv6).and_then(place).filter(|claim| claim.address.family() == Family::Ipv6),
     })
 }
 
@@ -134,10 +159,13 @@ enum Parameter {
     Left,
     NumWant,
     Compact,
+    Ip,
+    Ipv4,
+    Ipv6,
 }
 
 impl Parameter {
-    const COUNT: usize = 7;
+    const COUNT: usize = 10;
     /// Bytes of the longest name.
     const MAX_NAME: usize = 9;
 
@@ -150,6 +178,9 @@ impl Parameter {
             b"left" => Some(Self::Left),
             b"numwant" => Some(Self::NumWant),
             b"compact" => Some(Self::Compact),
+            b"ip" => Some(Self::Ip),
+            b"ipv4" => Some(Self::Ipv4),
+            b"ipv6" => Some(Self::Ipv6),
             _ => None,
         }
     }
@@ -220,6 +251,25 @@ fn event(escaped: &[u8]) -> Event {
     }
 }
 
+/// Bytes of the longest address with a port: eight groups of four digits with colons between, brackets, five digits.
+const MAX_PLACE: usize = 39 + 2 + 1 + 5;
+
+/// An address, alone or with a port; IPv6 with a port has brackets, and may have them without. A host name is nothing.
+fn place(escaped: &[u8]) -> Option<Claim> {
+    let mut buffer = [0; MAX_PLACE];
+    let text = str::from_utf8(decode_into(escaped, &mut buffer)?).ok()?;
+    if let Ok(endpoint) = text.parse::<SocketAddr>() {
+        return (endpoint.port() != 0)
+            .then(|| Claim { address: endpoint.ip().into(), port: Some(endpoint.port()) });
+    }
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = match bracketed {
+        Some(ipv6) => ipv6.parse::<Ipv6Addr>().ok()?.into(),
+        None => text.parse::<IpAddr>().ok()?,
+    };
+    Some(Claim { address: address.into(), port: None })
+}
+
 /// A decimal number; one beyond 64 bits counts as the largest.
 fn number(escaped: &[u8]) -> Option<u64> {
     magnitude(decode(escaped))
@@ -260,7 +310,8 @@ mod tests {
     #[test]
     fn everything_is_read() {
         let query = "info_hash=%12%34%56%78%9a%BC%de%F1%23Eg%89%ab%cd%ef%124Vx%9a&peer_id=-TR2940-abcdefghijkl\
-            &port=51413&uploaded=1&downloaded=2&left=3&numwant=80&key=x&compact=1&supportcrypto=1&event=started";
+            &port=51413&uploaded=1&downloaded=2&left=3&numwant=80&key=x&compact=1&supportcrypto=1&event=started\
+            &ip=192.0.2.1&ipv4=192.0.2.2%3A80&ipv6=%5B2001%3adb8::1]:443";
         let expected = AnnounceQuery {
             info_hash: InfoHash(*b"\x12\x34\x56\x78\x9a\xbc\xde\xf1\x23Eg\x89\xab\xcd\xef\x124Vx\x9a"),
             port: 51413,
@@ -268,6 +319,9 @@ mod tests {
             left: 3,
             num_want: Some(80),
             compact: true,
+            ip: Some(claim("192.0.2.1", None)),
+            ipv4: Some(claim("192.0.2.2", Some(80))),
+            ipv6: Some(claim("2001:db8::1", Some(443))),
         };
         assert_eq!(read(query), expected);
     }
@@ -353,6 +407,66 @@ mod tests {
         ] {
             assert_eq!(with(parameters).num_want, num_want, "{parameters}");
         }
+    }
+
+    fn claim(address: &str, port: Option<u16>) -> Claim {
+        Claim { address: address.parse::<IpAddr>().unwrap().into(), port }
+    }
+
+    #[test]
+    fn where_a_client_says_that_it_is() {
+        for (text, expected) in [
+            ("192.0.2.1", Some(("192.0.2.1", None))),
+            ("192.0.2.1:6881", Some(("192.0.2.1", Some(6881)))),
+            ("2001:db8::1", Some(("2001:db8::1", None))),
+            ("[2001:db8::1]", Some(("2001:db8::1", None))),
+            ("[2001:db8::1]:1", Some(("2001:db8::1", Some(1)))),
+            ("%5b2001%3Adb8%3a%3A1%5D%3A65535", Some(("2001:db8::1", Some(65535)))),
+            ("::ffff:192.0.2.1", Some(("192.0.2.1", None))),
+            (
+                "2001:1db8:aaaa:bbbb:cccc:dddd:eeee:ffff",
+                Some(("2001:1db8:aaaa:bbbb:cccc:dddd:eeee:ffff", None)),
+            ),
+            (
+                "[2001:1db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:65535",
+                Some(("2001:1db8:aaaa:bbbb:cccc:dddd:eeee:ffff", Some(65535))),
+            ),
+            // What no peer can have is not this place's to judge.
+            ("127.0.0.1", Some(("127.0.0.1", None))),
+            ("224.0.0.1", Some(("224.0.0.1", None))),
+            ("", None),
+            ("seed.example.org", None),
+            ("localhost", None),
+            ("192.0.2.1:0", None),
+            ("192.0.2.1:65536", None),
+            ("192.0.2.1:", None),
+            ("192.0.2", None),
+            ("[192.0.2.1]", None),
+            ("[2001:db8::1", None),
+            ("2001:db8::1]:1", None),
+            ("192.0.2.1 ", None),
+            ("%ff%fe", None),
+            ("0192.0.2.1", None),
+            ("[2001:1db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:655350", None),
+        ] {
+            let expected = expected.map(|(address, port)| claim(address, port));
+            assert_eq!(with(&format!("ip={text}")).ip, expected, "{text}");
+            let [v4, v6] = [Family::Ipv4, Family::Ipv6]
+                .map(|family| expected.filter(|claim| claim.address.family() == family));
+            let read = with(&format!("ipv4={text}&ipv6={text}"));
+            assert_eq!((read.ip, read.ipv4, read.ipv6), (None, v4, v6), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_general_address_goes_before_that_of_the_family() {
+        let [general, v4, v6] = ["192.0.2.1", "192.0.2.4", "2001:db8::6"].map(|text| Some(claim(text, None)));
+        let read = with("ipv6=2001:db8::6&ipv4=192.0.2.4");
+        assert_eq!((read.claim(Family::Ipv4), read.claim(Family::Ipv6)), (v4, v6));
+        let read = with("ipv6=2001:db8::6&ipv4=192.0.2.4&ip=192.0.2.1");
+        assert_eq!((read.claim(Family::Ipv4), read.claim(Family::Ipv6)), (general, general));
+        let read = with("ip=a.host&ipv6=2001:db8::6");
+        assert_eq!((read.claim(Family::Ipv4), read.claim(Family::Ipv6)), (None, v6));
     }
 
     #[test]

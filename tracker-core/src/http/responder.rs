@@ -1,13 +1,13 @@
 //! From the query of a request to the body of its reply.
 
 use super::{
-    bencode::{self, Retry},
+    bencode,
     query::{self, AnnounceQuery},
 };
 use crate::{
-    engine::{Announce, Announced, Engine, Lists, Rejected, Want},
+    admission::{Applicant, Door, Retry, Terms},
+    engine::{Announce, Announced, Engine, Lists, Want},
     model::{Counts, InfoHash, Seconds},
-    policy::Policy,
     rng::Rng,
 };
 use bytes::{BufMut as _, BytesMut};
@@ -83,17 +83,20 @@ impl Responder {
             Ok(asked) => asked,
             Err(error) => return refuse(out, error.message(), None),
         };
+        let AnnounceQuery { info_hash, port, event, left, num_want, compact, .. } = asked;
         let policy = engine.policy();
-        let want = policy.num_want(asked.num_want);
-        let AnnounceQuery { info_hash, port, event, left, compact, .. } = asked;
-        let announce = Announce { info_hash, address: client, port, event, left, want: Want::Both(want) };
+        let claim = asked.claim(client.family());
+        let applicant = Applicant { door: Door::Http, source: client, port, claim, num_want };
+        let terms = policy.admission.admit(&applicant);
+        let Terms { address, port, peers: most, .. } = terms;
+        let announce = Announce { info_hash, address, port, event, left, want: Want::Both(most) };
         let mut lists =
-            Lists { ipv4: room(&mut self.ipv4, want * ENTRY4), ipv6: room(&mut self.ipv6, want * ENTRY6) };
+            Lists { ipv4: room(&mut self.ipv4, most * ENTRY4), ipv6: room(&mut self.ipv6, most * ENTRY6) };
         match engine.announce(&announce, now, &mut self.rng, &mut lists) {
             Ok(announced) => {
                 let peers = Peers::new(&announced, &self.ipv4, &self.ipv6);
                 out.reserve(HEAD + peers.room(compact));
-                write_announced(out, &policy, client, announced.counts);
+                write_announced(out, &terms, client, announced.counts);
                 match compact {
                     true => peers.write_compact(out),
                     false => peers.write_dictionaries(out, client.family()),
@@ -101,7 +104,7 @@ impl Responder {
                 out.put_u8(b'e');
                 Outcome::Ok
             }
-            Err(rejected) => refuse(out, rejected.message(), retry(rejected, &policy)),
+            Err(rejected) => refuse(out, rejected.message(), policy.admission.retry(rejected)),
         }
     }
 
@@ -141,19 +144,8 @@ fn refuse(out: &mut BytesMut, reason: &str, retry: Option<Retry>) -> Outcome {
     Outcome::Failure
 }
 
-/// When a client may come back whose announce was refused. Where there was no room, that is after an interval, in
-/// which peers go.
-fn retry(rejected: Rejected, policy: &Policy) -> Option<Retry> {
-    match rejected {
-        Rejected::NotPermitted => Some(Retry::Never),
-        Rejected::TooManyTorrents => Some(Retry::Minutes(policy.interval.div_ceil(60).max(1))),
-        // Of WebRTC peers only.
-        Rejected::PeerIdTaken => None,
-    }
-}
-
 /// Begins the dictionary, up to the key before `peers`.
-fn write_announced(out: &mut BytesMut, policy: &Policy, client: Address, counts: Counts) {
+fn write_announced(out: &mut BytesMut, terms: &Terms, client: Address, counts: Counts) {
     out.extend_from_slice(b"d8:complete");
     bencode::integer(out, counts.complete.into());
     out.extend_from_slice(b"10:downloaded");
@@ -166,9 +158,9 @@ fn write_announced(out: &mut BytesMut, policy: &Policy, client: Address, counts:
     out.extend_from_slice(b"10:incomplete");
     bencode::integer(out, counts.incomplete.into());
     out.extend_from_slice(b"8:interval");
-    bencode::integer(out, policy.interval.into());
+    bencode::integer(out, terms.interval.into());
     out.extend_from_slice(b"12:min interval");
-    bencode::integer(out, policy.min_interval.into());
+    bencode::integer(out, terms.min_interval.into());
 }
 
 /// The lists of an answer.

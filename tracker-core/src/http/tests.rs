@@ -3,6 +3,7 @@
 use super::{Outcome, Responder, query::QueryError};
 use crate::{
     access::{AccessList, Mode},
+    admission::Admission,
     engine::Engine,
     model::InfoHash,
     policy::Policy,
@@ -311,7 +312,11 @@ fn failures_name_the_parameter() {
 
 #[test]
 fn a_refusal_says_when_to_come_back() {
-    let mut tracker = Tracker::new(Policy { max_torrents: 1, interval: 1801, ..Policy::default() });
+    let mut tracker = Tracker::new(Policy {
+        max_torrents: 1,
+        admission: Admission { interval: 1801, ..Admission::default() },
+        ..Policy::default()
+    });
     tracker.enter(V4, 6881, "");
     let reply = tracker.refused("info_hash=bbbbbbbbbbbbbbbbbbbb&peer_id=p&port=1");
     assert_eq!((reply.failure(), reply.integer("retry in")), ("tracker full, try again later", 31));

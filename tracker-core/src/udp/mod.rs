@@ -3,7 +3,7 @@
 pub mod codec;
 pub mod responder;
 
-pub use responder::{Batch, DropReason, MAX_BATCH, Network, Outcome, Received, Responder, ResponderConfig};
+pub use responder::{Batch, DropReason, MAX_BATCH, Outcome, Received, Responder, ResponderConfig};
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,9 @@
 //! From a batch of received datagrams to replies: the same code for the socket and the AF_XDP back end.
 
 use crate::{
+    admission::{Admission, Applicant, Claim, Door},
     engine::{Announce, Engine, Lists, Located, Want},
     model::{InfoHash, Seconds},
-    policy::Policy,
     rng::Rng,
     udp::codec::{self, AnnounceBody, Request},
 };
@@ -97,46 +97,19 @@ impl DropReason {
     }
 }
 
-/// A range of addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// An address inside.
-    pub address: Address,
-    /// Leading bits that count: up to 32 for IPv4, up to 128 for IPv6; more counts as that.
-    pub prefix: u8,
-}
-
-impl Network {
-    /// Whether `address` is in this network.
-    #[must_use]
-    pub fn contains(&self, address: &Address) -> bool {
-        let (family_bits, skipped) = match self.address.family() {
-            Family::Ipv4 => (32, 96),
-            Family::Ipv6 => (128, 0),
-        };
-        let bits = skipped + u32::from(self.prefix).min(family_bits);
-        let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
-        self.address.family() == address.family()
-            && (u128::from_be_bytes(self.address.octets()) ^ u128::from_be_bytes(address.octets())) & mask
-                == 0
-    }
-}
-
 /// What a [`Responder`] is told once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct ResponderConfig {
     /// Bytes of UDP payload that no reply exceeds.
     pub max_datagram: usize,
     /// Rows that a scrape reply has at most; the datagram budget may cap it further.
     pub max_scrape_hashes: usize,
-    /// The senders whose `ip` field is believed, where it is an IPv4 unicast address and so is theirs.
-    pub trust_ip_field: Vec<Network>,
 }
 
 impl Default for ResponderConfig {
-    /// A budget that fits the least MTU of IPv6 (1280), 74 rows, and nobody trusted.
+    /// A budget that fits the least MTU of IPv6 (1280), and 74 rows.
     fn default() -> Self {
-        Self { max_datagram: 1232, max_scrape_hashes: 74, trust_ip_field: Vec::new() }
+        Self { max_datagram: 1232, max_scrape_hashes: 74 }
     }
 }
 
@@ -160,8 +133,16 @@ struct Pending {
 }
 
 enum Ask {
-    Announce { announce: Announce, family: Family },
+    Announce(Admitted),
     Scrape,
+}
+
+/// An announce on its way to the engine, and what else its reply says.
+struct Admitted {
+    announce: Announce,
+    /// That of the sender, whose peers it is given.
+    family: Family,
+    interval: Seconds,
 }
 
 impl Responder {
@@ -182,25 +163,25 @@ impl Responder {
         for start in (0..length).step_by(MAX_BATCH) {
             self.pending.clear();
             for index in start..length.min(start + MAX_BATCH) {
-                self.receive(engine, &policy, batch, index);
+                self.receive(engine, &policy.admission, batch, index);
             }
             self.fetch(engine);
-            self.answer(engine, &policy, now, batch);
+            self.answer(engine, now, batch);
         }
     }
 
     /// Answers a datagram that needs no engine, and notes the others.
-    fn receive<B: Batch>(&mut self, engine: &Engine, policy: &Policy, batch: &mut B, index: usize) {
+    fn receive<B: Batch>(&mut self, engine: &Engine, admission: &Admission, batch: &mut B, index: usize) {
         let received = batch.request(index);
-        let (transaction_id, located, ask) = match self.judge(policy, &received) {
+        let (transaction_id, located, ask) = match self.judge(admission, &received) {
             Err(reason) => return batch.finish(index, Outcome::Drop(reason)),
             Ok(Judged::Connect { transaction_id, connection_id }) => {
                 let buffer = budget(batch.reply_buffer(index), self.config.max_datagram);
                 let len = codec::encode_connect(buffer, transaction_id, connection_id);
                 return batch.finish(index, reply(Action::Connect, Action::Connect, len));
             }
-            Ok(Judged::Announce { transaction_id, announce, family }) => {
-                (transaction_id, engine.locate(&announce.info_hash), Ask::Announce { announce, family })
+            Ok(Judged::Announce { transaction_id, admitted }) => {
+                (transaction_id, engine.locate(&admitted.announce.info_hash), Ask::Announce(admitted))
             }
             Ok(Judged::Scrape { transaction_id, first }) => {
                 (transaction_id, engine.locate(&first), Ask::Scrape)
@@ -209,7 +190,7 @@ impl Responder {
         self.pending.push(Pending { index, transaction_id, located, ask, large: false });
     }
 
-    fn judge(&self, policy: &Policy, received: &Received<'_>) -> Result<Judged, DropReason> {
+    fn judge(&self, admission: &Admission, received: &Received<'_>) -> Result<Judged, DropReason> {
         let source = received.source;
         let stray_loopback = source.is_loopback() && !received.on_loopback;
         if received.source_port == 0 || stray_loopback || !source.is_unicast() {
@@ -228,8 +209,7 @@ impl Responder {
                 if body.port == 0 {
                     return Err(DropReason::BadPort);
                 }
-                let announce = self.announce(policy, &source, &body);
-                Ok(Judged::Announce { transaction_id, announce, family: source.family() })
+                Ok(Judged::Announce { transaction_id, admitted: admit(admission, source, &body) })
             }
             Request::Scrape { connection_id, transaction_id, hashes } => {
                 check(connection_id)?;
@@ -239,30 +219,10 @@ impl Responder {
         }
     }
 
-    fn announce(&self, policy: &Policy, source: &Address, body: &AnnounceBody) -> Announce {
-        Announce {
-            info_hash: body.info_hash,
-            address: self.announced_address(source, body.ip),
-            port: body.port,
-            event: body.event,
-            left: body.left,
-            want: Want::Own(policy.num_want(Some(i64::from(body.num_want)))),
-        }
-    }
-
-    fn announced_address(&self, source: &Address, ip: [u8; 4]) -> Address {
-        let claimed = Address::from_ipv4(ip);
-        let trusted = ip != [0; 4]
-            && source.family() == Family::Ipv4
-            && claimed.is_unicast()
-            && self.config.trust_ip_field.iter().any(|network| network.contains(source));
-        if trusted { claimed } else { *source }
-    }
-
     /// Announces to large swarms.
     fn large(&self) -> impl Iterator<Item = (&Located, &Announce)> {
         self.pending.iter().filter(|pending| pending.large).filter_map(|pending| match &pending.ask {
-            Ask::Announce { announce, .. } => Some((&pending.located, announce)),
+            Ask::Announce(admitted) => Some((&pending.located, &admitted.announce)),
             Ask::Scrape => None,
         })
     }
@@ -279,24 +239,13 @@ impl Responder {
         }
     }
 
-    fn answer<B: Batch>(&mut self, engine: &Engine, policy: &Policy, now: Seconds, batch: &mut B) {
+    fn answer<B: Batch>(&mut self, engine: &Engine, now: Seconds, batch: &mut B) {
         for pending in &self.pending {
             let Pending { index, transaction_id, located, .. } = *pending;
             let outcome = match &pending.ask {
-                Ask::Announce { announce, family } => {
+                Ask::Announce(admitted) => {
                     let buffer = budget(batch.reply_buffer(index), self.config.max_datagram);
-                    let rng = &mut self.rng;
-                    answer_announce(
-                        engine,
-                        &located,
-                        announce,
-                        *family,
-                        now,
-                        rng,
-                        policy,
-                        transaction_id,
-                        buffer,
-                    )
+                    answer_announce(engine, &located, admitted, now, &mut self.rng, transaction_id, buffer)
                 }
                 Ask::Scrape => {
                     self.scrape.clear();
@@ -319,7 +268,7 @@ impl Responder {
 
 enum Judged {
     Connect { transaction_id: [u8; 4], connection_id: [u8; 8] },
-    Announce { transaction_id: [u8; 4], announce: Announce, family: Family },
+    Announce { transaction_id: [u8; 4], admitted: Admitted },
     Scrape { transaction_id: [u8; 4], first: InfoHash },
 }
 
@@ -339,18 +288,39 @@ fn reply(request: Action, reply: Action, len: Option<usize>) -> Outcome {
     len.map_or(Outcome::Drop(DropReason::NoBuffer), |len| Outcome::Reply { request, reply, len })
 }
 
-#[expect(clippy::too_many_arguments, reason = "the tail of one method, apart so that the borrows are")]
+fn admit(admission: &Admission, source: Address, body: &AnnounceBody) -> Admitted {
+    let family = source.family();
+    // BEP 15 has the field for IPv4 alone.
+    let claim = (family == Family::Ipv4 && body.ip != [0; 4])
+        .then(|| Claim { address: Address::from_ipv4(body.ip), port: None });
+    let terms = admission.admit(&Applicant {
+        door: Door::Udp,
+        source,
+        port: body.port,
+        claim,
+        num_want: Some(i64::from(body.num_want)),
+    });
+    let announce = Announce {
+        info_hash: body.info_hash,
+        address: terms.address,
+        port: terms.port,
+        event: body.event,
+        left: body.left,
+        want: Want::Own(terms.peers),
+    };
+    Admitted { announce, family, interval: terms.interval }
+}
+
 fn answer_announce(
     engine: &Engine,
     located: &Located,
-    announce: &Announce,
-    family: Family,
+    admitted: &Admitted,
     now: Seconds,
     rng: &mut Rng,
-    policy: &Policy,
     transaction_id: [u8; 4],
     buffer: &mut [u8],
 ) -> Outcome {
+    let Admitted { announce, family, interval } = admitted;
     let Some((head, peers)) = buffer.split_at_mut_checked(ANNOUNCE_RESPONSE_HEAD_LEN) else {
         return Outcome::Drop(DropReason::NoBuffer);
     };
@@ -361,7 +331,7 @@ fn answer_announce(
     match engine.announce_at(located, announce, now, rng, &mut lists) {
         Ok(announced) => {
             let peers = announced.ipv4_peers * 6 + announced.ipv6_peers * 18;
-            let head = codec::encode_announce_head(head, transaction_id, policy.interval, announced.counts);
+            let head = codec::encode_announce_head(head, transaction_id, *interval, announced.counts);
             reply(Action::Announce, Action::Announce, head.map(|head| head + peers))
         }
         Err(rejected) => {

@@ -6,6 +6,7 @@ use super::{
     write,
 };
 use crate::{
+    admission::{Applicant, Door, Terms},
     engine::{ConnectionKey, Engine, Membership, Partner, Rejected, WebrtcAnnounce},
     model::{Counts, Event, InfoHash, PeerId, Seconds},
     rng::Rng,
@@ -18,10 +19,6 @@ use tracker_common::{
 /// What every connection has in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How long a client is asked to wait between announces.
-    pub interval: Seconds,
-    /// Offers of one announce that are relayed; more are ignored.
-    pub max_offers: usize,
     /// Torrents that one connection may be in; more are a failure.
     pub max_torrents_per_connection: usize,
     /// Torrents that one scrape may ask for; more are ignored.
@@ -35,8 +32,6 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            interval: 120,
-            max_offers: 10,
             max_torrents_per_connection: 1000,
             max_scrape_hashes: 100,
             max_pending_offers: 256,
@@ -152,22 +147,6 @@ pub struct Connection {
     pending: PendingOffers,
 }
 
-/// Why an announce is refused.
-enum Refusal {
-    TooManyTorrents,
-    Rejected(Rejected),
-}
-
-impl Refusal {
-    /// What the client is told.
-    const fn message(&self) -> &'static str {
-        match self {
-            Self::TooManyTorrents => "too many torrents on one connection",
-            Self::Rejected(rejected) => rejected.message(),
-        }
-    }
-}
-
 impl Connection {
     /// A client that is in no swarm. `key` is its alone; `address` is where it comes from, behind any proxies;
     /// `hash_key` is random and the same for all connections that relay to each other.
@@ -195,7 +174,8 @@ impl Connection {
     ) -> Received {
         out.reply = None;
         out.relays.clear();
-        let limits = Limits { offers: settings.max_offers, hashes: settings.max_scrape_hashes };
+        let offers = engine.policy().admission.max_offers;
+        let limits = Limits { offers, hashes: settings.max_scrape_hashes };
         match message::read(text, &limits, &mut out.lists) {
             Ok(Request::Announce(announce)) => {
                 let outcome = self.announce(&announce, text, engine, settings, now, rng, out);
@@ -230,8 +210,8 @@ impl Connection {
     ) -> Outcome {
         let info_hash = announce.info_hash;
         match self.join_or_leave(announce, engine, settings, now, rng, out) {
-            Ok(counts) => {
-                out.reply = Some(write::announced(&info_hash, settings.interval, counts));
+            Ok((interval, counts)) => {
+                out.reply = Some(write::announced(&info_hash, interval, counts));
                 for (partner, offer) in out.partners.iter().zip(&out.lists.offers) {
                     let ticket = self.ticket(&info_hash, &announce.peer_id, &offer.id);
                     let json = text.get(offer.json.clone()).unwrap_or_default();
@@ -240,15 +220,15 @@ impl Connection {
                 }
                 Outcome::Done
             }
-            Err(refusal) => {
+            Err(rejected) => {
                 let action = Some(Action::Announce);
-                out.reply = Some(write::failure(action, Some(&info_hash), refusal.message()));
+                out.reply = Some(write::failure(action, Some(&info_hash), rejected.message()));
                 Outcome::Failed
             }
         }
     }
 
-    /// Fills `out.partners`.
+    /// Fills `out.partners`, and gives the interval that the client is told.
     fn join_or_leave(
         &mut self,
         announce: &Announce,
@@ -257,19 +237,26 @@ impl Connection {
         now: Seconds,
         rng: &mut Rng,
         out: &mut Outbox,
-    ) -> Result<Counts, Refusal> {
+    ) -> Result<(Seconds, Counts), Rejected> {
         let Announce { info_hash, peer_id, event, left } = *announce;
         let place = self.place(&info_hash);
         let room = self.memberships.len() < settings.max_torrents_per_connection;
         if place.is_err() && event != Event::Stopped && !room {
-            return Err(Refusal::TooManyTorrents);
+            return Err(Rejected::TooManyMemberships);
         }
         let other = place.ok().and_then(|place| self.memberships.get(place)).filter(|own| own.1 != peer_id);
         if let Some((_, other)) = other.filter(|_| event != Event::Stopped) {
             engine.leave_webrtc(&info_hash, other, self.key, now);
         }
-        let partners = out.lists.offers.len();
-        let (connection, address) = (self.key, self.address);
+        let applicant = Applicant {
+            door: Door::Webtorrent,
+            source: self.address,
+            port: 0,
+            claim: None,
+            num_want: i64::try_from(out.lists.offers.len()).ok(),
+        };
+        let Terms { address, peers: partners, interval, .. } = engine.policy().admission.admit(&applicant);
+        let connection = self.key;
         let asked = WebrtcAnnounce { info_hash, peer_id, connection, address, event, left, partners };
         let announced = engine.announce_webrtc(&asked, now, rng, &mut out.partners);
         let member = announced
@@ -287,7 +274,7 @@ impl Connection {
             // Nobody could send an answer to a peer that is not stored.
             out.partners.clear();
         }
-        announced.map(|announced| announced.counts).map_err(Refusal::Rejected)
+        announced.map(|announced| (interval, announced.counts))
     }
 
     fn answer(

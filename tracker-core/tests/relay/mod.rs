@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use tracker_common::address::Address;
 use tracker_core::{
+    admission::Admission,
     engine::{ConnectionKey, Engine},
     model::{InfoHash, PeerId, Seconds},
     policy::Policy,
@@ -55,9 +56,8 @@ pub(crate) enum Op {
 }
 
 const CLIENTS: usize = 6;
+const MAX_OFFERS: usize = 3;
 const SETTINGS: Settings = Settings {
-    interval: 77,
-    max_offers: 3,
     max_torrents_per_connection: 2,
     max_scrape_hashes: 3,
     max_pending_offers: 3,
@@ -140,8 +140,9 @@ fn address(client: usize) -> Address {
 
 impl Twins {
     pub(crate) fn new(seed: [u64; 2]) -> Self {
+        let admission = Admission { webtorrent_interval: 77, max_offers: MAX_OFFERS, ..Admission::default() };
         let mut twins = Self {
-            engine: Engine::new(Policy::default(), seed),
+            engine: Engine::new(Policy { admission, ..Policy::default() }, seed),
             rng: Rng::new(seed),
             out: Outbox::default(),
             now: 1_700_000_000,
@@ -254,9 +255,7 @@ impl Twins {
         let most = if failure.is_some() || event == "stopped" {
             0
         } else {
-            usize::from(offers)
-                .min(wanted.map_or(usize::MAX, |wanted| wanted as usize))
-                .min(SETTINGS.max_offers)
+            usize::from(offers).min(wanted.map_or(usize::MAX, |wanted| wanted as usize)).min(MAX_OFFERS)
         };
         let seeder = left == 0 && event != "paused";
         self.check_offers(client, torrent, peer, seeder, first, most);

@@ -19,6 +19,10 @@ const SCRAPE_ROW: usize = 12;
 pub(super) fn fit_defaults(config: &mut Config, values: &Values) {
     let Config { udp, xdp, swarm, websocket, .. } = config;
     let is_default = |table, key| values.place(table, key) == Place::Default;
+    // The old name keeps only what contradicts the new one.
+    if swarm.trust_ip_networks.is_empty() || swarm.trust_ip_networks == udp.trust_ip_field {
+        swarm.trust_ip_networks = std::mem::take(&mut udp.trust_ip_field);
+    }
     if is_default("udp", "max_scrape_hashes") {
         udp.max_scrape_hashes = udp.max_scrape_hashes.min((udp.max_datagram - SCRAPE_HEAD) / SCRAPE_ROW);
     }
@@ -64,6 +68,11 @@ pub(super) fn cross_check(config: &Config, values: &mut Values) {
                 (udp.max_datagram - SCRAPE_HEAD) / SCRAPE_ROW
             ),
         );
+    }
+    if !udp.trust_ip_field.is_empty() {
+        let reason =
+            "this is the old name of swarm.trust_ip_networks, which says something else: leave this one out";
+        wrong("udp", "trust_ip_field", reason.to_owned());
     }
     if let (XdpMode::Native | XdpMode::Generic, true) = (xdp.mode, xdp.interfaces.is_empty()) {
         let reason =

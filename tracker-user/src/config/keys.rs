@@ -85,9 +85,8 @@ declare! {
         /// Info hashes answered in one scrape; more are cut. Each takes 12 bytes of the reply, after 8;
         /// the default is never more than `max_datagram` holds.
         max_scrape_hashes: usize = "74", Count::new(1, 120), Restart;
-        /// Networks whose clients may announce another address by the `ip` field of BEP 15,
-        /// such as ["192.0.2.0/24"]. Everybody else's field is ignored.
-        trust_ip_field: Vec<IpNet> = "[]", NETWORKS, Restart;
+        /// The old name of `swarm.trust_ip_networks`, which means the same. Where both are set they must be equal.
+        trust_ip_field: Vec<IpNet> = "[]", NETWORKS, Reload;
         /// The receive buffer of each socket. The kernel caps it at net.core.rmem_max.
         receive_buffer: usize = r#""8MiB""#, Size { least: 64 * KIB, most: GIB }, Restart;
         /// The send buffer of each socket. The kernel caps it at net.core.wmem_max.
@@ -193,7 +192,7 @@ declare! {
         enabled: bool = "true", Switch, Restart;
         /// How often clients are asked to announce. A peer lives as long as its connection, so this only brings it
         /// further partners.
-        interval: Duration = r#""2m""#, Span { least: 1, most: 4 * HOUR }, Restart;
+        interval: Duration = r#""2m""#, Span { least: 1, most: 4 * HOUR }, Reload;
         /// WebSocket connections at once; further ones are refused. Clients that mean harm can make each hold about
         /// `max_message_size` and `queue_size` together, 40 GiB in all with the defaults: on a small machine lower
         /// this first, then `queue_size`.
@@ -202,7 +201,7 @@ declare! {
         /// a kilobyte or two for each partner it asks for.
         max_message_size: usize = r#""128KiB""#, Size { least: KIB, most: 16 * MIB }, Restart;
         /// Offers of one announce that are relayed; more are ignored.
-        max_offers: usize = "10", Count::new(0, 1000), Restart;
+        max_offers: usize = "10", Count::new(0, 1000), Reload;
         /// Torrents of one connection, in each of which it is one peer. Announces for further ones are refused.
         max_torrents_per_connection: usize = "1_000", Count::new(1, 1_000_000), Restart;
         /// Info hashes answered in one scrape; more are cut.
@@ -247,6 +246,13 @@ declare! {
         default_num_want: usize = "50", Count::new(0, 1000), Reload;
         /// Peers handed out at most. Over UDP `udp.max_datagram` bounds it further.
         max_num_want: usize = "200", Count::new(1, 1000), Reload;
+        /// Networks whose clients may say that they are at another address: by `ip`, `ipv4` and `ipv6` over HTTP, and by
+        /// the `ip` field over UDP where they come by IPv4. With ["127.0.0.0/8", "::1"] a seeder on the tracker's own host
+        /// can be reached by others. Everybody else's word is ignored, since it could aim traffic at somebody.
+        trust_ip_networks: Vec<IpNet> = "[]", NETWORKS, Reload;
+        /// Whether peers at private and link-local addresses (such as 10.0.0.0/8 and fc00::/7) are given to clients at
+        /// such addresses alone. Those at loopback addresses are never given to any other host.
+        hide_private_addresses: bool = "false", Switch, Reload;
         /// How long the count of downloads of a torrent without peers is kept.
         downloaded_retention: Duration = r#""7d""#, Span { least: 0, most: 365 * DAY }, Reload;
         /// For how many torrents without peers that count is kept; the oldest go first.

@@ -2,7 +2,7 @@ mod contradictions;
 
 use super::*;
 use crate::cli::RunArgs;
-use std::{collections::HashSet, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 struct Given {
     directory: tempfile::TempDir,
@@ -106,17 +106,21 @@ fn the_defaults_are_the_contracts() {
     assert!(config.xdp.interfaces.is_empty() && config.xdp.busy_poll == BusyPoll::Auto && !config.xdp.log);
     assert_eq!((config.xdp.ring_size, config.xdp.frames), (2048, 4096));
     let policy = tracker_core::policy::Policy::default();
+    let admission = &policy.admission;
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
     assert_eq!(config.swarm.interval, Duration::from_secs(30 * 60));
-    assert_eq!(config.swarm.interval, seconds(policy.interval));
-    assert_eq!(config.swarm.min_interval, seconds(policy.min_interval));
+    assert_eq!(config.swarm.interval, seconds(admission.interval));
+    assert_eq!(config.swarm.min_interval, seconds(admission.min_interval));
     assert_eq!(config.swarm.peer_timeout, Duration::from_secs(45 * 60));
     assert_eq!(config.swarm.peer_timeout, seconds(policy.peer_timeout));
-    assert_eq!(config.swarm.default_num_want, policy.default_num_want);
-    assert_eq!(config.swarm.max_num_want, policy.max_num_want);
+    assert_eq!(config.swarm.default_num_want, admission.default_num_want);
+    assert_eq!(config.swarm.max_num_want, admission.max_num_want);
     assert_eq!(config.swarm.downloaded_retention, Duration::from_secs(7 * 86_400));
     assert_eq!(config.swarm.downloaded_retention, seconds(policy.downloaded_retention));
     assert_eq!(config.swarm.downloaded_entries, policy.downloaded_entries);
+    assert_eq!(config.websocket.interval, seconds(admission.webtorrent_interval));
+    assert_eq!(config.websocket.max_offers, admission.max_offers);
+    assert!(config.swarm.trust_ip_networks.is_empty() && !config.swarm.hide_private_addresses);
     assert_eq!(config.limits.torrents, policy.max_torrents);
     assert_eq!(config.limits.peers_per_torrent, policy.max_peers_per_torrent);
     assert_eq!((config.access.mode, config.access.info_hashes), (AccessMode::Off, None));
@@ -315,7 +319,7 @@ fn the_environment_is_read_by_each_keys_kind() {
         .config();
     assert_eq!(config.udp.listen.addresses, [address("127.0.0.1:1"), address("[::1]:2")]);
     assert_eq!(
-        config.udp.trust_ip_field,
+        config.swarm.trust_ip_networks,
         ["10.0.0.0/8".parse().unwrap(), "2001:db8::1/128".parse().unwrap()]
     );
     assert_eq!(config.udp.receive_buffer, 1 << 20);
@@ -324,6 +328,33 @@ fn the_environment_is_read_by_each_keys_kind() {
     assert_eq!(config.limits.peers_per_address, Some(12));
     assert_eq!(config.metrics.listen, None);
     assert_eq!(config.privileges.user.as_deref(), Some("1000"));
+}
+
+#[test]
+fn the_old_name_of_the_trusted_networks_counts() {
+    let [old, new] = ["[udp]\ntrust_ip_field", "[swarm]\ntrust_ip_networks"];
+    let [ten, other] = ["= [\"10.0.0.0/8\"]\n", "= [\"192.0.2.0/24\"]\n"];
+    for file in [
+        format!("{old} {ten}"),
+        format!("{new} {ten}"),
+        format!("{old} {ten}{new} {ten}"),
+        format!("{old} = []\n{new} {ten}"),
+        format!("{old} {ten}{new} = []\n"),
+    ] {
+        let config = Given::file(&file).config();
+        assert_eq!(config.swarm.trust_ip_networks, ["10.0.0.0/8".parse().unwrap()], "{file}");
+        let policy = crate::policy::from_config(&config);
+        let sources = ["10.1.2.3", "192.0.2.1"].map(|text| text.parse::<std::net::IpAddr>().unwrap().into());
+        assert_eq!(
+            sources.map(|source| policy.admission.trusted.iter().any(|network| network.contains(source))),
+            [true, false],
+            "{file}"
+        );
+        // Another spelling of the same changes nothing.
+        assert_eq!(Config::changed_keys(&config, &Given::file(&format!("{new} {ten}")).config()), []);
+    }
+    let error = Given::file(&format!("{old} {ten}{new} {other}")).one_error();
+    assert!(error.contains("udp.trust_ip_field: this is the old name of swarm.trust_ip_networks"), "{error}");
 }
 
 #[test]
@@ -455,15 +486,17 @@ fn changes_are_told_apart_by_when_they_take_effect() {
 }
 
 #[test]
-fn policy_access_and_limits_reload_and_nothing_else() {
-    let reloading: HashSet<_> = keys::tables()
-        .iter()
-        .flat_map(|t| t.keys.iter().map(|k| (t.name, k.apply)))
-        .filter(|(_, apply)| *apply == Apply::Reload)
-        .map(|(table, _)| table)
-        .collect();
-    assert_eq!(reloading, HashSet::from(["swarm", "access", "limits"]));
-    for table in keys::tables().iter().filter(|t| reloading.contains(t.name)) {
-        assert!(table.keys.iter().all(|k| k.apply == Apply::Reload), "{}", table.name);
+fn the_policy_the_access_list_and_the_limits_reload_and_nothing_else() {
+    let whole = ["swarm", "access", "limits"];
+    let mut others = Vec::new();
+    for table in keys::tables() {
+        let reloading = table.keys.iter().filter(|key| key.apply == Apply::Reload);
+        let names: Vec<_> = reloading.map(|key| format!("{}.{}", table.name, key.name)).collect();
+        if whole.contains(&table.name) {
+            assert_eq!(names.len(), table.keys.len(), "{}", table.name);
+        } else {
+            others.extend(names);
+        }
     }
+    assert_eq!(others, ["udp.trust_ip_field", "websocket.interval", "websocket.max_offers"]);
 }

@@ -1,18 +1,15 @@
 //! Whose request this is: the peer of the connection, or whom a trusted proxy names.
 
-use crate::config;
+use crate::{config, policy::networks};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use ipnet::{IpNet, Ipv4Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tracker_common::address::Address;
-
-/// Bits before the IPv4 address in an IPv4-mapped one.
-const MAPPED_PREFIX: u8 = 96;
+use tracker_core::networks::Network;
 
 /// Tells the addresses of clients, as configured.
 #[derive(Debug)]
 pub(super) struct Clients {
-    trusted: Vec<IpNet>,
+    trusted: Vec<Network>,
     header: Option<HeaderName>,
 }
 
@@ -33,16 +30,12 @@ pub(super) enum NoAddress {
 impl Clients {
     /// By `http.trusted_proxies` and `http.client_address_header`.
     pub(super) fn new(config: &config::Http) -> Self {
-        let trusted = config.trusted_proxies.iter().copied().map(canonical_network).collect();
-        Self { trusted, header: config.client_address_header.clone() }
+        Self { trusted: networks(&config.trusted_proxies), header: config.client_address_header.clone() }
     }
 
     /// Whether the word of this peer of a connection counts; `None` is that of a Unix socket, which counts.
     pub(super) fn trusts(&self, peer: Option<IpAddr>) -> bool {
-        peer.is_none_or(|peer| {
-            let peer = peer.to_canonical();
-            self.trusted.iter().any(|network| network.contains(&peer))
-        })
+        peer.is_none_or(|peer| self.trusted.iter().any(|network| network.contains(peer.into())))
     }
 
     /// The address of the client whose request came from this peer with these headers.
@@ -84,15 +77,6 @@ impl Clients {
             }
         }
         Ok(left_most)
-    }
-}
-
-/// A network of IPv4-mapped addresses as the one of IPv4 that it is.
-fn canonical_network(network: IpNet) -> IpNet {
-    let IpNet::V6(v6) = network else { return network };
-    match (v6.network().to_ipv4_mapped(), v6.prefix_len().checked_sub(MAPPED_PREFIX)) {
-        (Some(address), Some(prefix)) => Ipv4Net::new(address, prefix).map_or(network, IpNet::V4),
-        _ => network,
     }
 }
 
@@ -386,21 +370,5 @@ mod tests {
         assert_eq!(clients.address(None, &HeaderMap::new()), Err(NoAddress::Missing));
         let all_trusted = headers("x-forwarded-for", &["10.0.0.1"]);
         assert_eq!(clients.address(None, &all_trusted), Ok(Address::from(ip("10.0.0.1"))));
-    }
-
-    #[test]
-    fn networks_of_mapped_addresses_are_of_ipv4() {
-        for (text, canonical) in [
-            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
-            ("::ffff:0:0/96", "0.0.0.0/0"),
-            ("::/0", "::/0"),
-            ("2001:db8::/32", "2001:db8::/32"),
-        ] {
-            assert_eq!(
-                canonical_network(text.parse().unwrap()),
-                canonical.parse::<IpNet>().unwrap(),
-                "{text}"
-            );
-        }
     }
 }

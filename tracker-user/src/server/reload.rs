@@ -52,6 +52,8 @@ impl Server {
         self.config.swarm = config.swarm;
         self.config.access = config.access;
         self.config.limits = config.limits;
+        self.config.websocket.interval = config.websocket.interval;
+        self.config.websocket.max_offers = config.websocket.max_offers;
         self.running_config.send_replace(self.config.clone());
         let certificate = match (&self.tls, renewed) {
             (None, _) => "",

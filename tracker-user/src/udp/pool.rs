@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tracker_common::connection_id::ConnectionIds;
 use tracker_core::{
     engine::Engine,
-    udp::{Network, Responder, ResponderConfig},
+    udp::{Responder, ResponderConfig},
 };
 
 /// What all workers share.
@@ -75,6 +75,10 @@ impl Pool {
             }
         }
         let cpus = usable_cpus();
+        let replies = ResponderConfig {
+            max_datagram: config.max_datagram,
+            max_scrape_hashes: config.max_scrape_hashes,
+        };
         for (index, sockets) in by_worker.into_iter().enumerate() {
             let counters = Arc::new(WorkerCounters::default());
             let paths = sockets
@@ -83,7 +87,7 @@ impl Pool {
                     SocketPath::new(socket, address, config.batch, config.max_datagram, counters.clone())
                 })
                 .collect();
-            let responder = Responder::new(responder_config(config), shared.ids.clone(), seed()?);
+            let responder = Responder::new(replies, shared.ids.clone(), seed()?);
             let (engine, clock) = (shared.engine.clone(), shared.clock);
             let (worker, handle) = Worker::new(
                 engine,
@@ -176,17 +180,4 @@ fn pin(cpu: usize) -> nix::Result<()> {
     let mut mask = CpuSet::new();
     mask.set(cpu)?;
     sched_setaffinity(Pid::from_raw(0), &mask)
-}
-
-fn responder_config(config: &Udp) -> ResponderConfig {
-    let trust_ip_field = config
-        .trust_ip_field
-        .iter()
-        .map(|network| Network { address: network.addr().into(), prefix: network.prefix_len() })
-        .collect();
-    ResponderConfig {
-        max_datagram: config.max_datagram,
-        max_scrape_hashes: config.max_scrape_hashes,
-        trust_ip_field,
-    }
 }

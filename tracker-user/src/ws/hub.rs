@@ -254,8 +254,6 @@ fn rules(config: &config::Websocket) -> Rules {
     let seconds = |duration: Duration| Seconds::try_from(duration.as_secs()).unwrap_or(Seconds::MAX);
     Rules {
         signal: Settings {
-            interval: seconds(config.interval),
-            max_offers: config.max_offers,
             max_torrents_per_connection: config.max_torrents_per_connection,
             max_scrape_hashes: config.max_scrape_hashes,
             max_pending_offers: config.max_pending_offers,

@@ -1,0 +1,174 @@
+//! What a client gets: decided here, before the engine, alike for UDP, HTTP and WebTorrent. Who writes a reply is told
+//! values and asks nobody.
+//!
+//! Each rule is a type of its own with its own file, and [`Admission`] asks them in order. Whether a torrent is served
+//! the engine finds out itself, under the lock of the torrent's shard, so that none is left once a purge has gone by;
+//! what a client is told of that is said here.
+
+use crate::{model::Seconds, networks::Network};
+use tracker_common::address::Address;
+
+/// The protocol that a request came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// BEP 15.
+    Udp,
+    /// BEP 3.
+    Http,
+    /// WebSocket messages.
+    Webtorrent,
+}
+
+/// Where a client says that it is, as other peers should see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The address.
+    pub address: Address,
+    /// The port, host byte order, where it says another one than it announces.
+    pub port: Option<u16>,
+}
+
+/// An announce, as far as the operator has a say in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applicant {
+    /// What it came by.
+    pub door: Door,
+    /// Where it came from, behind any proxies.
+    pub source: Address,
+    /// Where it listens, host byte order; nothing over WebTorrent, whose peers meet through the tracker.
+    pub port: u16,
+    /// Where it says that it is.
+    pub claim: Option<Claim>,
+    /// How many peers it wants, or how many offers it brings; negative, or nothing said, for the default.
+    pub num_want: Option<i64>,
+}
+
+/// What it gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The address under which it is known.
+    pub address: Address,
+    /// The port, host byte order.
+    pub port: u16,
+    /// How many peers at most; room in the reply may cap it further.
+    pub peers: usize,
+    /// How long it is asked to wait before it announces again.
+    pub interval: Seconds,
+    /// How long it must wait at least, where the protocol can say so.
+    pub min_interval: Seconds,
+}
+
+/// What the operator has decided about clients; part of [`crate::policy::Policy`], and swapped with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// How long a client is asked to wait between announces.
+    pub interval: Seconds,
+    /// How long it must wait at least.
+    pub min_interval: Seconds,
+    /// How long a client of WebTorrent is asked to wait, whose peers live as long as its connection.
+    pub webtorrent_interval: Seconds,
+    /// Peers given to a client that does not say how many it wants. Fifty is what BEP 3's readers expect.
+    pub default_num_want: usize,
+    /// The most peers given in one reply, of both families together.
+    pub max_num_want: usize,
+    /// The most offers of one announce that are relayed.
+    pub max_offers: usize,
+    /// The networks whose clients may say that they are elsewhere.
+    pub trusted: Vec<Network>,
+}
+
+impl Admission {
+    /// Decides what a client gets.
+    #[inline]
+    #[must_use]
+    pub fn admit(&self, applicant: &Applicant) -> Terms {
+        let Applicant { door, source, port, claim, num_want } = *applicant;
+        let asked = num_want
+            .and_then(|n| u64::try_from(n).ok())
+            .map_or(self.default_num_want, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        let (most, interval) = match door {
+            Door::Udp | Door::Http => (self.max_num_want, self.interval),
+            Door::Webtorrent => (self.max_offers, self.webtorrent_interval),
+        };
+        let place = claim.filter(|claim| self.believes(source, claim));
+        Terms {
+            address: place.map_or(source, |place| place.address),
+            port: place.and_then(|place| place.port).unwrap_or(port),
+            peers: asked.min(most),
+            interval,
+            min_interval: self.min_interval,
+        }
+    }
+
+    /// Whether a client is where it says it is. Anybody could aim peers at a victim otherwise.
+    fn believes(&self, source: Address, claim: &Claim) -> bool {
+        claim.address.is_unicast() && self.trusted.iter().any(|network| network.contains(source))
+    }
+
+    /// When a client may come back that was refused. Where there was no room, that is after an interval, in which peers
+    /// go.
+    #[must_use]
+    pub fn retry(&self, rejected: Rejected) -> Option<Retry> {
+        match rejected {
+            Rejected::NotPermitted => Some(Retry::Never),
+            Rejected::TooManyTorrents => Some(Retry::Minutes(self.interval.div_ceil(60).max(1))),
+            Rejected::PeerIdTaken | Rejected::TooManyMemberships => None,
+        }
+    }
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self {
+            interval: 30 * 60,
+            min_interval: 5 * 60,
+            webtorrent_interval: 2 * 60,
+            default_num_want: 50,
+            max_num_want: 200,
+            max_offers: 10,
+            trusted: Vec::new(),
+        }
+    }
+}
+
+/// Why an announce is refused, whoever finds out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// The access list does not permit the torrent.
+    #[error("the access list does not permit this torrent")]
+    NotPermitted,
+    /// The torrent is new, and [`crate::policy::Policy::max_torrents`] are stored.
+    #[error("the limit of torrents is reached")]
+    TooManyTorrents,
+    /// A WebRTC peer with this peer ID is in the torrent, from another address.
+    #[error("the peer ID belongs to a peer at another address")]
+    PeerIdTaken,
+    /// A WebSocket connection is in all the torrents that it may be in.
+    #[error("the limit of torrents of one connection is reached")]
+    TooManyMemberships,
+}
+
+impl Rejected {
+    /// What the client is told: plain ASCII without a NUL.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::NotPermitted => "info hash not allowed on this tracker",
+            Self::TooManyTorrents => "tracker full, try again later",
+            Self::PeerIdTaken => "peer ID is in use by another client",
+            Self::TooManyMemberships => "too many torrents on one connection",
+        }
+    }
+}
+
+/// When a client that was refused may ask again ([BEP 31](https://www.bittorrent.org/beps/bep_0031.html)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Asking again will not help.
+    Never,
+    /// After so many minutes.
+    Minutes(u32),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! Each clamp as a table, alike at every door; and that each door tells what was decided.
+
+use super::*;
+use crate::{
+    engine::{ConnectionKey, Engine},
+    http,
+    policy::Policy,
+    rng::Rng,
+    udp, ws,
+};
+use bytes::BytesMut;
+use std::net::IpAddr;
+use tracker_common::{
+    connection_id::{ConnectionIds, lifetime_slots},
+    siphash::Key,
+};
+
+const DOORS: [Door; 3] = [Door::Udp, Door::Http, Door::Webtorrent];
+
+fn address(text: &str) -> Address {
+    text.parse::<IpAddr>().unwrap().into()
+}
+
+fn network(text: &str) -> Network {
+    let (address, prefix) = text.split_once('/').unwrap();
+    Network::new(address.parse().unwrap(), prefix.parse().unwrap())
+}
+
+fn applicant(door: Door) -> Applicant {
+    Applicant { door, source: address("198.51.100.1"), port: 6881, claim: None, num_want: None }
+}
+
+#[test]
+fn how_many_peers() {
+    let admission =
+        Admission { default_num_want: 50, max_num_want: 200, max_offers: 200, ..Admission::default() };
+    for door in DOORS {
+        for (asked, given) in [
+            (None, 50),
+            (Some(-1), 50),
+            (Some(i64::MIN), 50),
+            (Some(0), 0),
+            (Some(1), 1),
+            (Some(200), 200),
+            (Some(201), 200),
+            (Some(0x7fff_ffff), 200),
+            (Some(i64::MAX), 200),
+        ] {
+            let terms = admission.admit(&Applicant { num_want: asked, ..applicant(door) });
+            assert_eq!(terms.peers, given, "{asked:?} by {door:?}");
+        }
+    }
+}
+
+#[test]
+fn the_default_is_capped_too() {
+    let admission =
+        Admission { default_num_want: 90, max_num_want: 9, max_offers: 8, ..Admission::default() };
+    assert_eq!(DOORS.map(|door| admission.admit(&applicant(door)).peers), [9, 9, 8]);
+}
+
+#[test]
+fn intervals() {
+    let admission =
+        Admission { interval: 1801, min_interval: 302, webtorrent_interval: 123, ..Admission::default() };
+    let told =
+        DOORS.map(|door| admission.admit(&applicant(door))).map(|terms| (terms.interval, terms.min_interval));
+    assert_eq!(told, [(1801, 302), (1801, 302), (123, 302)]);
+}
+
+#[test]
+fn claims_are_believed_of_trusted_networks_only() {
+    let trusted = ["10.1.0.0/16", "2001:db8::/32", "127.0.0.1/32"].map(network).to_vec();
+    let admission = Admission { trusted, ..Admission::default() };
+    for door in DOORS {
+        for (source, claimed, port, given) in [
+            ("10.1.2.3", "192.0.2.9", None, ("192.0.2.9", 6881)),
+            ("10.1.2.3", "192.0.2.9", Some(80), ("192.0.2.9", 80)),
+            ("10.1.2.3", "2001:db8:9::9", None, ("2001:db8:9::9", 6881)),
+            ("2001:db8::1", "2001:db8:9::9", Some(81), ("2001:db8:9::9", 81)),
+            ("2001:db8::1", "192.0.2.9", None, ("192.0.2.9", 6881)),
+            ("127.0.0.1", "10.66.0.1", None, ("10.66.0.1", 6881)),
+            // What is no peer's address is not taken, and nor is its port.
+            ("10.1.2.3", "0.0.0.0", Some(80), ("10.1.2.3", 6881)),
+            ("10.1.2.3", "224.0.0.1", None, ("10.1.2.3", 6881)),
+            ("10.1.2.3", "255.255.255.255", None, ("10.1.2.3", 6881)),
+            ("10.1.2.3", "::", None, ("10.1.2.3", 6881)),
+            ("10.1.2.3", "ff02::1", None, ("10.1.2.3", 6881)),
+            // Strangers.
+            ("10.2.2.3", "192.0.2.9", Some(80), ("10.2.2.3", 6881)),
+            ("2001:db9::1", "2001:db8:9::9", None, ("2001:db9::1", 6881)),
+            ("127.0.0.2", "10.66.0.1", None, ("127.0.0.2", 6881)),
+        ] {
+            let claim = Some(Claim { address: address(claimed), port });
+            let terms = admission.admit(&Applicant { source: address(source), claim, ..applicant(door) });
+            let (given, given_port) = given;
+            assert_eq!(
+                (terms.address, terms.port),
+                (address(given), given_port),
+                "{source}: {claimed} by {door:?}"
+            );
+        }
+    }
+    let nobody = Admission::default();
+    let claim = Some(Claim { address: address("192.0.2.9"), port: None });
+    for door in DOORS {
+        assert_eq!(nobody.admit(&Applicant { claim, ..applicant(door) }).address, applicant(door).source);
+    }
+}
+
+#[test]
+fn whoever_is_refused_is_told_when_to_come_back() {
+    for (rejected, interval, retry) in [
+        (Rejected::NotPermitted, 1800, Some(Retry::Never)),
+        (Rejected::TooManyTorrents, 1800, Some(Retry::Minutes(30))),
+        (Rejected::TooManyTorrents, 1801, Some(Retry::Minutes(31))),
+        (Rejected::TooManyTorrents, 1, Some(Retry::Minutes(1))),
+        (Rejected::TooManyTorrents, 0, Some(Retry::Minutes(1))),
+        (Rejected::PeerIdTaken, 1800, None),
+        (Rejected::TooManyMemberships, 1800, None),
+    ] {
+        let admission = Admission { interval, ..Admission::default() };
+        assert_eq!(admission.retry(rejected), retry, "{rejected:?} at {interval}");
+        let message = rejected.message();
+        assert!(!message.is_empty() && message.bytes().all(|b| (b' '..=b'~').contains(&b)), "{message}");
+    }
+}
+
+/// A tracker that holds a torrent of `aaaa…` and takes no other, asked by each protocol.
+struct Doors(Engine);
+
+impl Doors {
+    fn new(admission: Admission) -> Self {
+        let doors = Self(Engine::new(Policy { admission, max_torrents: 1, ..Policy::default() }, [1, 2]));
+        doors.http("aaaaaaaaaaaaaaaaaaaa");
+        doors
+    }
+
+    fn udp(&self, torrent: u8) -> Vec<u8> {
+        struct One(Vec<u8>, [u8; 1232], usize);
+        impl udp::Batch for One {
+            fn len(&self) -> usize {
+                1
+            }
+            fn request(&self, _: usize) -> udp::Received<'_> {
+                let source = address("198.51.100.2");
+                udp::Received { source, source_port: 1, payload: &self.0, verified: true, on_loopback: false }
+            }
+            fn reply_buffer(&mut self, _: usize) -> &mut [u8] {
+                &mut self.1
+            }
+            fn finish(&mut self, _: usize, outcome: udp::Outcome) {
+                let udp::Outcome::Reply { len, .. } = outcome else { panic!("{outcome:?}") };
+                self.2 = len;
+            }
+        }
+        let mut request = vec![0; 98];
+        request[11] = 1;
+        request[16..36].fill(torrent);
+        request[96..].copy_from_slice(&7_u16.to_be_bytes());
+        let mut one = One(request, [0; 1232], 0);
+        let ids = ConnectionIds::new(Key { k0: 1, k1: 2 }, lifetime_slots(600), 0);
+        udp::Responder::new(udp::ResponderConfig::default(), ids, [5, 6]).handle_batch(&self.0, 0, &mut one);
+        one.1[..one.2].to_vec()
+    }
+
+    fn http(&self, torrent: &str) -> String {
+        let mut out = BytesMut::new();
+        let query = format!("info_hash={torrent}&peer_id=p&port=1");
+        let client = address("198.51.100.3");
+        http::Responder::new([5, 6], 1).announce(&self.0, query.as_bytes(), client, 0, &mut out);
+        out.escape_ascii().to_string()
+    }
+
+    fn webtorrent(&self, torrent: &str) -> String {
+        let mut out = ws::Outbox::default();
+        let text =
+            format!(r#"{{"action":"announce","info_hash":"{torrent}","peer_id":"wwwwwwwwwwwwwwwwwwww"}}"#);
+        let mut connection = ws::Connection::new(ConnectionKey(1), address("198.51.100.4"), [7, 8]);
+        connection.receive(&text, &self.0, &ws::Settings::default(), 0, &mut Rng::new([5, 6]), &mut out);
+        out.reply.unwrap()
+    }
+}
+
+#[test]
+fn every_door_tells_the_interval_that_was_decided() {
+    let admission =
+        Admission { interval: 1801, min_interval: 302, webtorrent_interval: 123, ..Admission::default() };
+    let doors = Doors::new(admission);
+    assert_eq!(doors.udp(b'a')[8..12], 1801_u32.to_be_bytes());
+    assert!(doors.http("aaaaaaaaaaaaaaaaaaaa").contains("8:intervali1801e12:min intervali302e"));
+    assert!(doors.webtorrent("aaaaaaaaaaaaaaaaaaaa").contains(r#""interval":123,"#));
+}
+
+#[test]
+fn every_door_tells_the_same_of_a_refusal() {
+    let doors = Doors::new(Admission::default());
+    assert_eq!(doors.udp(b'b')[8..], *b"tracker full, try again later");
+    assert_eq!(
+        doors.http("bbbbbbbbbbbbbbbbbbbb"),
+        "d14:failure reason29:tracker full, try again later8:retry ini30ee"
+    );
+    assert!(
+        doors
+            .webtorrent("bbbbbbbbbbbbbbbbbbbb")
+            .contains(r#""failure reason":"tracker full, try again later""#)
+    );
+}
