@@ -1,10 +1,10 @@
 //! Takes connections from a listener, for as long as there is room for them.
 
 use super::{
-    Stage,
     connection::Connections,
     counters::{Counters, Pause},
     endpoint::{Listening, SocketFile},
+    stage::Stage,
     stream::Socket,
 };
 use crate::{farewell::Farewell, tls::Tls};

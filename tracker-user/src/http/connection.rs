@@ -1,11 +1,12 @@
 //! One connection, from its first byte to its last: PROXY header, TLS, HTTP, and the limits of time on each.
 
 use super::{
-    Stage,
+    activity::{Activity, FIRST_WORDS, LAST_WORDS},
     counters::{Action, Closed, Counters, Open, Outcome},
-    limits::PerAddress,
+    limits::{PerAddress, Place},
     proxy_protocol,
     router::{Answer, Reply, Router},
+    stage::Stage,
     stream::{Socket, Stream},
 };
 use crate::{clock::monotonic_ns, config::Http};
@@ -22,10 +23,7 @@ use std::{
     future::poll_fn,
     net::IpAddr,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -42,73 +40,6 @@ const MAX_STREAMS: u32 = 32;
 const WINDOW: u32 = 64 << 10;
 /// Replies of a stream that HTTP/2 buffers.
 const SEND_BUFFER: usize = 64 << 10;
-/// How long a connection that is closed for its silence may take to end in order.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long the first bytes of a connection may still take once the tracker drains: they may have come already.
-const FIRST_WORDS: Duration = Duration::from_millis(100);
-
-/// What is known of a connection while it lives.
-#[derive(Debug, Default)]
-pub(super) struct Activity {
-    /// When the last request came, coarse monotonic nanoseconds; 0 before the first.
-    last_request: AtomicU64,
-    /// Bytes have come that are no whole request yet. A hint, as only what HTTP makes of them can tell.
-    partial: AtomicBool,
-    /// What was read last looks like the end of a request without a body.
-    ends_request: AtomicBool,
-    expect_more: AtomicBool,
-}
-
-impl Activity {
-    /// Bytes have come.
-    #[inline]
-    pub(super) fn read(&self, bytes: &[u8]) {
-        // Between requests these are nothing (RFC 9112, section 2.2).
-        let only_line_ends = bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
-        let ends_request = only_line_ends || bytes.ends_with(b"\n\r\n") || bytes.ends_with(b"\n\n");
-        self.ends_request.store(ends_request, Ordering::Relaxed);
-        if !only_line_ends {
-            self.partial.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// The head of a request has come.
-    #[inline]
-    fn asked(&self) {
-        // The beginning of the next one may have come along.
-        if self.ends_request.load(Ordering::Relaxed) {
-            self.partial.store(false, Ordering::Relaxed);
-        }
-        self.last_request.store(monotonic_ns(), Ordering::Relaxed);
-    }
-
-    /// The body of a request has come.
-    pub(super) fn took_body(&self) {
-        self.partial.store(false, Ordering::Relaxed);
-    }
-
-    /// How long after the start of a drain what may be on its way is waited for before the connection is told to end.
-    fn patience<C: Ending>(&self) -> Duration {
-        let partial = self.partial.load(Ordering::Relaxed);
-        match self.last_request.load(Ordering::Relaxed) {
-            // HTTP that has seen no byte closes at once.
-            0 if !partial => FIRST_WORDS,
-            0 => Duration::ZERO,
-            _ if C::DROPS_BEGINNINGS && partial => LAST_WORDS,
-            _ => Duration::ZERO,
-        }
-    }
-
-    /// A reply refuses a request that is still on its way.
-    pub(super) fn expect_more(&self) {
-        self.expect_more.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it does.
-    pub(super) fn expects_more(&self) -> bool {
-        self.expect_more.load(Ordering::Relaxed)
-    }
-}
 
 /// What all connections share.
 #[derive(Debug)]
@@ -299,9 +230,9 @@ impl Connections {
 
     /// How long the next request may still take.
     fn silence_left(&self, activity: &Activity) -> Result<Duration, Closed> {
-        match activity.last_request.load(Ordering::Relaxed) {
-            0 => Err(Closed::RequestTimeout),
-            last => {
+        match activity.last_request() {
+            None => Err(Closed::RequestTimeout),
+            Some(last) => {
                 let silent = Duration::from_nanos(monotonic_ns().saturating_sub(last));
                 let left = self.idle_timeout.saturating_sub(silent);
                 if left.is_zero() { Err(Closed::IdleTimeout) } else { Ok(left) }
@@ -319,7 +250,7 @@ async fn finish<C: Ending>(mut connection: Pin<&mut C>, activity: &Activity) -> 
     let mut told = false;
     poll_fn(|cx| {
         loop {
-            let patience = activity.patience::<C>();
+            let patience = activity.patience(C::DROPS_BEGINNINGS);
             if !told {
                 if timer.deadline() != began + patience {
                     timer.as_mut().reset(began + patience);
@@ -330,7 +261,7 @@ async fn finish<C: Ending>(mut connection: Pin<&mut C>, activity: &Activity) -> 
                 }
             }
             match connection.as_mut().poll(cx) {
-                Poll::Pending if !told && activity.patience::<C>() != patience => {}
+                Poll::Pending if !told && activity.patience(C::DROPS_BEGINNINGS) != patience => {}
                 polled => return polled,
             }
         }
@@ -343,7 +274,7 @@ struct Begun {
     transport: Transport,
     /// Who it is from, as the PROXY header says if there is one.
     peer: Option<IpAddr>,
-    place: Option<super::limits::Place>,
+    place: Option<Place>,
 }
 
 enum Transport {

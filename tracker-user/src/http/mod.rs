@@ -1,6 +1,7 @@
 //! HTTP: the tracker (BEP 3), the pages, and the handshakes of WebTorrent, with TLS and without, on the same swarms.
 
 mod accept;
+mod activity;
 mod client;
 mod connection;
 pub mod counters;
@@ -8,10 +9,12 @@ pub mod endpoint;
 mod limits;
 mod proxy_protocol;
 mod router;
+mod stage;
+mod statistics;
 mod stream;
 mod tracker;
 
-use crate::{clock::Clock, config, farewell::Farewell, stats::Stats, tls::Tls, ws::Hub};
+use crate::{clock::Clock, config, farewell::Farewell, tls::Tls, ws::Hub};
 use accept::{Acceptor, Listener};
 use client::Clients;
 use connection::Connections;
@@ -19,21 +22,12 @@ use counters::Counters;
 use endpoint::Bound;
 pub(crate) use limits::fit_descriptors;
 use router::Router;
+pub use stage::Stage;
+pub use statistics::Statistics;
 use std::{io, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tracker::Tracker;
 use tracker_core::engine::Engine;
-
-/// Where the tracker is in its life, as `/health` tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Not everything is up.
-    Starting,
-    /// Everything is.
-    Serving,
-    /// It is about to end.
-    Draining,
-}
 
 /// What HTTP works on.
 #[derive(Debug)]
@@ -48,8 +42,8 @@ pub struct Shared {
     pub counters: Arc<Counters>,
     /// WebSockets, if they are served.
     pub hub: Option<Arc<Hub>>,
-    /// The page for people, if it is served.
-    pub stats: Option<Arc<Stats>>,
+    /// The pages of numbers, if they are served.
+    pub stats: Option<Arc<dyn Statistics>>,
 }
 
 /// The running HTTP side.

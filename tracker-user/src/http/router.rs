@@ -2,13 +2,14 @@
 //! are axum's.
 
 use super::{
-    Stage,
+    activity::Activity,
     client::{Clients, NoAddress},
-    connection::Activity,
     counters::{Action, Counters, Outcome},
+    stage::Stage,
+    statistics::Statistics,
     tracker::{self, Tracker},
 };
-use crate::{stats::Stats, ws::Hub};
+use crate::ws::Hub;
 use axum::{Router as Pages, body::Body, extract::State, response::IntoResponse, routing};
 use bytes::Bytes;
 use futures_util::future::{Either as AnyFuture, Ready, ready};
@@ -222,7 +223,10 @@ fn is_handshake(request: &Request<Incoming>) -> bool {
 }
 
 /// The pages.
-pub(super) fn pages(stage: watch::Receiver<Stage>, stats: Option<Arc<Stats>>) -> TowerToHyperService<Pages> {
+pub(super) fn pages(
+    stage: watch::Receiver<Stage>,
+    stats: Option<Arc<dyn Statistics>>,
+) -> TowerToHyperService<Pages> {
     let mut pages = Pages::new().route(HEALTH, routing::get(health).options(options).with_state(stage));
     if let Some(stats) = stats {
         let stats = Pages::new()
@@ -256,7 +260,7 @@ async fn health(State(stage): State<watch::Receiver<Stage>>) -> impl IntoRespons
     (status, [(CONTENT_TYPE, TEXT), (CACHE_CONTROL, HeaderValue::from_static("no-store"))], text)
 }
 
-async fn stats_page(State(stats): State<Arc<Stats>>) -> impl IntoResponse {
+async fn stats_page(State(stats): State<Arc<dyn Statistics>>) -> impl IntoResponse {
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CACHE_CONTROL, "no-store"),
@@ -266,7 +270,7 @@ async fn stats_page(State(stats): State<Arc<Stats>>) -> impl IntoResponse {
     (headers, stats.page())
 }
 
-async fn stats_json(State(stats): State<Arc<Stats>>) -> impl IntoResponse {
+async fn stats_json(State(stats): State<Arc<dyn Statistics>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], stats.json())
 }
 

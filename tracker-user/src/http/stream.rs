@@ -1,6 +1,6 @@
 //! Byte streams below HTTP: the sockets, and how they are closed.
 
-use super::{connection::Activity, limits::Place};
+use super::{activity::Activity, limits::Place};
 use std::{
     io,
     pin::Pin,

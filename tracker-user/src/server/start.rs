@@ -190,8 +190,14 @@ impl Server {
                 watch.await;
             });
         }
-        let shared =
-            http::Shared { engine: engine.clone(), clock, threads: io_threads, counters, hub, stats };
+        let shared = http::Shared {
+            engine: engine.clone(),
+            clock,
+            threads: io_threads,
+            counters,
+            hub,
+            stats: stats.map(|stats| stats as Arc<dyn http::Statistics>),
+        };
         let http = {
             let _inside = runtime.enter();
             Http::start(

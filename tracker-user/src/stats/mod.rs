@@ -10,7 +10,7 @@ mod page;
 mod reading;
 mod text;
 
-use crate::{clock::monotonic_ns, metrics::Sources};
+use crate::{clock::monotonic_ns, http::Statistics, metrics::Sources};
 use axum::body::Bytes;
 use history::{History, MINUTES, Of};
 use reading::{Interface, Reading};
@@ -96,19 +96,6 @@ impl Stats {
         }
     }
 
-    /// The page, as HTML in UTF-8. It needs no script and nothing from elsewhere, and asks to be loaded again every ten
-    /// seconds; its styles are inline.
-    #[must_use]
-    pub fn page(&self) -> Bytes {
-        self.page_at(monotonic_ns())
-    }
-
-    /// The same numbers as JSON. Its names are told in `docs/stats.md`, and are stable.
-    #[must_use]
-    pub fn json(&self) -> Bytes {
-        self.json_at(monotonic_ns())
-    }
-
     fn page_at(&self, now_ns: u64) -> Bytes {
         let mut shown = self.fresh(now_ns);
         let Shown { page, view, .. } = &mut *shown;
@@ -135,5 +122,17 @@ impl Stats {
 
     fn shown(&self) -> MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Statistics for Stats {
+    /// Asks to be loaded again every ten seconds.
+    fn page(&self) -> Bytes {
+        self.page_at(monotonic_ns())
+    }
+
+    /// Its names are told in `docs/stats.md`, and are stable.
+    fn json(&self) -> Bytes {
+        self.json_at(monotonic_ns())
     }
 }
