@@ -65,6 +65,8 @@ pub struct Start<'a> {
     http: Option<String>,
     directory: Option<Arc<TempDir>>,
     metrics_address: Option<SocketAddr>,
+    metrics: String,
+    through: Vec<String>,
 }
 
 impl<'a> Start<'a> {
@@ -120,6 +122,20 @@ impl<'a> Start<'a> {
         self
     }
 
+    /// Adds keys to the table `[metrics]`.
+    #[must_use]
+    pub fn metrics(mut self, keys: &str) -> Self {
+        self.metrics += keys;
+        self
+    }
+
+    /// Starts it by way of a program that becomes it, such as `prlimit --fsize=0`.
+    #[must_use]
+    pub fn through(mut self, program: &[&str]) -> Self {
+        self.through = program.iter().copied().map(str::to_owned).collect();
+        self
+    }
+
     /// Starts it and waits until it says that it is ready.
     ///
     /// # Panics
@@ -131,36 +147,47 @@ impl<'a> Start<'a> {
         riptide
     }
 
-    /// Starts it without waiting.
+    /// The command that starts it, without standard error, and its directory, which lives at least as long.
     ///
     /// # Panics
     /// If there is no binary.
     #[must_use]
-    pub fn spawn(self) -> Riptide {
+    pub fn command(self) -> (Command, Arc<TempDir>) {
         let directory = self.directory.unwrap_or_else(|| Arc::new(directory()));
         let config = directory.path().join("riptide.toml");
         let state = directory.path().join("state");
         std::fs::create_dir_all(&state).expect("a state directory");
         let metrics = self.metrics_address.unwrap_or_else(|| "127.0.0.1:0".parse().expect("an address"));
         let text = format!(
-            "[state]\ndirectory = {:?}\n[metrics]\nlisten = \"{metrics}\"\n[http]\n{}\n{}",
+            "[state]\ndirectory = {:?}\n[metrics]\nlisten = \"{metrics}\"\n{}\n[http]\n{}\n{}",
             state.display().to_string(),
+            self.metrics,
             self.http.as_deref().unwrap_or("listen = []"),
             self.config
         );
         std::fs::write(&config, text).expect("a configuration file");
-        let program = binary();
+        let riptide = binary();
+        let mut words = self.through.into_iter().chain([riptide.to_string_lossy().into_owned()]);
+        let program = words.next().unwrap_or_default();
         let mut command = clean(match self.namespace {
-            Some(namespace) => namespace.command(&program.to_string_lossy()),
+            Some(namespace) => namespace.command(&program),
             None => Command::new(&program),
         });
-        command.arg("run").arg("--config").arg(&config).args(&self.arguments);
-        command.envs(self.environment);
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|e| panic!("to start {}: {e}", program.display()));
+        command.args(words).arg("run").arg("--config").arg(&config).args(&self.arguments);
+        command.envs(self.environment).stdout(Stdio::null());
+        (command, directory)
+    }
+
+    /// Starts it without waiting.
+    ///
+    /// # Panics
+    /// If there is no binary.
+    #[must_use]
+    pub fn spawn(self) -> Riptide {
+        let inside = self.namespace.map(|n| n.name().to_owned());
+        let (mut command, directory) = self.command();
+        let mut child =
+            command.stderr(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("to start {command:?}: {e}"));
         let log = Arc::new(Log::default());
         let stderr = child.stderr.take().expect("a pipe");
         let reader = std::thread::spawn({
@@ -182,7 +209,7 @@ impl<'a> Start<'a> {
             https: Vec::new(),
             unix: Vec::new(),
             metrics: None,
-            inside: self.namespace.map(|n| n.name().to_owned()),
+            inside,
         }
     }
 }

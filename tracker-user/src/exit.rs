@@ -1,5 +1,7 @@
 //! How the process ends: the exit statuses, and the last line on standard error.
 
+use crate::logging::Lines;
+use nix::sys::signal::{SigSet, Signal};
 use std::{
     fmt::Display,
     io::{self, Write},
@@ -35,6 +37,22 @@ impl Exit {
         let _ = writeln!(io::stderr().lock(), "riptide: {reason}");
         self
     }
+
+    /// The same for a process that logs: nobody waits for whoever reads standard error.
+    #[must_use]
+    pub fn because_in(self, log: &Lines, reason: &dyn Display) -> Self {
+        log.add_last(format!("riptide: {reason}\n").as_bytes());
+        self
+    }
+}
+
+/// A write beyond the file size limit is an error like others from now on, in this thread and those that it begins: it
+/// does not kill the process.
+pub fn survive_file_limits() {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGXFSZ);
+    // It takes a valid set and nothing else.
+    let _ = signals.thread_block();
 }
 
 /// Writes a command's result to standard output. A reader that has seen enough (`| head`) is no failure.

@@ -1,17 +1,21 @@
 //! `riptide`: reads the command line and hands over to the library.
 
 use clap::Parser as _;
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 use tracker_user::{
     cli::{Cli, Command, RunArgs},
     config::{self, Config, process_environment},
     doctor,
-    exit::Exit,
+    exit::{Exit, survive_file_limits},
     logging,
     server::Server,
 };
 
+/// How long the end of a run waits for its last log lines to be written.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 fn main() -> ExitCode {
+    survive_file_limits();
     let exit = match Cli::parse().command {
         Command::Run(args) => run(args),
         Command::Config(command) => config::command::run(&command),
@@ -25,19 +29,23 @@ fn run(args: RunArgs) -> Exit {
         Ok(loaded) => loaded,
         Err(errors) => return errors.0.iter().fold(Exit::Usage, |exit, error| exit.because(error)),
     };
-    if let Err(error) = logging::start(&config.log) {
-        return Exit::Usage.because(&error);
-    }
+    let log = match logging::start(&config.log) {
+        Ok(log) => log,
+        Err(error) => return Exit::Usage.because(&error),
+    };
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let server = match Server::start(config, args) {
-        Ok(server) => server,
-        Err(error) => return Exit::Failed.because(&error),
+    let exit = match Server::start(config, args, log.clone()) {
+        Err(error) => Exit::Failed.because_in(&log, &error),
+        Ok(server) => {
+            server.announce_ready();
+            match server.run() {
+                Ok(()) => Exit::Clean,
+                Err(error) => Exit::Failed.because_in(&log, &error),
+            }
+        }
     };
-    server.announce_ready();
-    match server.run() {
-        Ok(()) => Exit::Clean,
-        Err(error) => Exit::Failed.because(&error),
-    }
+    log.finish(LAST_WORDS);
+    exit
 }

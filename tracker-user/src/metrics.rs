@@ -3,6 +3,7 @@
 use crate::{
     counters::{DURATION_BOUNDS, Dropped, Path, PathCounters, WorkerCounters},
     http::counters::{self as http},
+    logging::Lines,
     udp::socket::receive_buffer_drops,
     ws::{self, Hub},
     xdp::{interface::Report, manager::Reports, socket::Gauges},
@@ -42,6 +43,8 @@ pub struct Sources {
     pub http: Arc<http::Counters>,
     /// The WebSockets, if they are served.
     pub websocket: Option<Arc<Hub>>,
+    /// The log.
+    pub log: Arc<Lines>,
 }
 
 /// The metrics listener's one route.
@@ -106,6 +109,7 @@ impl Sources {
             collect_websocket(hub);
         }
         self.collect_engine();
+        count("riptide_log_lines_lost_total", Labels::new(), self.log.lost());
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("RIPTIDE_COMMIT"))];
         level("riptide_build_info", labels(build), 1);
     }
@@ -416,6 +420,7 @@ fn describe() {
         ("riptide_ws_lost_messages_total", "Offers and answers that did not get to their receiver, and why"),
         ("riptide_ws_closed_connections_total", "WebSocket connections that ended, and why"),
         ("riptide_http_accept_pauses_total", "Times in which no connection was accepted, and why"),
+        ("riptide_log_lines_lost_total", "Log lines that standard error did not take"),
     ] {
         describe_counter!(name, help);
     }

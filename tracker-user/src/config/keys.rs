@@ -308,5 +308,8 @@ declare! {
         /// error, warn, info, debug, trace or off, or directives such as "info,tracker_user::xdp=debug".
         /// The environment variable RUST_LOG goes before it.
         level: String = r#""info""#, Required { what: "a log level or filter", read: log_filter }, Restart;
+        /// Bytes of lines that wait for whoever reads standard error. Further ones are lost, as are those that a full disk
+        /// or a reader that is gone does not take: they are counted in riptide_log_lines_lost_total, and nothing waits.
+        queue_size: usize = r#""1MiB""#, Size { least: 4 * KIB, most: GIB }, Restart;
     }
 }

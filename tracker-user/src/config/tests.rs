@@ -128,7 +128,7 @@ fn the_defaults_are_the_contracts() {
     assert_eq!(config.state.directory, Path::new("/var/lib/riptide"));
     assert_eq!(config.metrics.listen, Some(address("127.0.0.1:9000")));
     assert_eq!(config.privileges, Privileges { user: None, group: None });
-    assert_eq!(config.log, Log { format: LogFormat::Text, level: "info".into() });
+    assert_eq!(config.log, Log { format: LogFormat::Text, level: "info".into(), queue_size: 1 << 20 });
 }
 
 #[test]

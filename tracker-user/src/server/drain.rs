@@ -11,10 +11,13 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// How long HTTP clients among these may take: less, so that what is to be saved is saved.
 const HTTP_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long an end at once waits for its last log lines to be written.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 impl Server {
     /// Stops in order, within one deadline. Returns what failed.
     pub(super) fn drain(self) -> Vec<String> {
-        let Self { config, ids, mut signals, xdp, http, mut pool, deferrals, runtime, .. } = self;
+        let Self { config, ids, mut signals, xdp, http, mut pool, deferrals, runtime, log, .. } = self;
         tracing::info!("stopping");
         runtime.spawn(async move {
             tokio::select! {
@@ -26,6 +29,7 @@ impl Server {
                 // The runtime is going, and with it the signals.
                 else => return,
             }
+            log.finish(LAST_WORDS);
             std::process::exit(1);
         });
         if let Some(xdp) = xdp {

@@ -10,6 +10,7 @@ use crate::{
     cli::RunArgs,
     config::{Config, ListenAddress},
     http::Http,
+    logging::Lines,
     state::ConnectionIdState,
     tls::Tls,
     udp::pool::Pool,
@@ -31,6 +32,7 @@ pub struct Server {
     engine: Arc<Engine>,
     addresses: Addresses,
     ids: ConnectionIdState,
+    log: Arc<Lines>,
     ended: mpsc::UnboundedReceiver<String>,
     /// Kept up to date for the sweep.
     running_config: watch::Sender<Config>,

@@ -12,6 +12,7 @@ use crate::{
         counters::Counters,
         endpoint::{self, Bound, Listening},
     },
+    logging::Lines,
     metrics::{self, Sources},
     policy,
     privileges::{Identity, Needs, PrivilegeError},
@@ -94,7 +95,7 @@ impl Server {
     ///
     /// # Errors
     /// The first thing that could not be had; what was had before is given back.
-    pub fn start(config: Config, args: RunArgs) -> Result<Self, StartError> {
+    pub fn start(config: Config, args: RunArgs, log: Arc<Lines>) -> Result<Self, StartError> {
         let access = access_file::read(&config.access)?;
         let udp_workers = match config.udp.listen.addresses.is_empty() {
             true => 0,
@@ -140,6 +141,7 @@ impl Server {
 
         // Everything that needs root is had; all threads begin after this and inherit what is left.
         drop_privileges(&config, &listeners, Needs { xdp: !prepared.is_empty(), busy_poll: spins })?;
+        log.begin_thread().map_err(system("a thread"))?;
 
         let engine =
             Arc::new(Engine::new(policy::from_config(&config), seed().map_err(system("random bytes"))?));
@@ -177,6 +179,7 @@ impl Server {
             xdp: reports,
             http: counters.clone(),
             websocket: hub.clone(),
+            log: log.clone(),
         });
         let stats = (config.http.stats && !listeners.is_empty()).then(|| Stats::new(sources.clone()));
         if let Some(stats) = &stats {
@@ -232,6 +235,7 @@ impl Server {
             engine,
             addresses,
             ids,
+            log,
             ended,
             running_config,
             signals,

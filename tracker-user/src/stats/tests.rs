@@ -9,6 +9,7 @@ use super::{
 use crate::{
     counters::Path,
     http::counters::{self as http, Counters},
+    logging::Lines,
     metrics::Sources,
     xdp::manager::Reports,
 };
@@ -193,6 +194,7 @@ fn sources() -> Arc<Sources> {
         xdp: Reports::default(),
         http: Arc::new(Counters::new(1)),
         websocket: None,
+        log: Arc::new(Lines::new(0)),
     })
 }
 

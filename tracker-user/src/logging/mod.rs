@@ -1,7 +1,17 @@
-//! The log: lines on standard error, as text or JSON.
+//! The log: lines on standard error, as text or JSON. Nothing else of a running tracker writes there.
+
+mod lines;
+
+pub use lines::Lines;
 
 use crate::config::{Log, LogFormat, is_directive};
-use std::io::{self, IsTerminal};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io::{self, IsTerminal},
+    panic::{self, PanicHookInfo},
+    sync::Arc,
+    thread,
+};
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 /// The environment variable that goes before the configured level.
@@ -40,20 +50,42 @@ pub enum LoggingError {
     Twice(String),
 }
 
-/// Starts the log of this process. Records of the `log` crate go the same way.
+/// Starts the log of this process and returns the lines on their way. Records of the `log` crate and panics go the same
+/// way.
 ///
 /// # Errors
 /// If `RUST_LOG` or the level is no filter, or the process has a log.
-pub fn start(log: &Log) -> Result<(), LoggingError> {
+pub fn start(log: &Log) -> Result<Arc<Lines>, LoggingError> {
     let variable = std::env::var_os(VARIABLE).map(|v| v.to_string_lossy().into_owned());
     let filter = filter(log, variable.as_deref())?;
-    let terminal = io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(terminal);
+    let lines = Arc::new(Lines::new(log.queue_size));
+    let format = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(lines.clone())
+        .with_ansi(io::stderr().is_terminal())
+        // It would print them on standard error by itself.
+        .log_internal_errors(false);
     let started = match log.format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_ansi(false).try_init(),
+        LogFormat::Text => format.try_init(),
+        LogFormat::Json => format.json().flatten_event(true).with_ansi(false).try_init(),
     };
-    started.map_err(|e| LoggingError::Twice(e.to_string()))
+    started.map_err(|e| LoggingError::Twice(e.to_string()))?;
+    panic::set_hook(Box::new(log_panic));
+    Ok(lines)
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let name = thread.name().unwrap_or("without a name");
+    let message = panic.payload_as_str().unwrap_or("no message");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    // With RUST_BACKTRACE set, as everywhere.
+    let trace = Backtrace::capture();
+    let trace = match trace.status() {
+        BacktraceStatus::Captured => format!("\n{trace}"),
+        _ => String::new(),
+    };
+    tracing::error!("thread {name} panicked at {place}: {message}{trace}");
 }
 
 fn filter(log: &Log, variable: Option<&str>) -> Result<EnvFilter, LoggingError> {
@@ -84,10 +116,11 @@ fn target_of(word: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use tracing_subscriber::filter::LevelFilter;
 
     fn log(level: &str) -> Log {
-        Log { format: LogFormat::Text, level: level.to_owned() }
+        Log { level: level.to_owned(), ..Config::default().log }
     }
 
     #[test]
