@@ -12,10 +12,10 @@ use tracker_core::access::{AccessError, AccessList, Mode};
 #[derive(Debug, thiserror::Error)]
 pub enum AccessFileError {
     /// A mode without a file.
-    #[error("access.mode asks for a list, but access.info_hashes names no file")]
+    #[error("access.mode asks for a list, and no file is named")]
     NoFile,
     /// The file cannot be opened.
-    #[error("{}: cannot be read: {source}; access.info_hashes names it", path.display())]
+    #[error("{}: cannot be read: {source}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -30,6 +30,14 @@ pub enum AccessFileError {
         /// The line, and what is wrong with it.
         source: AccessError,
     },
+}
+
+impl AccessFileError {
+    /// Whether another user might be let where this one is not.
+    #[must_use]
+    pub fn is_permission_denied(&self) -> bool {
+        matches!(self, Self::Open { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
 }
 
 /// Reads the list that the configuration asks for; without a mode no file is touched.

@@ -55,6 +55,11 @@ pub fn survive_file_limits() {
     let _ = signals.thread_block();
 }
 
+/// Says what is odd but stops nothing, on standard error.
+pub fn warn(warning: &dyn Display) {
+    let _ = writeln!(io::stderr().lock(), "riptide: warning: {warning}");
+}
+
 /// Writes a command's result to standard output. A reader that has seen enough (`| head`) is no failure.
 #[must_use]
 pub fn print(text: &str) -> Exit {

@@ -1,6 +1,7 @@
 //! Everything of Riptide that touches the world. The binary is a thin `main` over this library.
 
 pub mod access_file;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod exit;
 pub mod farewell;
 pub mod http;
 pub mod logging;
+pub mod material;
 pub mod metrics;
 pub mod policy;
 pub mod privileges;

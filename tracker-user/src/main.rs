@@ -3,11 +3,13 @@
 use clap::Parser as _;
 use std::{process::ExitCode, time::Duration};
 use tracker_user::{
+    check,
     cli::{Cli, Command, RunArgs},
-    config::{self, Config, process_environment},
+    config::{Config, process_environment},
     doctor,
     exit::{Exit, survive_file_limits},
     logging,
+    material::Material,
     server::Server,
 };
 
@@ -18,15 +20,17 @@ fn main() -> ExitCode {
     survive_file_limits();
     let exit = match Cli::parse().command {
         Command::Run(args) => run(args),
-        Command::Config(command) => config::command::run(&command),
+        Command::Config(command) => check::run(&command),
         Command::Doctor(args) => doctor::run(&args),
     };
     exit.into()
 }
 
 fn run(args: RunArgs) -> Exit {
-    let (config, warnings) = match Config::load(&args, &process_environment()) {
-        Ok(loaded) => loaded,
+    let mut loaded = Config::load(&args, &process_environment());
+    let warnings = std::mem::take(&mut loaded.warnings);
+    let (config, material) = match Material::complete(loaded) {
+        Ok(complete) => complete,
         Err(errors) => return errors.0.iter().fold(Exit::Usage, |exit, error| exit.because(error)),
     };
     let log = match logging::start(&config.log) {
@@ -36,7 +40,7 @@ fn run(args: RunArgs) -> Exit {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let exit = match Server::start(config, args, log.clone()) {
+    let exit = match Server::start(config, material, args, log.clone()) {
         Err(error) => Exit::Failed.because_in(&log, &error),
         Ok(server) => {
             server.announce_ready();

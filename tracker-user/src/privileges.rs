@@ -102,6 +102,18 @@ pub enum PrivilegeError {
     },
 }
 
+impl PrivilegeError {
+    /// The key of `[privileges]` that it is about.
+    #[must_use]
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::Unknown { key, .. } | Self::Lookup { key, .. } => key,
+            Self::GroupNeeded(_) => "group",
+            _ => "user",
+        }
+    }
+}
+
 impl Identity {
     /// Who the configuration says to become; `None` if it leaves the process as it is.
     ///

@@ -2,13 +2,12 @@
 
 use super::{
     error::Warning,
-    keys::{Config, Tls},
+    keys::Config,
     layers::Values,
     units,
     values::{AccessMode, ListenAddress, Place, XdpMode},
 };
-use crate::tls;
-use std::{fs::File, time::Duration};
+use std::time::Duration;
 
 /// Bytes of a scrape reply before the rows, and of each row (BEP 15).
 const SCRAPE_HEAD: usize = 8;
@@ -48,7 +47,7 @@ pub(super) fn fit_defaults(config: &mut Config, values: &Values) {
     }
 }
 
-/// Notes every contradiction between keys, and what the configuration names but the system does not have.
+/// Notes every contradiction between keys.
 pub(super) fn cross_check(config: &Config, values: &mut Values) {
     let Config { udp, xdp, swarm, access, privileges, .. } = config;
     let mut wrong = |table: &'static str, key: &'static str, reason: String| {
@@ -106,20 +105,9 @@ pub(super) fn cross_check(config: &Config, values: &mut Values) {
         let place = values.place(table, key);
         values.wrong(place, table, key, reason);
     };
-    match (access.mode, &access.info_hashes) {
-        (AccessMode::Off, _) => {}
-        (_, None) => {
-            let reason = "a list is asked for but none is named: set access.info_hashes to its file";
-            wrong("access", "mode", reason.to_owned());
-        }
-        (_, Some(path)) => {
-            if let Err(error) = File::open(path).and_then(|f| f.metadata()).and_then(|m| match m.is_dir() {
-                true => Err(std::io::ErrorKind::IsADirectory.into()),
-                false => Ok(()),
-            }) {
-                wrong("access", "info_hashes", format!("{} cannot be read: {error}", path.display()));
-            }
-        }
+    if access.mode != AccessMode::Off && access.info_hashes.is_none() {
+        let reason = "a list is asked for but none is named: set access.info_hashes to its file";
+        wrong("access", "mode", reason.to_owned());
     }
     check_streams(config, &mut wrong);
     if privileges.user.is_none() && privileges.group.is_some() {
@@ -147,9 +135,6 @@ fn check_streams(config: &Config, wrong: &mut impl FnMut(&'static str, &'static 
                 wrong("tls", key, reason);
             }
         }
-        if tls.certificate.is_some() && tls.key.is_some() {
-            check_pair(tls, wrong);
-        }
     }
     let by_unix = http.listen.addresses.iter().any(|address| matches!(address, ListenAddress::Unix(_)));
     if http.proxy_protocol && http.trusted_proxies.is_empty() && !by_unix {
@@ -176,19 +161,5 @@ fn check_streams(config: &Config, wrong: &mut impl FnMut(&'static str, &'static 
     if let Some(origin) = websocket.allowed_origins.iter().find(|o| websocket.denied_origins.contains(o)) {
         let reason = format!("`{origin}` is in websocket.allowed_origins too");
         wrong("websocket", "denied_origins", reason);
-    }
-}
-
-/// What is wrong with the certificate and its key. A file that this user may not read is left to the start: a check may
-/// run as another user than the tracker, and a reload after root's rights are gone.
-fn check_pair(tls: &Tls, wrong: &mut impl FnMut(&'static str, &'static str, String)) {
-    if let Err(error) = tls::Tls::load(tls)
-        && !error.is_permission_denied()
-        && let Some(role) = error.role()
-    {
-        let text = error.to_string();
-        // Errors of the configuration begin with the key.
-        let reason = text.strip_prefix(&format!("{role} ")).unwrap_or(&text);
-        wrong("tls", role.key(), reason.to_owned());
     }
 }

@@ -3,13 +3,13 @@
 //! Raw text never leaves this module. Everything that is wrong is reported at once, each with key, place and reason.
 
 mod checks;
-pub mod command;
 mod declare;
 mod document;
 mod error;
 mod keys;
 mod kinds;
 mod layers;
+mod loaded;
 mod raw;
 mod readers;
 mod units;
@@ -22,6 +22,7 @@ pub use keys::{
     Access, Config, Http, Limits, Log, Metrics, Privileges, State, Swarm, Tls, Udp, Websocket, Xdp,
 };
 pub use layers::VARIABLE_PREFIX;
+pub use loaded::Loaded;
 pub(crate) use readers::is_directive;
 pub use values::{
     AccessMode, Apply, BusyPoll, Listen, ListenAddress, LogFormat, Place, TlsVersion, XdpMode, ZeroCopy,
@@ -37,13 +38,8 @@ const MAX_FILE: u64 = 1 << 20;
 impl Config {
     /// Reads the configuration of `riptide run`: the flags, `environment` (see [`process_environment`]), the file that
     /// the flags name, the defaults.
-    ///
-    /// # Errors
-    /// Everything that is wrong, in any source.
-    pub fn load(
-        args: &RunArgs,
-        environment: &[(OsString, OsString)],
-    ) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+    #[must_use]
+    pub fn load(args: &RunArgs, environment: &[(OsString, OsString)]) -> Loaded {
         let tables = keys::tables();
         let mut values = Values::new();
         if let Some(path) = &args.config {
@@ -69,10 +65,8 @@ impl Config {
     }
 
     /// Reads a configuration file alone, over the defaults.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it.
-    pub fn check_file(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+    #[must_use]
+    pub fn check_file(path: &Path) -> Loaded {
         let mut values = Values::new();
         read_file(&mut values, &keys::tables(), path);
         finish(values)
@@ -83,7 +77,7 @@ impl Config {
 impl Default for Config {
     /// The built-in defaults, for tests.
     fn default() -> Self {
-        finish(Values::new()).expect("the declared defaults are valid").0
+        finish(Values::new()).whole().expect("the declared defaults are valid").0
     }
 }
 
@@ -93,16 +87,13 @@ pub fn process_environment() -> Vec<(OsString, OsString)> {
     std::env::vars_os().collect()
 }
 
-fn finish(mut values: Values) -> Result<(Config, Vec<Warning>), ConfigErrors> {
+fn finish(mut values: Values) -> Loaded {
     let mut config = Config::read(&mut values);
     if let Some(config) = &mut config {
         checks::fit_defaults(config, &values);
         checks::cross_check(config, &mut values);
     }
-    match config {
-        Some(config) if values.errors.is_empty() => Ok((config, values.warnings)),
-        _ => Err(ConfigErrors(values.errors)),
-    }
+    Loaded::new(config, values)
 }
 
 fn read_file(values: &mut Values, tables: &[declare::Table], path: &Path) {

@@ -236,7 +236,7 @@ mod tests {
     }
 
     fn bad_ones(change: impl FnOnce(&mut Host), asked: bool) -> Vec<(Level, String, String)> {
-        let (config, _) = Config::load(&RunArgs::default(), &[]).unwrap();
+        let (config, _) = Config::load(&RunArgs::default(), &[]).whole().unwrap();
         let mut host = good();
         change(&mut host);
         let findings = judge(&host, &config, asked);

@@ -269,7 +269,7 @@ mod tests {
 
     fn findings(interface: &Interface, asked: bool) -> Vec<Finding> {
         let args = RunArgs { workers: Some("4".into()), ..RunArgs::default() };
-        judge(interface, &Config::load(&args, &[]).unwrap().0, asked)
+        judge(interface, &Config::load(&args, &[]).whole().unwrap().0, asked)
     }
 
     fn one(change: impl FnOnce(&mut Interface), what: &str, advice: &str) -> Level {

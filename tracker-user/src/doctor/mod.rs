@@ -67,7 +67,7 @@ impl Finding {
 #[must_use]
 pub fn run(args: &DoctorArgs) -> Exit {
     let flags = RunArgs { interface: args.interface.clone(), ..RunArgs::default() };
-    let config = match Config::load(&flags, &config::process_environment()) {
+    let config = match Config::load(&flags, &config::process_environment()).whole() {
         Ok((config, _)) => config,
         Err(errors) => return errors.0.iter().fold(Exit::Usage, |exit, error| exit.because(error)),
     };
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_machine_at_hand_is_looked_at_without_a_panic() {
-        let (config, _) = Config::load(&RunArgs::default(), &[]).unwrap();
+        let (config, _) = Config::load(&RunArgs::default(), &[]).whole().unwrap();
         let findings = judge_host::judge(&host::gather(&config), &config, false);
         assert!(findings.iter().any(|f| f.subject == "kernel"));
         assert!(findings.iter().all(|f| f.level < Level::Fail), "nothing was asked for: {findings:?}");

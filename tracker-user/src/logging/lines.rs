@@ -57,7 +57,9 @@ enum Loss {
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoRoom => f.write_str("standard error took no more for a while, and log.queue_size was full"),
+            Self::NoRoom => {
+                f.write_str("standard error took no more for a while, and log.queue_size was full")
+            }
             Self::NotTaken(errno) => write!(f, "standard error could not be written: {}", errno.desc()),
         }
     }
@@ -126,7 +128,7 @@ impl Lines {
         }
         let until = Instant::now() + patience;
         let mut state = self.state.lock();
-        while !(state.waiting.is_empty() && !state.in_hand) {
+        while !state.waiting.is_empty() || state.in_hand {
             if self.changed.wait_until(&mut state, until).timed_out() {
                 return;
             }
@@ -143,7 +145,9 @@ impl Lines {
             }
             takes_more(None);
             if let Some((lost, why)) = self.write_next(None) {
-                tracing::warn!("{lost} lines of this log were lost since the start, the last one because {why}");
+                tracing::warn!(
+                    "{lost} lines of this log were lost since the start, the last one because {why}"
+                );
             }
         }
     }

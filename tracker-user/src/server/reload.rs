@@ -2,8 +2,8 @@
 
 use super::Server;
 use crate::{
-    access_file,
-    config::{AccessMode, Apply, Config, ConfigErrors, process_environment},
+    config::{AccessMode, Apply, Config, process_environment},
+    material::Material,
     policy,
 };
 use tracker_core::{access::AccessList, engine::Engine};
@@ -11,28 +11,27 @@ use tracker_core::{access::AccessList, engine::Engine};
 impl Server {
     /// Takes up what can change while running: prepared aside, swapped whole, the old kept on any error.
     pub(super) fn reload(&mut self) {
-        let loaded = Config::load(&self.args, &process_environment());
-        let config = match loaded {
-            Ok((config, warnings)) => {
-                for warning in warnings {
-                    tracing::warn!("{warning}");
-                }
-                config
+        let mut loaded = Config::load(&self.args, &process_environment());
+        for warning in std::mem::take(&mut loaded.warnings) {
+            tracing::warn!("{warning}");
+        }
+        let config = loaded.config.take();
+        let material = config.as_ref().map(|config| {
+            let (material, problems) = Material::gather(config);
+            // What takes a restart is read by whoever starts it.
+            for problem in problems.into_iter().filter(|p| p.table == "access" || !p.of_this_user) {
+                loaded.wrong(problem.table, problem.key, problem.reason);
             }
-            Err(ConfigErrors(errors)) => {
-                for error in errors {
-                    tracing::error!("{error}");
-                }
-                tracing::error!("not reloaded: the running configuration stays");
-                return;
+            material
+        });
+        let (Some(config), Some(Material { access, .. }), true) =
+            (config, material, loaded.errors.is_empty())
+        else {
+            for error in loaded.errors {
+                tracing::error!("{error}");
             }
-        };
-        let access = match access_file::read(&config.access) {
-            Ok(access) => access,
-            Err(error) => {
-                tracing::error!("not reloaded: the running configuration stays: {error}");
-                return;
-            }
+            tracing::error!("not reloaded: the running configuration stays");
+            return;
         };
         // The last that can fail, since it is swapped as it is read.
         let renewed = match self.tls.as_ref().map_or(Ok(false), |tls| tls.reload()) {

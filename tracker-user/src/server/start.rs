@@ -2,7 +2,6 @@
 
 use super::{Addresses, Server, Signals, reload::take_up_access};
 use crate::{
-    access_file::{self, AccessFileError},
     cli::RunArgs,
     clock::{Clock, monotonic_ns},
     config::{BusyPoll, Config, ListenAddress},
@@ -13,6 +12,7 @@ use crate::{
         endpoint::{self, Bound, Listening},
     },
     logging::Lines,
+    material::Material,
     metrics::{self, Sources},
     policy,
     privileges::{Identity, Needs, PrivilegeError},
@@ -20,7 +20,6 @@ use crate::{
     state::{self, ConnectionIdState, NoRandomness},
     stats::Stats,
     sweep,
-    tls::{Tls, TlsError},
     udp::{
         bind, polling,
         pool::{Pool, Shared, usable_cpus},
@@ -48,18 +47,12 @@ use tracker_core::engine::Engine;
 /// Why the tracker could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The list of info hashes.
-    #[error(transparent)]
-    Access(#[from] AccessFileError),
     /// A UDP listener.
     #[error(transparent)]
     Bind(#[from] bind::Error),
     /// An HTTP listener.
     #[error(transparent)]
     Endpoint(#[from] endpoint::Error),
-    /// The certificate or its key.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// No listener is left.
     #[error("no address to listen on: this host has neither IPv4 nor IPv6")]
     NoListener,
@@ -95,18 +88,19 @@ impl Server {
     ///
     /// # Errors
     /// The first thing that could not be had; what was had before is given back.
-    pub fn start(config: Config, args: RunArgs, log: Arc<Lines>) -> Result<Self, StartError> {
-        let access = access_file::read(&config.access)?;
+    pub fn start(
+        config: Config,
+        material: Material,
+        args: RunArgs,
+        log: Arc<Lines>,
+    ) -> Result<Self, StartError> {
+        let Material { access, tls, identity } = material;
+        let tls = tls.map(Arc::new);
         let udp_workers = match config.udp.listen.addresses.is_empty() {
             true => 0,
             false => threads(config.udp.workers),
         };
         let sockets = bind::bind_all(&config.udp, udp_workers)?;
-        // The key of the certificate may be for root's eyes only.
-        let tls = match config.tls.listen.addresses.is_empty() {
-            true => None,
-            false => Some(Arc::new(Tls::load(&config.tls)?)),
-        };
         let listeners = endpoint::bind_all(&config.http, &config.tls)?;
         if sockets.is_empty() && listeners.is_empty() {
             return Err(StartError::NoListener);
@@ -140,7 +134,10 @@ impl Server {
         let reports = prepared.reports();
 
         // Everything that needs root is had; all threads begin after this and inherit what is left.
-        drop_privileges(&config, &listeners, Needs { xdp: !prepared.is_empty(), busy_poll: spins })?;
+        if let Some(identity) = identity {
+            let needs = Needs { xdp: !prepared.is_empty(), busy_poll: spins };
+            drop_privileges(&identity, &config, &listeners, needs)?;
+        }
         log.begin_thread().map_err(system("a thread"))?;
 
         let engine =
@@ -288,8 +285,12 @@ fn open_state(config: &Config) -> Result<ConnectionIdState, StartError> {
     Ok(ids)
 }
 
-fn drop_privileges(config: &Config, listeners: &[Bound], needs: Needs) -> Result<(), StartError> {
-    let Some(identity) = Identity::resolve(&config.privileges)? else { return Ok(()) };
+fn drop_privileges(
+    identity: &Identity,
+    config: &Config,
+    listeners: &[Bound],
+    needs: Needs,
+) -> Result<(), StartError> {
     identity.hand_over(&config.state.directory)?;
     for bound in listeners {
         if let Listening::Unix(_, file) = &bound.listener {

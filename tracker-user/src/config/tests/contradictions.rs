@@ -89,14 +89,6 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
         "websocket.denied_origins: `https://a.org` is in websocket.allowed_origins too",
     ),
     ("[access]\nmode = \"allow\"", "access.mode: a list is asked for but none is named"),
-    (
-        "[access]\nmode = \"deny\"\ninfo_hashes = \"/nonexistent\"",
-        "access.info_hashes: /nonexistent cannot be read",
-    ),
-    (
-        "[access]\nmode = \"deny\"\ninfo_hashes = \"/\"",
-        "access.info_hashes: / cannot be read: is a directory",
-    ),
     ("[state]\ndirectory = \"var\"", "state.directory: `var` is not an absolute path"),
     ("[privileges]\ngroup = \"tracker\"", "privileges.group: a group alone has no effect"),
     ("[privileges]\nuser = \"a b\"", "privileges.user: `a b` cannot be the name of a user"),

@@ -1,0 +1,207 @@
+//! What the configuration names and the machine has to have: the list, the certificate, the user. `riptide run` uses it, a
+//! reload takes up what may change, and `riptide config check` only looks, so that none of them finds what another misses.
+
+use crate::{
+    access_file::{self, AccessFileError},
+    config::{Config, ConfigErrors, Loaded},
+    privileges::{Identity, PrivilegeError},
+    tls::{Role, Tls, TlsError},
+};
+use tracker_core::access::AccessList;
+
+/// What was found. Where there is a problem, its place is empty.
+#[derive(Debug)]
+pub struct Material {
+    /// The list of `[access]`.
+    pub access: AccessList,
+    /// The certificate and key of `[tls]`, where it is served.
+    pub tls: Option<Tls>,
+    /// Who `[privileges]` says to become.
+    pub identity: Option<Identity>,
+}
+
+/// One thing that is not to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The table of the key that names it.
+    pub table: &'static str,
+    /// That key.
+    pub key: &'static str,
+    /// What is wrong and what to do.
+    pub reason: String,
+    /// Whether another user might have it.
+    pub of_this_user: bool,
+}
+
+impl Material {
+    /// Everything that the configuration names, and what of it is not to be had.
+    #[must_use]
+    pub fn gather(config: &Config) -> (Self, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let access = access_file::read(&config.access).unwrap_or_else(|error| {
+            problems.push(error.into());
+            AccessList::off()
+        });
+        let served = !config.tls.listen.addresses.is_empty();
+        let tls = served.then(|| Tls::load(&config.tls)).transpose().unwrap_or_else(|error| {
+            problems.push(error.into());
+            None
+        });
+        let identity = Identity::resolve(&config.privileges).unwrap_or_else(|error| {
+            problems.push(error.into());
+            None
+        });
+        (Self { access, tls, identity }, problems)
+    }
+
+    /// The configuration that was read, with all that it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with either.
+    pub fn complete(mut loaded: Loaded) -> Result<(Config, Self), ConfigErrors> {
+        let Some(config) = loaded.config.take() else { return Err(ConfigErrors(loaded.errors)) };
+        let (material, problems) = Self::gather(&config);
+        for problem in problems {
+            loaded.wrong(problem.table, problem.key, problem.reason);
+        }
+        if loaded.errors.is_empty() { Ok((config, material)) } else { Err(ConfigErrors(loaded.errors)) }
+    }
+}
+
+impl From<AccessFileError> for Problem {
+    fn from(error: AccessFileError) -> Self {
+        Self {
+            table: "access",
+            key: "info_hashes",
+            reason: error.to_string(),
+            of_this_user: error.is_permission_denied(),
+        }
+    }
+}
+
+impl From<TlsError> for Problem {
+    fn from(error: TlsError) -> Self {
+        let key = error.role().unwrap_or(Role::Certificate).key();
+        let (reason, of_this_user) =
+            (without_key(&error.to_string(), "tls", key), error.is_permission_denied());
+        Self { table: "tls", key, reason, of_this_user }
+    }
+}
+
+impl From<PrivilegeError> for Problem {
+    fn from(error: PrivilegeError) -> Self {
+        let key = error.key();
+        let of_this_user = matches!(error, PrivilegeError::NotRoot { .. });
+        Self {
+            table: "privileges",
+            key,
+            reason: without_key(&error.to_string(), "privileges", key),
+            of_this_user,
+        }
+    }
+}
+
+/// The text without the key that it begins with: errors of the configuration say it by themselves.
+fn without_key(text: &str, table: &str, key: &str) -> String {
+    let rest = text.strip_prefix(&format!("{table}.{key}")).unwrap_or(text);
+    rest.trim_start_matches(':').trim_start().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use std::{fs, path::PathBuf};
+
+    /// A certificate and its key in a directory, and the configuration that serves them.
+    struct Pair {
+        directory: tempfile::TempDir,
+        config: Config,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            let mut pair = Self { directory, config: Config::default() };
+            fs::write(pair.file("certificate"), issued.cert.pem()).unwrap();
+            fs::write(pair.file("key"), issued.signing_key.serialize_pem()).unwrap();
+            pair.config.tls.listen.addresses = vec!["127.0.0.1:443".parse().unwrap()];
+            pair.config.tls.certificate = Some(pair.file("certificate"));
+            pair.config.tls.key = Some(pair.file("key"));
+            pair
+        }
+
+        fn file(&self, key: &str) -> PathBuf {
+            self.directory.path().join(key)
+        }
+    }
+
+    #[test]
+    fn files_of_tls_are_read_where_they_are_served() {
+        type Break = fn(&Pair);
+        let broken: [(Break, &str, &str); 5] = [
+            (|pair| fs::remove_file(pair.file("key")).unwrap(), "key", "PAIR/key: No such file"),
+            (
+                |pair| fs::write(pair.file("certificate"), "nothing").unwrap(),
+                "certificate",
+                "PAIR/certificate: there is no certificate in it",
+            ),
+            (
+                |pair| fs::write(pair.file("key"), "-----BEGIN PRIVATE KEY-----\n").unwrap(),
+                "key",
+                "PAIR/key: it is not valid PEM",
+            ),
+            (
+                |pair| fs::write(pair.file("key"), fs::read(Pair::new().file("key")).unwrap()).unwrap(),
+                "key",
+                "PAIR/key: the key does not belong to the first certificate",
+            ),
+            (
+                |pair| {
+                    fs::remove_file(pair.file("certificate")).unwrap();
+                    fs::create_dir(pair.file("certificate")).unwrap();
+                },
+                "certificate",
+                "PAIR/certificate: this is no regular file",
+            ),
+        ];
+        for (break_it, key, expected) in broken {
+            let mut pair = Pair::new();
+            let (material, problems) = Material::gather(&pair.config);
+            assert!(material.tls.is_some() && problems.is_empty(), "{problems:?}");
+            break_it(&pair);
+            let (_, problems) = Material::gather(&pair.config);
+            let [problem] = problems.as_slice() else { panic!("{expected}: {problems:?}") };
+            assert_eq!((problem.table, problem.key, problem.of_this_user), ("tls", key, false));
+            let reason = problem.reason.replace(&pair.directory.path().display().to_string(), "PAIR");
+            assert!(reason.starts_with(expected), "{reason}\n{expected}");
+            // Files that are not served are nobody's business.
+            pair.config.tls.listen.addresses.clear();
+            assert_eq!(Material::gather(&pair.config).1, []);
+        }
+    }
+
+    #[test]
+    fn every_problem_is_found_at_once() {
+        let pair = Pair::new();
+        let mut config = pair.config.clone();
+        config.access.mode = config::AccessMode::Deny;
+        config.access.info_hashes = Some("/nonexistent/list".into());
+        config.tls.key = Some("/nonexistent/key".into());
+        config.privileges.user = Some("no-such-user-here".into());
+        let found: Vec<_> = Material::gather(&config).1.into_iter().map(|p| (p.table, p.key)).collect();
+        assert_eq!(found, [("access", "info_hashes"), ("tls", "key"), ("privileges", "user")]);
+    }
+
+    #[test]
+    fn a_reason_does_not_repeat_its_key() {
+        let error =
+            Identity::resolve(&config::Privileges { user: Some("no-such-user-here".into()), group: None });
+        let problem = Problem::from(error.unwrap_err());
+        assert_eq!(
+            problem.reason,
+            "there is no user `no-such-user-here` on this machine; create it or name another"
+        );
+    }
+}
