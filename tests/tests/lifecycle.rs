@@ -54,6 +54,19 @@ fn ready_is_said_once_and_last() {
     client(&riptide).connect();
 }
 
+/// Elsewhere `[::]` often takes IPv4 too.
+#[test]
+fn a_listener_for_ipv6_alone_says_so() {
+    let lacking = |arguments: &str| -> Vec<String> {
+        let riptide = Start::new(None).arguments(arguments).ready();
+        riptide.lines().into_iter().filter(|line| line.contains("IPv4 has no listener")).collect()
+    };
+    let lines = lacking("--udp [::]:0 --http [::]:0");
+    let [udp, http] = lines.as_slice() else { panic!("two lines: {lines:?}") };
+    assert!(udp.contains("udp listens on [::]:") && http.contains("http listens on [::]:"), "{lines:?}");
+    assert_eq!(lacking("--udp [::]:0 --udp 127.0.0.1:0 --http [::1]:0"), [""; 0]);
+}
+
 #[test]
 fn json_lines_are_json() {
     let riptide = loopback().arguments("--log-format json").spawn();

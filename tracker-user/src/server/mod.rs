@@ -63,18 +63,38 @@ pub struct Addresses {
 impl Addresses {
     /// A line for each.
     fn log(&self) {
+        let tcp = |addresses: &[ListenAddress]| -> Vec<SocketAddr> {
+            let tcp = |address: &ListenAddress| match address {
+                ListenAddress::Tcp(address) => Some(*address),
+                ListenAddress::Unix(_) => None,
+            };
+            addresses.iter().filter_map(tcp).collect()
+        };
         for address in &self.udp {
-            tracing::info!("udp listens on {address}");
+            tracing::info!("udp listens on {address}{}", lacks_ipv4(*address, &self.udp));
         }
-        for address in &self.http {
-            tracing::info!("http listens on {address}");
-        }
-        for address in &self.https {
-            tracing::info!("https listens on {address}");
+        for (protocol, addresses) in [("http", &self.http), ("https", &self.https)] {
+            let all = tcp(addresses);
+            for address in addresses {
+                let note = match address {
+                    ListenAddress::Tcp(address) => lacks_ipv4(*address, &all),
+                    ListenAddress::Unix(_) => String::new(),
+                };
+                tracing::info!("{protocol} listens on {address}{note}");
+            }
         }
         if let Some(address) = self.metrics {
             tracing::info!("metrics are served on http://{address}/metrics");
         }
+    }
+}
+
+/// What is to be said of `[::]` where no listener among `all` takes IPv4: elsewhere such an address often takes both.
+fn lacks_ipv4(address: SocketAddr, all: &[SocketAddr]) -> String {
+    let alone = address.is_ipv6() && address.ip().is_unspecified() && !all.iter().any(SocketAddr::is_ipv4);
+    match alone {
+        true => format!(", for IPv6 alone: IPv4 has no listener, 0.0.0.0:{} would be one", address.port()),
+        false => String::new(),
     }
 }
 
