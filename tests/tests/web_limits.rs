@@ -7,13 +7,16 @@
 )]
 
 use serde_json::json;
-use std::time::Duration;
+use std::{io::Write, net::Ipv4Addr, time::Duration};
 use tests::{
     eventually,
     rig::Family,
+    riptide::Start,
     udp::id20,
     web::{
         house::{Door, House},
+        http::Connection,
+        stream::{Stream, tcp},
         websocket::{self, Socket, announce, counts, latin, offer_id, offering, opcode, with},
     },
 };
@@ -199,4 +202,29 @@ fn websockets_are_limited_in_number() {
     let house = House::with(Door::Plain, "", "[websocket]\nenabled = false\n");
     let refused = house.client(Family::V4, 1).try_websocket("").err().expect("a refusal");
     assert_ne!(refused.status, 101, "{refused:?}");
+}
+
+/// Whoever may reach it can neither hold it up for others nor make it keep more than a little.
+#[test]
+fn the_metrics_listener_is_bounded() {
+    let metrics = "max_connections = 2\nrequest_timeout = \"1s\"\n";
+    let riptide = Start::new(None).arguments("--udp 127.0.0.1:0").metrics(metrics).ready();
+    let connect = || Stream::Tcp(tcp(Ipv4Addr::LOCALHOST.into(), riptide.metrics_address()));
+    // One says nothing and one does not end: both are closed, and who waited has its turn.
+    let mut silent = connect();
+    let mut half = connect();
+    half.write_all(b"GET /metrics HTTP/1.1\r\nHost: ").expect("to send");
+    let mut waiting = Connection::new(connect(), "");
+    let request = waiting.request("GET", "/metrics", "");
+    waiting.send(&request);
+    silent.wait_closed();
+    half.wait_closed();
+    assert_eq!(waiting.receive().status, 200);
+    // It keeps no connection.
+    waiting.stream().wait_closed();
+    let mut long = Connection::new(connect(), "");
+    let request = long.request("GET", "/metrics", &format!("X: {}\r\n", "a".repeat(64 << 10)));
+    long.send(&request);
+    assert_eq!(long.try_receive(false).expect("a refusal").status, 431);
+    assert_eq!(Connection::new(connect(), "").get("/other").status, 404);
 }

@@ -1,5 +1,7 @@
 //! Prometheus metrics: everything is read from its owner at the moment of the scrape, kernel maps included.
 
+pub mod listener;
+
 use crate::{
     counters::{DURATION_BOUNDS, Dropped, Path, PathCounters, WorkerCounters},
     http::counters::{self as http},

@@ -291,6 +291,10 @@ declare! {
     [metrics] Metrics {
         /// Where to serve them over HTTP. "off" turns it off. They are not secret, but not for the public either.
         listen: Option<SocketAddr> = r#""127.0.0.1:9000""#, Required { what: "an address with a port, or \"off\"", read: metrics_address }, Restart;
+        /// Connections at once; further ones wait in the kernel's queue. Each is closed after its reply.
+        max_connections: usize = "16", Count::new(1, 256), Restart;
+        /// How long a connection may take from its first byte to the last of its reply.
+        request_timeout: Duration = r#""10s""#, Span { least: 1, most: 10 * MINUTE }, Restart;
     }
 
     /// Who the process is once it has bound its sockets and attached its program, if it was started as root.

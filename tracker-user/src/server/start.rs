@@ -13,7 +13,7 @@ use crate::{
     },
     logging::Lines,
     material::Material,
-    metrics::{self, Sources},
+    metrics::{Sources, listener::Listener},
     policy,
     privileges::{Identity, Needs, PrivilegeError},
     random::seed,
@@ -32,15 +32,12 @@ use crate::{
 };
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     num::NonZero,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
-use tokio::{
-    runtime::Runtime,
-    sync::{mpsc, watch},
-};
+use tokio::sync::{mpsc, watch};
 use tracker_common::connection_id::{ConnectionIds, lifetime_slots};
 use tracker_core::engine::Engine;
 
@@ -115,7 +112,7 @@ impl Server {
             https: addresses_of(&listeners, true),
             metrics: None,
         };
-        let metrics_listener = config.metrics.listen.map(bind_metrics).transpose()?;
+        let metrics = config.metrics.listen.map(bind_metrics).transpose()?;
 
         let ids = open_state(&config)?;
         let clock = Clock::new(ids.clock_base_ns);
@@ -210,14 +207,11 @@ impl Server {
             )
             .map_err(system("HTTP"))?
         };
-        let addresses = match metrics_listener {
-            None => addresses,
-            Some(listener) => {
-                let metrics = listener.local_addr().ok();
-                serve_metrics(&runtime, listener, sources).map_err(system("the metrics listener"))?;
-                Addresses { metrics, ..addresses }
-            }
-        };
+        let addresses = Addresses { metrics: metrics.as_ref().map(|listener| listener.address), ..addresses };
+        if let Some(listener) = metrics {
+            let _inside = runtime.enter();
+            listener.serve(&config.metrics, sources).map_err(system("the metrics listener"))?;
+        }
         addresses.log();
 
         let (running_config, config_seen) = watch::channel(config.clone());
@@ -259,19 +253,8 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
     move |source| StartError::System { what, source }
 }
 
-fn bind_metrics(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|source| StartError::Metrics { address, source })
-}
-
-fn serve_metrics(runtime: &Runtime, listener: TcpListener, sources: Arc<Sources>) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = runtime.block_on(async { tokio::net::TcpListener::from_std(listener) })?;
-    runtime.spawn(async move {
-        if let Err(error) = axum::serve(listener, metrics::router(sources)).await {
-            tracing::error!("metrics: {error}");
-        }
-    });
-    Ok(())
+fn bind_metrics(address: SocketAddr) -> Result<Listener, StartError> {
+    Listener::bind(address).map_err(|source| StartError::Metrics { address, source })
 }
 
 fn open_state(config: &Config) -> Result<ConnectionIdState, StartError> {
