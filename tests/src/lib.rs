@@ -1,8 +1,8 @@
 //! Black-box tests of the `riptide` binary: the harness that they share.
 //!
-//! Nothing here uses the product's own crates, so that a mistake in them cannot hide itself: requests are written by
-//! hand, frames are built by another crate, and whatever is learned about the tracker comes from its replies, its
-//! metrics and its standard error.
+//! Nothing here uses the tracker's own code, so that a mistake in it cannot hide itself: requests and replies are those of
+//! the load generator's client, whose tests compare it with bytes written by hand, frames are built by another crate, and
+//! whatever is learned about the tracker comes from its replies, its metrics and its standard error.
 //!
 //! A harness for tests has one way to fail: a panic that says what was awaited and what came instead.
 #![allow(

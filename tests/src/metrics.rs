@@ -1,12 +1,10 @@
 //! What `GET /metrics` says.
 
-use std::{
-    collections::BTreeMap,
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+use crate::{
+    PATIENCE,
+    web::{http::Connection, stream::Stream},
 };
-
-use crate::PATIENCE;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 /// One line of the Prometheus text format.
 #[derive(Clone, Debug)]
@@ -35,21 +33,12 @@ impl Metrics {
     /// If it does not answer with status 200 in time.
     #[must_use]
     pub fn get(address: SocketAddr) -> Self {
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)
-            .unwrap_or_else(|e| panic!("the metrics listener at {address}: {e}"));
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: riptide\r\nConnection: close\r\n\r\n")
-            .expect("to ask");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer to its end");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-        assert!(head.starts_with("HTTP/1.1 200"), "GET /metrics: {head}");
-        let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
-            join_chunks(body)
-        } else {
-            body.to_owned()
-        };
-        Self::parse(body)
+        let stream = Stream::wait_for(address, None, None, PATIENCE);
+        let stream = stream.unwrap_or_else(|e| panic!("the metrics listener at {address}: {e}"));
+        let mut connection = Connection::new(stream, "Connection: close\r\n");
+        let answer = connection.get("/metrics");
+        assert_eq!(answer.status, 200, "GET /metrics: {answer:?}");
+        Self::parse(answer.text())
     }
 
     /// Reads the Prometheus text format.
@@ -88,19 +77,6 @@ fn sample(line: &str) -> Sample {
     Sample { name: name.to_owned(), labels, value }
 }
 
-fn join_chunks(mut body: &str) -> String {
-    let mut whole = String::new();
-    while let Some((length, rest)) = body.split_once("\r\n") {
-        let length = usize::from_str_radix(length.trim(), 16).expect("a chunk's length");
-        if length == 0 {
-            break;
-        }
-        whole += &rest[..length];
-        body = &rest[length + 2..];
-    }
-    whole
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,10 +90,5 @@ mod tests {
         assert_eq!(metrics.sum("a", &[("y", "4")]), 5.0);
         assert_eq!(metrics.sum("a", &[("y", "5")]), 0.0);
         assert_eq!(metrics.sum("b", &[]), 7.0);
-    }
-
-    #[test]
-    fn chunks_are_joined() {
-        assert_eq!(join_chunks("4\r\nabcd\r\n2\r\nef\r\n0\r\n\r\n"), "abcdef");
     }
 }

@@ -1,4 +1,4 @@
-//! A BEP 15 client written by hand, which takes nothing on trust: every reply must come from the address that was
+//! A BEP 15 client, which takes nothing on trust: every reply must come from the address that was
 //! asked, carry the transaction ID of the request in hand, and have exactly the length that its content needs.
 
 use crate::PATIENCE;
@@ -6,18 +6,20 @@ use std::{
     cell::Cell,
     collections::BTreeMap,
     io::ErrorKind,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
+pub use tracker_load::udp::wire::PROTOCOL_ID;
+use tracker_load::{
+    peers::{self, Family},
+    udp::wire,
+};
 
 /// An info hash or a peer ID.
 pub type Id20 = [u8; 20];
-
-/// The magic number that opens a connect request.
-pub const PROTOCOL_ID: [u8; 8] = [0, 0, 0x04, 0x17, 0x27, 0x10, 0x19, 0x80];
 
 /// A 20-byte value that differs for every label and number.
 #[must_use]
@@ -106,38 +108,29 @@ impl Announce {
     /// The request's bytes.
     #[must_use]
     pub fn bytes(&self, connection: [u8; 8], transaction: u32) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(98 + self.tail.len());
-        bytes.extend(connection);
-        bytes.extend(1_u32.to_be_bytes());
-        bytes.extend(transaction.to_be_bytes());
-        bytes.extend(self.info_hash);
-        bytes.extend(self.peer_id);
-        bytes.extend(12_345_u64.to_be_bytes());
-        bytes.extend(self.left.to_be_bytes());
-        bytes.extend(678_u64.to_be_bytes());
-        bytes.extend(self.event.to_be_bytes());
-        bytes.extend(self.ip);
-        bytes.extend(0xdead_beef_u32.to_be_bytes());
-        bytes.extend(self.num_want.to_be_bytes());
-        bytes.extend(self.port.to_be_bytes());
-        assert_eq!(bytes.len(), 98);
-        bytes.extend(&self.tail);
-        bytes
+        let Self { info_hash, peer_id, left, event, ip, num_want, port, ref tail } = *self;
+        let (downloaded, uploaded, key) = (12_345, 678, 0xdead_beef);
+        let request =
+            wire::Announce { info_hash, peer_id, downloaded, left, uploaded, event, ip, key, num_want, port };
+        [&request.bytes(connection, transaction)[..], tail].concat()
     }
 }
 
 /// A connect request.
 #[must_use]
 pub fn connect_bytes(transaction: u32) -> Vec<u8> {
-    [&PROTOCOL_ID[..], &[0; 4], &transaction.to_be_bytes()].concat()
+    let mut buffer = [0; wire::REQUEST_LEN];
+    let length = wire::connect(&mut buffer, transaction);
+    buffer[..length].to_vec()
 }
 
 /// A scrape request.
 #[must_use]
 pub fn scrape_bytes(connection: [u8; 8], transaction: u32, hashes: &[Id20]) -> Vec<u8> {
-    let mut bytes = [&connection[..], &2_u32.to_be_bytes(), &transaction.to_be_bytes()].concat();
-    bytes.extend(hashes.iter().flatten());
-    bytes
+    let mut buffer = [0; wire::REQUEST_LEN];
+    let connection = u64::from_be_bytes(connection);
+    let length = wire::scrape(&mut buffer, connection, transaction, hashes.iter().copied());
+    [&buffer[..length], &hashes[(length - 16) / 20..].concat()].concat()
 }
 
 /// What an announce is answered with.
@@ -339,14 +332,27 @@ impl Client {
     /// If it is not, or not well-formed.
     #[must_use]
     pub fn read(&self, bytes: &[u8], transaction: u32) -> Reply {
-        assert!(bytes.len() >= 8, "a reply of {} bytes", bytes.len());
-        assert_eq!(be32(bytes, 4), transaction, "the transaction ID of {bytes:02x?}");
-        let (kind, reply) = match be32(bytes, 0) {
-            0 => ("connect", read_connect(bytes)),
-            1 => ("announce", Reply::Announced(read_announce(bytes, self.address().is_ipv6()))),
-            2 => ("scrape", read_scrape(bytes)),
-            3 => ("error", read_error(bytes)),
-            other => panic!("a reply with action {other}: {bytes:02x?}"),
+        let family = if self.address().is_ipv6() { Family::Ipv6 } else { Family::Ipv4 };
+        let read = wire::read(bytes).unwrap_or_else(|wrong| panic!("{wrong:?} of {bytes:02x?}"));
+        assert_eq!(wire::transaction(bytes), Some(transaction), "the transaction ID of {bytes:02x?}");
+        let (kind, reply) = match read {
+            wire::Reply::Connected(id) => ("connect", Reply::Connected(id)),
+            wire::Reply::Announced { interval, leechers, seeders, peers } => {
+                let peers = peers::read(peers, family).unwrap_or_else(|| panic!("peers of {bytes:02x?}"));
+                let len = bytes.len();
+                ("announce", Reply::Announced(Announced { interval, leechers, seeders, peers, len }))
+            }
+            wire::Reply::Scraped(rows) => {
+                let rows = rows.iter().map(|row| {
+                    let [seeders, completed, leechers] = wire::counts(row);
+                    Row { seeders, completed, leechers }
+                });
+                ("scrape", Reply::Scraped(rows.collect()))
+            }
+            wire::Reply::Error(text) => {
+                assert!(text.iter().all(|b| (0x20..0x7f).contains(b)), "an error's text: {text:02x?}");
+                ("error", Reply::Error(String::from_utf8_lossy(text).into_owned()))
+            }
         };
         let mut received = self.received.take();
         *received.entry(kind).or_default() += 1;
@@ -414,52 +420,4 @@ impl Client {
         self.connect();
         let _ = self.scrape(&[id20("fence", 0)]);
     }
-}
-
-fn be32(bytes: &[u8], at: usize) -> u32 {
-    u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
-}
-
-fn read_connect(bytes: &[u8]) -> Reply {
-    assert_eq!(bytes.len(), 16, "a connect reply's length");
-    Reply::Connected(bytes[8..].try_into().expect("eight bytes"))
-}
-
-fn read_announce(bytes: &[u8], ipv6: bool) -> Announced {
-    assert!(bytes.len() >= 20, "an announce reply of {} bytes", bytes.len());
-    let entry = if ipv6 { 18 } else { 6 };
-    let list = &bytes[20..];
-    assert_eq!(list.len() % entry, 0, "whole entries of {entry} bytes in {}", list.len());
-    let peers = list.chunks_exact(entry).map(|peer| {
-        let (address, port) = peer.split_at(entry - 2);
-        let address: IpAddr = if ipv6 {
-            Ipv6Addr::from(<[u8; 16]>::try_from(address).expect("sixteen bytes")).into()
-        } else {
-            Ipv4Addr::from(<[u8; 4]>::try_from(address).expect("four bytes")).into()
-        };
-        SocketAddr::new(address, u16::from_be_bytes([port[0], port[1]]))
-    });
-    Announced {
-        interval: be32(bytes, 8),
-        leechers: be32(bytes, 12),
-        seeders: be32(bytes, 16),
-        peers: peers.collect(),
-        len: bytes.len(),
-    }
-}
-
-fn read_scrape(bytes: &[u8]) -> Reply {
-    assert_eq!(bytes.len() % 12, 8, "a scrape reply's length, {}", bytes.len());
-    let rows = (8..bytes.len()).step_by(12).map(|at| Row {
-        seeders: be32(bytes, at),
-        completed: be32(bytes, at + 4),
-        leechers: be32(bytes, at + 8),
-    });
-    Reply::Scraped(rows.collect())
-}
-
-fn read_error(bytes: &[u8]) -> Reply {
-    let text = &bytes[8..];
-    assert!(text.iter().all(|b| (0x20..0x7f).contains(b)), "an error's text: {text:02x?}");
-    Reply::Error(String::from_utf8_lossy(text).into_owned())
 }

@@ -9,7 +9,7 @@ use tests::{
     udp::{self, id20},
     web::{
         http::{Announce, Announced, Connection},
-        stream::{Stream, tcp, unix},
+        stream::{tcp, unix},
         tls::{Certificate, handshake},
     },
 };
@@ -17,7 +17,7 @@ use tests::{
 fn announce(host: &Namespace, address: IpAddr, port: u16) -> Announced {
     host.run(|| {
         let tracker = SocketAddr::new(address, 6969);
-        let mut connection = Connection::new(Stream::Tcp(tcp(address, tracker)), "");
+        let mut connection = Connection::new(tcp(address, tracker), "");
         Announced::read(&connection.get(&Announce::leecher(id20("default", 0), port).target()))
     })
 }
@@ -72,12 +72,12 @@ fn ports_and_files_of_root_are_taken_before_privileges_go() {
             for port in [80, 443] {
                 let stream = tcp(Ipv4Addr::LOCALHOST.into(), SocketAddr::from(([127, 0, 0, 1], port)));
                 let stream = match port {
-                    80 => Stream::Tcp(stream),
-                    _ => Stream::Tls(Box::new(handshake(certificate.any_client(), stream).unwrap())),
+                    80 => stream,
+                    _ => handshake(certificate.any_client(), stream).unwrap(),
                 };
                 assert_eq!(Connection::new(stream, "").get("/health").status, 200);
             }
-            assert_eq!(Connection::new(Stream::Unix(unix(&socket)), "").get("/health").status, 200);
+            assert_eq!(Connection::new(unix(&socket), "").get("/health").status, 200);
         });
         riptide.stop();
     }

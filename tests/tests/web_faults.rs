@@ -17,7 +17,7 @@ use tests::{
         house::{Door, House},
         http::{Announce, Connection},
         http2,
-        stream::{Stream, is_closed, tcp},
+        stream::{is_closed, tcp, wait_closed},
         tls::handshake,
         websocket::{Socket, announce, counts, offering, opcode},
     },
@@ -50,7 +50,7 @@ fn requests_that_never_end_hold_nobody_up() {
         }
     });
     for connection in &mut slow {
-        connection.stream().wait_closed();
+        connection.wait_closed();
     }
     house.riptide().metrics_until("no connection left", |m| m.sum("riptide_http_connections", &[]) <= 1.0);
 }
@@ -81,24 +81,24 @@ fn malformed_requests_end_their_connection_alone() {
     for bytes in malformed {
         let mut connection = client.connect();
         connection.send(bytes);
-        connection.stream().finish();
-        connection.stream().wait_closed();
+        connection.finish();
+        connection.wait_closed();
     }
     // A client that has asked and then says that it says nothing more is answered.
     for _ in 0..20 {
         let mut connection = client.connect();
         let request = connection.request("GET", &Announce::leecher(id20("half", 0), 1).target(), "");
         connection.send(&request);
-        connection.stream().finish();
+        connection.finish();
         assert_eq!(connection.receive().dictionary().integer("incomplete"), 1);
-        connection.stream().wait_closed();
+        connection.wait_closed();
     }
     // Old clients.
     let mut connection = client.connect();
     let target = Announce::leecher(id20("old", 0), 1).target();
     connection.send(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes());
     assert_eq!(connection.receive().dictionary().integer("incomplete"), 1);
-    connection.stream().wait_closed();
+    connection.wait_closed();
     // Bytes without any sense, and good requests with a few bytes changed.
     let mut state = 0x5eed_0001_u64;
     let request = client.connect().request("GET", &target, "");
@@ -116,10 +116,8 @@ fn malformed_requests_end_their_connection_alone() {
             };
             let mut connection = client.connect();
             let _ = connection.stream().write_all(&bytes);
-            if let Stream::Tcp(tcp) = connection.stream() {
-                let _ = tcp.shutdown(std::net::Shutdown::Write);
-            }
-            connection.stream().wait_closed();
+            let _ = connection.stream().finish();
+            connection.wait_closed();
         }
     });
     house.is_well();
@@ -130,7 +128,7 @@ fn wrong_bytes_over_tls_and_websockets_end_their_connection_alone() {
     let house = House::with(Door::Tls, "request_timeout = \"1s\"", "");
     let client = house.client(Family::V4, 1);
     let mut state = 0x5eed_0002_u64;
-    let raw = || Stream::Tcp(tcp(Ipv4Addr::LOCALHOST.into(), house.address(Family::V4)));
+    let raw = || tcp(Ipv4Addr::LOCALHOST.into(), house.address(Family::V4));
     let mut junk =
         |length: u64| -> Vec<u8> { (0..length).map(|_| random(&mut state).to_le_bytes()[3]).collect() };
     house.bounded(32, || {
@@ -143,7 +141,7 @@ fn wrong_bytes_over_tls_and_websockets_end_their_connection_alone() {
         ] {
             let mut stream = raw();
             let _ = stream.write_all(&bytes);
-            stream.wait_closed();
+            wait_closed(&mut stream);
         }
         for round in 0..100 {
             let mut stream = raw();
@@ -176,9 +174,7 @@ fn clients_that_read_nothing_are_not_answered_without_bound() {
     let patience = Duration::from_millis(500);
     house.bounded(32, || {
         let mut connection = client.connect();
-        if let Stream::Tls(tls) = connection.stream() {
-            tls.sock.set_write_timeout(Some(patience)).expect("a timeout");
-        }
+        connection.stream().socket().set_write_timeout(Some(patience)).expect("a timeout");
         let requests = connection.request("GET", "/stats", "").repeat(100);
         let mut rounds = 0;
         // The page is some kilobytes: the tracker stops reading long before the last of 100,000.
@@ -188,9 +184,7 @@ fn clients_that_read_nothing_are_not_answered_without_bound() {
         assert!(rounds < 1_000, "all of it was taken");
         house.is_well();
         let mut socket = client.websocket();
-        if let Stream::Tls(tls) = socket.stream() {
-            tls.sock.set_write_timeout(Some(patience)).expect("a timeout");
-        }
+        socket.stream().socket().set_write_timeout(Some(patience)).expect("a timeout");
         let pings = Socket::frame(true, opcode::PING, &[0; 125]).repeat(100);
         let mut rounds = 0;
         while rounds < 2_000 && socket.try_send(&pings).is_ok() {
@@ -199,7 +193,7 @@ fn clients_that_read_nothing_are_not_answered_without_bound() {
         house.is_well();
         let config = house.certificate().expect("one").client(rustls::ALL_VERSIONS, &["h2"]);
         let stream = handshake(config, tcp(client.address(), house.address(Family::V4))).expect("TLS");
-        let http2 = http2::Connection::new(Stream::Tls(Box::new(stream)));
+        let http2 = http2::Connection::new(stream);
         let _ = http2.open_and_reset(5_000, "/stats");
         house.is_well();
     });

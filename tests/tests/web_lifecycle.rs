@@ -58,14 +58,14 @@ fn a_drain_finishes_what_is_in_hand() {
         for connection in [&mut kept, &mut busy] {
             connection.send(rest);
             assert_eq!(Announced::read(&connection.receive()).incomplete, 1, "{door:?}");
-            connection.stream().wait_closed();
+            connection.wait_closed();
         }
-        assert_eq!(idle.stream().wait_closed(), 0);
-        silent.stream().wait_closed();
+        assert_eq!(idle.wait_closed(), 0);
+        silent.wait_closed();
         asking.send(&health[health.len() - 2..]);
         let answer = asking.receive();
         assert_eq!((answer.status, answer.text().as_str()), (503, "draining\n"), "{door:?}");
-        asking.stream().wait_closed();
+        asking.wait_closed();
         drop((busy, kept, idle, silent, asking, client));
         assert_eq!(house.riptide_mut().wait().code(), Some(0), "{}", house.riptide().log_text());
         if door != Door::Unix {

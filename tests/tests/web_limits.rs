@@ -16,7 +16,7 @@ use tests::{
     web::{
         house::{Door, House},
         http::Connection,
-        stream::{Stream, tcp},
+        stream::{tcp, wait_closed},
         websocket::{self, Socket, announce, counts, latin, offer_id, offering, opcode, with},
     },
 };
@@ -209,7 +209,7 @@ fn websockets_are_limited_in_number() {
 fn the_metrics_listener_is_bounded() {
     let metrics = "max_connections = 2\nrequest_timeout = \"1s\"\n";
     let riptide = Start::new(None).arguments("--udp 127.0.0.1:0").metrics(metrics).ready();
-    let connect = || Stream::Tcp(tcp(Ipv4Addr::LOCALHOST.into(), riptide.metrics_address()));
+    let connect = || tcp(Ipv4Addr::LOCALHOST.into(), riptide.metrics_address());
     // One says nothing and one does not end: both are closed, and who waited has its turn.
     let mut silent = connect();
     let mut half = connect();
@@ -217,11 +217,11 @@ fn the_metrics_listener_is_bounded() {
     let mut waiting = Connection::new(connect(), "");
     let request = waiting.request("GET", "/metrics", "");
     waiting.send(&request);
-    silent.wait_closed();
-    half.wait_closed();
+    wait_closed(&mut silent);
+    wait_closed(&mut half);
     assert_eq!(waiting.receive().status, 200);
     // It keeps no connection.
-    waiting.stream().wait_closed();
+    waiting.wait_closed();
     let mut long = Connection::new(connect(), "");
     let request = long.request("GET", "/metrics", &format!("X: {}\r\n", "a".repeat(64 << 10)));
     long.send(&request);

@@ -17,7 +17,7 @@ use tests::{
     web::{
         http::{Announce, Announced, Answer, Connection},
         proxy,
-        stream::{Stream, tcp, unix},
+        stream::{tcp, unix},
         tls::{Certificate, handshake},
         websocket::{Socket, announce, counts},
     },
@@ -31,7 +31,7 @@ fn start(keys: &str) -> Riptide {
 }
 
 fn proxied(riptide: &Riptide, headers: &str) -> Connection {
-    Connection::new(Stream::Tcp(tcp(Ipv4Addr::LOCALHOST.into(), riptide.http()[0])), headers)
+    Connection::new(tcp(Ipv4Addr::LOCALHOST.into(), riptide.http()[0]), headers)
 }
 
 fn announced(connection: &mut Connection) -> Answer {
@@ -97,7 +97,7 @@ fn the_right_most_address_that_is_not_trusted_counts() {
     assert_eq!(seen(&riptide, &long).unwrap(), IpAddr::from([198, 51, 100, 10]));
     // Anybody else's word is nothing, even on the same host.
     let stranger = tcp(Ipv4Addr::new(127, 0, 0, 2).into(), riptide.http()[0]);
-    let mut stranger = Connection::new(Stream::Tcp(stranger), "X-Forwarded-For: 198.51.100.1\r\n");
+    let mut stranger = Connection::new(stranger, "X-Forwarded-For: 198.51.100.1\r\n");
     assert_eq!(Announced::read(&announced(&mut stranger)).external_ip, IpAddr::from([127, 0, 0, 2]));
     // A WebSocket without a usable address is none.
     let refused =
@@ -212,7 +212,7 @@ fn what_is_no_proxy_header_ends_the_connection() {
         let mut connection = proxied(&riptide, "");
         // It may be cut off before the rest is sent.
         let _ = connection.stream().write_all(&[&header[..], &request].concat());
-        assert_eq!(connection.stream().wait_closed(), 0, "{}", String::from_utf8_lossy(&header));
+        assert_eq!(connection.wait_closed(), 0, "{}", String::from_utf8_lossy(&header));
     }
     // Half of one, and then nothing: until the time for a request is over.
     let mut halves: Vec<Connection> = [&v2[..10], &v2[..20], b"PROXY TCP4 198.", b"\r"]
@@ -224,16 +224,14 @@ fn what_is_no_proxy_header_ends_the_connection() {
         })
         .collect();
     for connection in &mut halves {
-        assert_eq!(connection.stream().wait_closed(), 0);
+        assert_eq!(connection.wait_closed(), 0);
     }
     // From elsewhere it is no header but a bad request.
-    let mut stranger =
-        Connection::new(Stream::Tcp(tcp(Ipv4Addr::new(127, 0, 0, 2).into(), riptide.http()[0])), "");
+    let mut stranger = Connection::new(tcp(Ipv4Addr::new(127, 0, 0, 2).into(), riptide.http()[0]), "");
     stranger.send(&[&proxy::v1(client(CLIENT))[..], &request].concat());
     assert_eq!(stranger.receive().status, 400);
-    stranger.stream().wait_closed();
-    let mut stranger =
-        Connection::new(Stream::Tcp(tcp(Ipv4Addr::new(127, 0, 0, 2).into(), riptide.http()[0])), "");
+    stranger.wait_closed();
+    let mut stranger = Connection::new(tcp(Ipv4Addr::new(127, 0, 0, 2).into(), riptide.http()[0]), "");
     assert_eq!(Announced::read(&announced(&mut stranger)).external_ip, IpAddr::from([127, 0, 0, 2]));
 }
 
@@ -247,7 +245,7 @@ fn tls_comes_behind_the_proxy_header() {
         let mut tcp = tcp(Ipv4Addr::LOCALHOST.into(), riptide.https()[0]);
         tcp.write_all(&header).unwrap();
         let stream = handshake(certificate.any_client(), tcp).unwrap();
-        let mut connection = Connection::new(Stream::Tls(Box::new(stream)), "");
+        let mut connection = Connection::new(stream, "");
         assert_eq!(Announced::read(&announced(&mut connection)).external_ip, client(CLIENT6).ip());
     }
 }
@@ -265,7 +263,7 @@ fn a_unix_socket_is_made_used_and_removed() {
     assert_eq!(riptide.unix(), std::slice::from_ref(&path));
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o606);
     // Its clients have no address but what the header says.
-    let connect = |headers| Connection::new(Stream::Unix(unix(&path)), headers);
+    let connect = |headers| Connection::new(unix(&path), headers);
     let reply = Announced::read(&announced(&mut connect("X-Forwarded-For: 198.51.100.1\r\n")));
     assert_eq!(reply.external_ip, client(CLIENT).ip());
     let _ = announced(&mut connect("")).failure();
@@ -291,7 +289,7 @@ fn proxy_headers_come_by_unix_sockets_too() {
     let http = format!("listen = [\"unix:{}\"]\nproxy_protocol = true", path.display());
     let riptide = Start::new(None).arguments("--udp 127.0.0.1:0").http(&http).ready();
     for header in [proxy::v1(client(CLIENT)), proxy::v2(client(CLIENT))] {
-        let mut connection = Connection::new(Stream::Unix(unix(&riptide.unix()[0])), "");
+        let mut connection = Connection::new(unix(&riptide.unix()[0]), "");
         connection.send(&header);
         assert_eq!(Announced::read(&announced(&mut connection)).external_ip, client(CLIENT).ip());
     }
@@ -303,13 +301,13 @@ fn connections_per_address_are_limited_if_asked() {
     let riptide = start("max_connections_per_address = 2");
     let connect = |last| {
         let from = Ipv4Addr::new(127, 0, 0, last).into();
-        Connection::new(Stream::Tcp(tcp(from, riptide.http()[0])), "")
+        Connection::new(tcp(from, riptide.http()[0]), "")
     };
     let mut kept: Vec<Connection> = (0..2).map(|_| connect(2)).collect();
     for connection in &mut kept {
         assert_eq!(connection.get("/health").status, 200);
     }
-    connect(2).stream().wait_closed();
+    connect(2).wait_closed();
     assert_eq!(connect(3).get("/health").status, 200);
     let mut behind: Vec<Connection> = (0..5).map(|_| connect(1)).collect();
     for connection in behind.iter_mut().chain(&mut kept) {

@@ -19,7 +19,7 @@ use tests::{
         house::{Door, House},
         http::{Announce, Announced, Connection},
         proxy,
-        stream::{Stream, tcp},
+        stream::tcp,
         websocket::{self, answer, counts, latin, offering, with},
     },
 };
@@ -127,7 +127,7 @@ fn mapped_addresses_are_ipv4() {
     let house = House::every("", "");
     let hash = id20("mapped", 0);
     let mapped = "X-Forwarded-For: ::ffff:198.51.100.7\r\n";
-    let stream = || Stream::Tcp(tcp(Ipv4Addr::LOCALHOST.into(), house.address(Family::V4)));
+    let stream = || tcp(Ipv4Addr::LOCALHOST.into(), house.address(Family::V4));
     let reply = Announced::read(&Connection::new(stream(), mapped).get(&Announce::leecher(hash, 1).target()));
     assert_eq!(reply.external_ip, IpAddr::from([198, 51, 100, 7]));
     let udp = house.udp(Family::V4, 1).announce(&UdpAnnounce::leecher(hash, 2));
@@ -146,7 +146,7 @@ fn mapped_addresses_are_ipv4() {
         let mut tcp = tcp(Ipv4Addr::LOCALHOST.into(), house.address(Family::V4));
         tcp.write_all(&header("[::ffff:198.51.100.8]:5000".parse().unwrap())).unwrap();
         let target = Announce::leecher(hash, 1).target();
-        let reply = Announced::read(&Connection::new(Stream::Tcp(tcp), "").get(&target));
+        let reply = Announced::read(&Connection::new(tcp, "").get(&target));
         assert_eq!((reply.external_ip, reply.incomplete), (IpAddr::from([198, 51, 100, 8]), 1));
     }
 }

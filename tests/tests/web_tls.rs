@@ -15,12 +15,12 @@ use tests::{
     riptide::{Riptide, Start},
     udp::id20,
     web::{
-        bencode::Value,
+        bencode::Dictionary,
         house::{Door, House},
         http::{Announce, Connection},
         http2,
         stream::{Stream, tcp},
-        tls::{Certificate, TlsStream, handshake},
+        tls::{Certificate, handshake},
     },
 };
 
@@ -29,12 +29,12 @@ fn start(certificate: &Certificate, keys: &str) -> Riptide {
     Start::new(None).arguments("--udp 127.0.0.1:0").config(&tls).ready()
 }
 
-fn connect(riptide: &Riptide, config: Arc<rustls::ClientConfig>) -> std::io::Result<TlsStream> {
+fn connect(riptide: &Riptide, config: Arc<rustls::ClientConfig>) -> std::io::Result<Stream> {
     handshake(config, tcp(Ipv4Addr::LOCALHOST.into(), riptide.https()[0]))
 }
 
-fn is_served(stream: TlsStream) -> bool {
-    Connection::new(Stream::Tls(Box::new(stream)), "").get("/health").status == 200
+fn is_served(stream: Stream) -> bool {
+    Connection::new(stream, "").get("/health").status == 200
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn the_protocol_is_agreed_on() {
         (&[], None),
     ] {
         let stream = connect(house.riptide(), certificate.client(rustls::ALL_VERSIONS, offered)).unwrap();
-        assert_eq!(stream.conn.alpn_protocol(), agreed.map(str::as_bytes), "{offered:?}");
+        assert_eq!(stream.tls().unwrap().alpn_protocol(), agreed.map(str::as_bytes), "{offered:?}");
         if agreed != Some("h2") {
             assert!(is_served(stream));
         }
@@ -62,14 +62,14 @@ fn http_2_is_spoken() {
     let mut house = House::new(Door::Tls);
     let config = house.certificate().unwrap().client(rustls::ALL_VERSIONS, &["h2"]);
     let stream = connect(house.riptide(), config).unwrap();
-    let mut connection = http2::Connection::new(Stream::Tls(Box::new(stream)));
+    let mut connection = http2::Connection::new(stream);
     let hash = id20("http2", 0);
     for round in 0..10_u16 {
         let targets: Vec<String> =
             (1..=15).map(|n| Announce::leecher(hash, 15 * round + n).target()).collect();
         for answer in connection.get(&targets) {
             assert!(answer.ok);
-            let reply = Value::parse(&answer.body).unwrap();
+            let reply = Dictionary::parse(&answer.body);
             assert_eq!(reply.bytes("external ip"), [127, 0, 0, 1]);
         }
     }
@@ -90,12 +90,12 @@ fn the_oldest_version_is_the_operators_choice() {
     for (keys, old) in [("", true), ("min_version = \"1.2\"", true), ("min_version = \"1.3\"", false)] {
         let riptide = start(&certificate, keys);
         let stream = connect(&riptide, certificate.client(&[&TLS13], &["http/1.1"])).unwrap();
-        assert_eq!(stream.conn.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+        assert_eq!(stream.tls().unwrap().protocol_version(), Some(ProtocolVersion::TLSv1_3));
         assert!(is_served(stream));
         match connect(&riptide, certificate.client(&[&TLS12], &["http/1.1"])) {
             Ok(stream) => {
                 assert!(old, "{keys}");
-                assert_eq!(stream.conn.protocol_version(), Some(ProtocolVersion::TLSv1_2));
+                assert_eq!(stream.tls().unwrap().protocol_version(), Some(ProtocolVersion::TLSv1_2));
                 assert!(is_served(stream));
             }
             Err(e) => assert!(!old, "{keys}: {e}"),
@@ -111,7 +111,7 @@ fn sessions_are_resumed() {
         let config = certificate.client(&[version], &["http/1.1"]);
         for expected in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
             let mut stream = connect(&riptide, Arc::clone(&config)).unwrap();
-            assert_eq!(stream.conn.handshake_kind(), Some(expected), "{:?}", version.version);
+            assert_eq!(stream.tls().unwrap().handshake_kind(), Some(expected), "{:?}", version.version);
             // A ticket of TLS 1.3 comes with the first answer.
             std::io::Write::write_all(&mut stream, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
             let mut byte = [0];
@@ -135,7 +135,7 @@ fn presents(riptide: &Riptide, certificate: &Certificate) -> bool {
 fn a_renewed_certificate_is_taken_up_at_a_signal() {
     let old = Certificate::new();
     let riptide = start(&old, "reload_interval = \"0s\"");
-    let mut kept = Connection::new(Stream::Tls(Box::new(connect(&riptide, old.any_client()).unwrap())), "");
+    let mut kept = Connection::new(connect(&riptide, old.any_client()).unwrap(), "");
     assert_eq!(kept.get("/health").status, 200);
     let new = old.renewed();
     assert!(presents(&riptide, &old) && !presents(&riptide, &new), "not before the signal");

@@ -1,6 +1,5 @@
 //! What a probe came to.
 
-use crate::record::Window;
 use hdrhistogram::Histogram;
 use std::fmt;
 
@@ -222,6 +221,64 @@ impl Figures {
     #[must_use]
     pub fn cpu_seconds_per_million(&self) -> Option<f64> {
         self.cpu_seconds.filter(|_| self.answered > 0).map(|seconds| seconds * 1e6 / self.answered as f64)
+    }
+}
+
+/// What happened in a window of time. A request may be sent in one and answered in a later one.
+#[derive(Clone)]
+pub struct Window {
+    /// When it began, seconds since requests count.
+    pub seconds: f64,
+    /// Requests sent.
+    pub sent: u64,
+    /// Right answers that came.
+    pub answered: u64,
+    /// Requests given up.
+    pub unanswered: u64,
+    /// Wrong replies that came.
+    pub wrong: u64,
+    /// The latencies of the answers, nanoseconds.
+    pub latency: Histogram<u64>,
+}
+
+impl fmt::Debug for Window {
+    /// Without the histogram's thousands of counters.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Window")
+            .field("seconds", &self.seconds)
+            .field("sent", &self.sent)
+            .field("answered", &self.answered)
+            .field("unanswered", &self.unanswered)
+            .field("wrong", &self.wrong)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Window {
+    /// What came between two states of the same counters.
+    pub(crate) fn between(seconds: f64, before: &Figures, after: &Figures) -> Self {
+        let mut latency = after.latency.clone();
+        // Both have the same bounds, and a counter never falls: nothing can be refused.
+        let _ = latency.subtract(&before.latency);
+        Self {
+            seconds,
+            sent: after.sent.saturating_sub(before.sent),
+            answered: after.answered.saturating_sub(before.answered),
+            // The kernel engine counts what is on its way among these, so that they may become fewer.
+            unanswered: after.unanswered.saturating_sub(before.unanswered),
+            wrong: after.wrong_in_all().saturating_sub(before.wrong_in_all()),
+            latency,
+        }
+    }
+
+    /// Adds what another worker did in the same window.
+    pub fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.answered += other.answered;
+        self.unanswered += other.unanswered;
+        self.wrong += other.wrong;
+        // Both have the same bounds, so nothing is left out.
+        let _ = self.latency.add(&other.latency);
     }
 }
 

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod net;
 pub mod numbers;
 pub mod pace;
+pub mod peers;
 pub mod progress;
 pub mod record;
 pub mod report;

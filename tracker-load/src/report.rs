@@ -2,9 +2,8 @@
 
 use crate::{
     error::Error,
-    figures::{Figures, Wrong, per_second},
+    figures::{Figures, Window, Wrong, per_second},
     numbers::{grouped, whole},
-    record::Window,
     run::Outcome,
     search::Limit,
 };

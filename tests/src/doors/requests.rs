@@ -145,7 +145,7 @@ pub fn other_methods_are_refused(door: Door) {
         assert_eq!((answer.status, answer.header("allow")), (405, Some("GET")), "{method}");
         // A body may follow that nobody wants: the connection is closed, and it says so.
         if answer.header("connection") == Some("close") {
-            assert_eq!(connection.stream().wait_closed(), 0, "{method}");
+            assert_eq!(connection.wait_closed(), 0, "{method}");
         } else {
             assert_eq!(connection.get("/health").status, 200, "{method}");
         }
@@ -217,7 +217,7 @@ pub fn pipelined_requests_are_answered_in_order(door: Door) {
     connection.send(&request);
     let answer = connection.receive();
     assert_eq!(Announced::read(&answer).incomplete, 102);
-    assert_eq!(connection.stream().wait_closed(), 0);
+    assert_eq!(connection.wait_closed(), 0);
 }
 
 /// Head, body and time.
@@ -242,7 +242,7 @@ pub fn too_much_is_refused(door: Door) {
             Ok(answer) => assert!([400, 414, 431].contains(&answer.status), "{answer:?}"),
             Err(e) => assert!(is_closed(&e), "{e} {sent:?}"),
         }
-        connection.stream().wait_closed();
+        connection.wait_closed();
     }
     // A body is of no use, but a small one does no harm.
     let mut connection = client.connect();
@@ -257,7 +257,7 @@ pub fn too_much_is_refused(door: Door) {
         let answer = connection.receive();
         // A length beyond every number is refused by hyper already.
         assert!([413, 431].contains(&answer.status), "{answer:?}");
-        connection.stream().wait_closed();
+        connection.wait_closed();
     }
     // No request, half a request, half a second one, no further request.
     let mut silent: Vec<Connection> = (0..4).map(|_| client.connect()).collect();
@@ -267,7 +267,7 @@ pub fn too_much_is_refused(door: Door) {
     }
     silent[2].send(b"GET /health HTTP/1.1\r\nHost: a\r\n");
     for connection in &mut silent {
-        connection.stream().wait_closed();
+        connection.wait_closed();
     }
 }
 

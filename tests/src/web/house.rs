@@ -3,7 +3,7 @@
 use super::{
     http::{Announce, Announced, Answer, Connection, read_scrape},
     proxy,
-    stream::{Stream, tcp, unix},
+    stream::{tcp, unix},
     tls::{Certificate, handshake},
     websocket::{Socket, announce, counts},
 };
@@ -255,20 +255,20 @@ impl Client<'_> {
         let behind = || tcp(Ipv4Addr::LOCALHOST.into(), self.house.address_of(self.door, Family::V4));
         let source = SocketAddr::new(self.address, 40_000);
         let (stream, headers) = match self.door {
-            Door::Plain => (Stream::Tcp(tcp(self.address, self.house.address_of(self.door, family))), forged),
+            Door::Plain => (tcp(self.address, self.house.address_of(self.door, family)), forged),
             Door::Tls => {
                 let config = self.house.certificate.as_ref().expect("a certificate").any_client();
                 let stream = handshake(config, tcp(self.address, self.house.address_of(self.door, family)));
-                (Stream::Tls(Box::new(stream.unwrap_or_else(|e| panic!("TLS: {e}")))), forged)
+                (stream.unwrap_or_else(|e| panic!("TLS: {e}")), forged)
             }
-            Door::Header => (Stream::Tcp(behind()), told),
+            Door::Header => (behind(), told),
             Door::ProxyV1 | Door::ProxyV2 => {
                 let mut stream = behind();
                 let header = if self.door == Door::ProxyV1 { proxy::v1(source) } else { proxy::v2(source) };
                 stream.write_all(&header).expect("to send");
-                (Stream::Tcp(stream), forged)
+                (stream, forged)
             }
-            Door::Unix => (Stream::Unix(unix(&self.house.riptide.unix()[0])), told),
+            Door::Unix => (unix(&self.house.riptide.unix()[0]), told),
         };
         Connection::new(stream, &headers)
     }

@@ -1,48 +1,44 @@
-//! An HTTP/1.1 client written by hand, with an announce client of BEP 3, 7, 23 and 24 on top of it.
+//! HTTP/1.1 as a test speaks it, with an announce client of BEP 3, 7, 23 and 24 on top of it.
 
-use super::{bencode::Value, stream::Stream};
+use super::{
+    bencode::{Dictionary, Value},
+    stream::{self, Stream},
+};
 use crate::udp::{Id20, Row, id20};
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
+    ops::Deref,
+};
+use tracker_load::{
+    http::connection,
+    peers::{self, Family},
 };
 
 /// A response.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// Headers in order, the names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Vec<u8>,
+pub struct Answer(pub connection::Answer);
+
+impl Deref for Answer {
+    type Target = connection::Answer;
+
+    fn deref(&self) -> &connection::Answer {
+        &self.0
+    }
 }
 
 impl Answer {
-    /// The first header of this name.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
-    }
-
-    /// The body as text.
-    #[must_use]
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
     /// The dictionary in it, which comes as trackers send it.
     ///
     /// # Panics
     /// If there is none.
     #[must_use]
-    pub fn dictionary(&self) -> Value {
+    pub fn dictionary(&self) -> Dictionary<'_> {
         assert_eq!(self.status, 200, "{self:?}");
         let kind = self.header("content-type").unwrap_or_default();
         assert!(kind.starts_with("text/plain"), "{self:?}");
-        Value::parse(&self.body).unwrap_or_else(|e| panic!("{e}"))
+        Dictionary::parse(&self.body)
     }
 
     /// The reason of a failure.
@@ -58,7 +54,7 @@ impl Answer {
         let reason = dictionary.text("failure reason");
         assert!(!reason.is_empty() && reason.bytes().all(|b| (0x20..0x7f).contains(&b)), "{reason}");
         match dictionary.get("retry in") {
-            Some(Value::Integer(minutes)) => assert!(*minutes > 0),
+            Some(Value::Integer(minutes)) => assert!(minutes > 0),
             Some(Value::Bytes(word)) => assert_eq!(word, b"never"),
             None => {}
             Some(other) => panic!("retry in {other:?}"),
@@ -67,11 +63,9 @@ impl Answer {
     }
 }
 
-/// A connection that speaks HTTP/1.1.
+/// A connection that speaks HTTP/1.1, with these lines (each with its end) in each request.
 pub struct Connection {
-    stream: Stream,
-    // Received and not yet read.
-    rest: Vec<u8>,
+    inner: connection::Connection,
     headers: String,
 }
 
@@ -79,18 +73,18 @@ impl Connection {
     /// Speaks over a stream; these lines (each with its end) go into each request.
     #[must_use]
     pub fn new(stream: Stream, headers: &str) -> Self {
-        Self { stream, rest: Vec::new(), headers: headers.to_owned() }
+        Self { inner: connection::Connection::new(stream), headers: headers.to_owned() }
     }
 
     /// What it speaks over.
-    pub fn stream(&mut self) -> &mut Stream {
-        &mut self.stream
+    pub const fn stream(&mut self) -> &mut Stream {
+        self.inner.stream()
     }
 
-    /// The stream and what was received behind the last answer.
+    /// What is below, for another protocol to go on with.
     #[must_use]
-    pub fn into_parts(self) -> (Stream, Vec<u8>) {
-        (self.stream, self.rest)
+    pub fn into_inner(self) -> connection::Connection {
+        self.inner
     }
 
     /// Sends bytes as they are.
@@ -98,8 +92,7 @@ impl Connection {
     /// # Panics
     /// If the connection is gone.
     pub fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("to send");
-        self.stream.flush().expect("to send");
+        self.inner.send(bytes).expect("to send");
     }
 
     /// The bytes of a request without a body, with more header lines (each with its end).
@@ -129,45 +122,31 @@ impl Connection {
     ///
     /// # Errors
     /// If the connection ends before one is whole.
+    ///
+    /// # Panics
+    /// If the length of its body is not told.
     pub fn try_receive(&mut self, head_only: bool) -> std::io::Result<Answer> {
-        let end = loop {
-            if let Some(end) = self.rest.windows(4).position(|four| four == b"\r\n\r\n") {
-                break end;
-            }
-            self.more()?;
-        };
-        let head = String::from_utf8(self.rest[..end].to_vec()).expect("a head in ASCII");
-        self.rest.drain(..end + 4);
-        let mut lines = head.split("\r\n");
-        let status =
-            lines.next().and_then(|line| line.strip_prefix("HTTP/1.").and_then(|line| line.get(2..)));
-        let status = status.and_then(|rest| rest.get(..3)?.parse().ok());
-        let status = status.unwrap_or_else(|| panic!("no status line: {head}"));
-        let headers: Vec<(String, String)> = lines
-            .map(|line| line.split_once(':').unwrap_or_else(|| panic!("no header: {line}")))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-            .collect();
-        let mut answer = Answer { status, headers, body: Vec::new() };
-        if !head_only && status != 101 && status != 204 {
-            let length =
-                answer.header("content-length").unwrap_or_else(|| panic!("a body of no length: {head}"));
-            let length: usize = length.parse().unwrap_or_else(|e| panic!("{length}: {e}"));
-            while self.rest.len() < length {
-                self.more()?;
-            }
-            answer.body = self.rest.drain(..length).collect();
-        }
-        Ok(answer)
+        let answer = self.inner.receive(head_only)?;
+        let told =
+            head_only || matches!(answer.status, 101 | 204) || answer.header("content-length").is_some();
+        assert!(told, "a body of no length: {answer:?}");
+        Ok(Answer(answer))
     }
 
-    fn more(&mut self) -> std::io::Result<()> {
-        let mut buffer = [0; 16_384];
-        let length = self.stream.read(&mut buffer)?;
-        if length == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        self.rest.extend(&buffer[..length]);
-        Ok(())
+    /// Says that nothing more will be sent.
+    ///
+    /// # Panics
+    /// If the socket fails.
+    pub fn finish(&mut self) {
+        self.stream().finish().expect("to shut it down");
+    }
+
+    /// Waits until the tracker has closed it, dropping what still comes. Tells how many bytes came.
+    ///
+    /// # Panics
+    /// If it stays open.
+    pub fn wait_closed(&mut self) -> usize {
+        stream::wait_closed(self.stream())
     }
 }
 
@@ -273,11 +252,11 @@ impl Announced {
         let mut expected =
             vec!["complete", "downloaded", "external ip", "incomplete", "interval", "min interval", "peers"];
         let (peers, peers6) = match reply.get("peers") {
-            Some(Value::Bytes(compact)) => {
+            Some(Value::Bytes(list)) => {
                 expected.push("peers6");
-                (entries(compact, false), Some(entries(reply.bytes("peers6"), true)))
+                (compact(list, Family::Ipv4), Some(compact(reply.bytes("peers6"), Family::Ipv6)))
             }
-            Some(Value::List(list)) => (list.iter().map(dictionary).collect(), None),
+            Some(Value::List(list)) => (list.map(peer).collect(), None),
             other => panic!("peers: {other:?}"),
         };
         assert_eq!(reply.keys(), expected);
@@ -287,7 +266,7 @@ impl Announced {
             downloaded: reply.integer("downloaded"),
             interval: reply.integer("interval"),
             min_interval: reply.integer("min interval"),
-            external_ip: ip(reply.bytes("external ip")),
+            external_ip: peers::address(reply.bytes("external ip")).expect("an address"),
             peers,
             peers6,
         }
@@ -317,25 +296,12 @@ impl Announced {
     }
 }
 
-fn entries(bytes: &[u8], ipv6: bool) -> Vec<SocketAddr> {
-    let length = if ipv6 { 18 } else { 6 };
-    assert_eq!(bytes.len() % length, 0, "whole entries of {length} bytes in {}", bytes.len());
-    let entry = |entry: &[u8]| {
-        let (address, port) = entry.split_at(length - 2);
-        SocketAddr::new(ip(address), u16::from_be_bytes([port[0], port[1]]))
-    };
-    bytes.chunks_exact(length).map(entry).collect()
+fn compact(list: &[u8], family: Family) -> Vec<SocketAddr> {
+    peers::read(list, family).unwrap_or_else(|| panic!("whole entries in {} bytes", list.len()))
 }
 
-fn ip(bytes: &[u8]) -> IpAddr {
-    match bytes.len() {
-        4 => Ipv4Addr::from(<[u8; 4]>::try_from(bytes).expect("four bytes")).into(),
-        16 => Ipv6Addr::from(<[u8; 16]>::try_from(bytes).expect("sixteen bytes")).into(),
-        length => panic!("an address of {length} bytes"),
-    }
-}
-
-fn dictionary(peer: &Value) -> SocketAddr {
+fn peer(peer: Value<'_>) -> SocketAddr {
+    let peer = Dictionary::of(peer);
     assert_eq!(peer.keys(), ["ip", "port"]);
     let port = u16::try_from(peer.integer("port")).expect("a port");
     SocketAddr::new(peer.text("ip").parse().expect("an address"), port)
@@ -349,12 +315,13 @@ fn dictionary(peer: &Value) -> SocketAddr {
 pub fn read_scrape(answer: &Answer) -> BTreeMap<Id20, Row> {
     let body = answer.dictionary();
     assert_eq!(body.keys(), ["files"]);
-    let files = body.get("files").expect("files");
-    let row = |row: &Value| {
+    let row = |row: Value<'_>| {
+        let row = Dictionary::of(row);
         assert_eq!(row.keys(), ["complete", "downloaded", "incomplete"]);
         let number = |key| u32::try_from(row.integer(key)).expect("a count");
         Row { seeders: number("complete"), completed: number("downloaded"), leechers: number("incomplete") }
     };
-    let hash = |key: &[u8]| Id20::try_from(key).expect("twenty bytes");
-    files.entries().iter().map(|(key, value)| (hash(key), row(value))).collect()
+    let files = Dictionary::of(body.get("files").expect("files"));
+    let rows = files.entries().iter();
+    rows.map(|(key, value)| (Id20::try_from(*key).expect("twenty bytes"), row(*value))).collect()
 }

@@ -1,6 +1,6 @@
 //! As much of HTTP/2 (RFC 9113) as a few requests on one connection need.
 
-use super::stream::Stream;
+use super::stream::{Stream, wait_closed};
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
@@ -114,8 +114,8 @@ impl Connection {
     /// If it does not say so.
     pub fn wait_closed(&mut self) {
         while self.receive().0 != GOAWAY {}
-        self.stream.finish();
-        self.stream.wait_closed();
+        self.stream.finish().expect("to shut it down");
+        wait_closed(&mut self.stream);
     }
 
     fn send(&mut self, kind: u8, flags: u8, id: u32, payload: &[u8]) {

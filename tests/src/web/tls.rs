@@ -1,9 +1,9 @@
 //! TLS as a client speaks it, with certificates that live as long as a test.
 
+use super::stream::Stream;
 use rcgen::{CertificateParams, KeyPair};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, pki_types::ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, pki_types::ServerName};
 use std::{
-    net::TcpStream,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -117,18 +117,14 @@ impl Default for Certificate {
     }
 }
 
-/// A TLS connection over TCP.
-pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
-
-/// Shakes hands.
+/// Speaks TLS over a connection, and shakes hands first.
 ///
 /// # Errors
 /// Whatever prevents it.
-pub fn handshake(config: Arc<ClientConfig>, mut tcp: TcpStream) -> std::io::Result<TlsStream> {
+pub fn handshake(config: Arc<ClientConfig>, below: Stream) -> std::io::Result<Stream> {
     let name = ServerName::try_from("localhost").expect("a name");
-    let mut connection = ClientConnection::new(config, name).map_err(std::io::Error::other)?;
-    while connection.is_handshaking() {
-        connection.complete_io(&mut tcp)?;
-    }
-    Ok(StreamOwned::new(connection, tcp))
+    let tls = ClientConnection::new(config, name).map_err(std::io::Error::other)?;
+    let mut stream = Stream::over(below, Some(tls));
+    stream.handshake()?;
+    Ok(stream)
 }

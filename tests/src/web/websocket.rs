@@ -1,14 +1,16 @@
-//! A WebSocket client (RFC 6455) and the messages of WebTorrent, written by hand.
+//! A WebSocket as a test speaks it, and the messages of WebTorrent, written by hand.
 
 use super::{
     http::{Answer, Connection},
-    stream::{Stream, is_closed},
+    stream::{Stream, is_closed, wait_closed},
 };
 use crate::udp::Id20;
 use serde_json::{Value, json};
-use std::{
-    collections::VecDeque,
-    io::{Read, Write},
+use std::collections::VecDeque;
+pub use tracker_load::ws::frame::opcode;
+use tracker_load::ws::{
+    frame::{self, UPGRADE},
+    socket::{self, Refused},
 };
 
 /// What comes out of a connection.
@@ -28,40 +30,16 @@ pub enum Message {
     Gone,
 }
 
-/// Frame types.
-pub mod opcode {
-    /// Goes on with a message.
-    pub const CONTINUE: u8 = 0;
-    /// Text.
-    pub const TEXT: u8 = 1;
-    /// Bytes.
-    pub const BINARY: u8 = 2;
-    /// The closing handshake.
-    pub const CLOSE: u8 = 8;
-    /// Asks for a pong.
-    pub const PING: u8 = 9;
-    /// Answers a ping.
-    pub const PONG: u8 = 10;
-}
-
-// The key of RFC 6455 section 1.3, whose answer is given there.
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-
-/// The header lines of a handshake.
+/// The header lines of a browser's handshake.
 #[must_use]
 pub fn handshake() -> String {
-    format!(
-        "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
-    )
+    let asked = UPGRADE.replace("Connection: Upgrade", "Connection: keep-alive, Upgrade");
+    format!("{asked}Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n")
 }
 
 /// A WebSocket.
 pub struct Socket {
-    stream: Stream,
-    // Received and not yet read.
-    rest: Vec<u8>,
+    inner: socket::Socket,
     // Read while something else was awaited.
     early: VecDeque<Message>,
     pings: u64,
@@ -75,47 +53,32 @@ impl Socket {
     ///
     /// # Panics
     /// If the handshake is not as RFC 6455 has it.
-    pub fn open(mut connection: Connection, target: &str, more: &str) -> Result<Self, Answer> {
+    pub fn open(connection: Connection, target: &str, more: &str) -> Result<Self, Answer> {
         let request = connection.request("GET", target, &format!("{}{more}", handshake()));
-        connection.send(&request);
-        let answer = connection.receive();
-        if answer.status != 101 {
-            return Err(answer);
-        }
-        assert_eq!(answer.header("sec-websocket-accept"), Some(ACCEPT), "{answer:?}");
+        let (inner, answer) = match socket::Socket::open(connection.into_inner(), &request) {
+            Ok(opened) => opened,
+            Err(Refused::Answer(answer)) => {
+                assert_ne!(answer.status, 101, "{answer:?}");
+                return Err(Answer(answer));
+            }
+            Err(Refused::Failed(e)) => panic!("an answer to a handshake: {e}"),
+        };
         assert!(answer.header("upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket")));
         assert!(answer.header("connection").is_some_and(|value| value.to_lowercase().contains("upgrade")));
         assert_eq!(answer.header("sec-websocket-extensions"), None, "no compression");
-        let (stream, rest) = connection.into_parts();
-        Ok(Self { stream, rest, early: VecDeque::new(), pings: 0 })
+        Ok(Self { inner, early: VecDeque::new(), pings: 0 })
     }
 
     /// What it speaks over.
-    pub fn stream(&mut self) -> &mut Stream {
-        &mut self.stream
+    pub const fn stream(&mut self) -> &mut Stream {
+        self.inner.connection().stream()
     }
 
     /// The bytes of one frame, masked as a client's must be.
-    ///
-    /// # Panics
-    /// Never: a length fits.
     #[must_use]
     pub fn frame(last: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
-        const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-        let mut bytes = vec![if last { 0x80 | opcode } else { opcode }];
-        match payload.len() {
-            length @ 0..=125 => bytes.push(0x80 | u8::try_from(length).expect("a byte")),
-            length @ 126..=65_535 => {
-                bytes.push(0x80 | 126);
-                bytes.extend(u16::try_from(length).expect("two bytes").to_be_bytes());
-            }
-            length => {
-                bytes.push(0x80 | 127);
-                bytes.extend((length as u64).to_be_bytes());
-            }
-        }
-        bytes.extend(MASK);
-        bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        let mut bytes = Vec::new();
+        frame::write_part(&mut bytes, last, opcode, payload, 0x37fa_213d);
         bytes
     }
 
@@ -132,8 +95,7 @@ impl Socket {
     /// # Errors
     /// If the connection is gone.
     pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.stream.write_all(bytes)?;
-        self.stream.flush()
+        self.inner.connection().send(bytes)
     }
 
     /// Sends a text message.
@@ -239,7 +201,7 @@ impl Socket {
             match self.receive() {
                 Message::Close(code) => {
                     assert_eq!(code, Some(1000));
-                    self.stream.wait_closed();
+                    wait_closed(self.stream());
                     return;
                 }
                 Message::Gone => panic!("no closing handshake"),
@@ -252,7 +214,11 @@ impl Socket {
         let mut message = Vec::new();
         let mut kind = None;
         loop {
-            let Some((last, opcode, payload)) = self.read_frame() else { return Message::Gone };
+            let (last, opcode, payload) = match self.inner.receive() {
+                Ok((frame, payload)) => (frame.last, frame.opcode, payload),
+                Err(e) if is_closed(&e) => return Message::Gone,
+                Err(e) => panic!("a WebSocket message: {e}"),
+            };
             match opcode {
                 opcode::PING => return Message::Ping(payload),
                 opcode::PONG => return Message::Pong(payload),
@@ -274,35 +240,6 @@ impl Socket {
                 };
             }
         }
-    }
-
-    fn read_frame(&mut self) -> Option<(bool, u8, Vec<u8>)> {
-        let head = self.take(2)?;
-        assert_eq!(head[0] & 0x70, 0, "reserved bits");
-        assert_eq!(head[1] & 0x80, 0, "a server masks nothing");
-        let length = match head[1] {
-            126 => {
-                let bytes = self.take(2)?;
-                u64::from(u16::from_be_bytes([bytes[0], bytes[1]]))
-            }
-            127 => u64::from_be_bytes(self.take(8)?.try_into().expect("eight bytes")),
-            short => u64::from(short),
-        };
-        let payload = self.take(usize::try_from(length).expect("a length"))?;
-        Some((head[0] & 0x80 != 0, head[0] & 0x0f, payload))
-    }
-
-    fn take(&mut self, length: usize) -> Option<Vec<u8>> {
-        let mut buffer = [0; 16_384];
-        while self.rest.len() < length {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return None,
-                Ok(more) => self.rest.extend(&buffer[..more]),
-                Err(e) if is_closed(&e) => return None,
-                Err(e) => panic!("a WebSocket message: {e}"),
-            }
-        }
-        Some(self.rest.drain(..length).collect())
     }
 }
 

@@ -1,6 +1,7 @@
-//! Checks bencoded replies: strictly well-formed, and plausible.
+//! Bencode (BEP 3), strictly: nothing but the one right spelling of a value is taken. Reads values where they lie, and
+//! checks that trackers' replies are plausible.
 
-use crate::{figures::Wrong, udp::wire::check_peers};
+use crate::{figures::Wrong, peers};
 use tracker_common::address::Family;
 
 /// How deep lists and dictionaries may lie in each other.
@@ -8,35 +9,71 @@ const MOST_DEPTH: u32 = 8;
 /// Counts above this are absurd: no swarm has so many peers.
 const MOST_PEERS: i64 = 100_000_000;
 
-/// A value; lists and dictionaries are skipped once they are known to be well-formed.
+/// A value that is known to be well-formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Value<'a> {
+pub enum Value<'a> {
+    /// `i…e`.
     Integer(i64),
+    /// `length:bytes`.
     Bytes(&'a [u8]),
-    List,
+    /// `l…e`.
+    List(List<'a>),
+    /// `d…e`.
     Dictionary(Dictionary<'a>),
 }
 
-/// The entries of a dictionary that is known to be well-formed.
+/// The items of a list that is known to be well-formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Dictionary<'a>(&'a [u8]);
+pub struct List<'a>(&'a [u8]);
+
+/// The entries of a dictionary that is known to be well-formed, in the order of their keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dictionary<'a>(&'a [u8]);
+
+impl<'a> Value<'a> {
+    /// The value that takes all of these bytes.
+    #[must_use]
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
+        value(text, MOST_DEPTH).filter(|(_, rest)| rest.is_empty()).map(|(value, _)| value)
+    }
+}
+
+impl<'a> Iterator for List<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        let (item, rest) = value(self.0, MOST_DEPTH)?;
+        self.0 = rest;
+        Some(item)
+    }
+}
+
+impl<'a> Iterator for Dictionary<'a> {
+    type Item = (&'a [u8], Value<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, rest) = bytes(self.0)?;
+        let (found, rest) = value(rest, MOST_DEPTH)?;
+        self.0 = rest;
+        Some((key, found))
+    }
+}
 
 /// Checks the reply to an announce (BEP 3, 7, 23).
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn check_announce(body: &[u8], wanted: u16) -> Result<(), Wrong> {
-    let reply = whole(body)?;
     let (mut listed, mut lists, mut interval, mut counted) = (0, 0, false, [None; 2]);
-    reply.each(|key, value| {
-        match (key, value) {
+    for entry in whole(body)? {
+        match entry {
             (b"failure reason", _) => return Err(Wrong::Refused),
             (b"peers", Value::Bytes(list)) => {
-                listed += check_peers(list, usize::from(wanted), Family::Ipv4)?;
+                listed += peers::check(list, usize::from(wanted), Family::Ipv4)?;
                 lists += 1;
             }
             (b"peers6", Value::Bytes(list)) => {
-                listed += check_peers(list, usize::from(wanted), Family::Ipv6)?;
+                listed += peers::check(list, usize::from(wanted), Family::Ipv6)?;
                 lists += 1;
             }
             (b"interval", Value::Integer(seconds)) => interval = seconds > 0,
@@ -47,8 +84,7 @@ pub fn check_announce(body: &[u8], wanted: u16) -> Result<(), Wrong> {
             }
             _ => {}
         }
-        Ok(())
-    })?;
+    }
     if lists == 0 || !interval {
         return Err(Wrong::Field);
     }
@@ -72,47 +108,45 @@ pub fn check_announce(body: &[u8], wanted: u16) -> Result<(), Wrong> {
 /// What is wrong with it.
 pub fn check_scrape(body: &[u8], hashes: u16) -> Result<(), Wrong> {
     let mut files = None;
-    whole(body)?.each(|key, value| match (key, value) {
-        (b"failure reason", _) => Err(Wrong::Refused),
-        (b"files", Value::Dictionary(rows)) => {
-            files = Some(rows);
-            Ok(())
+    for entry in whole(body)? {
+        match entry {
+            (b"failure reason", _) => return Err(Wrong::Refused),
+            (b"files", Value::Dictionary(rows)) => files = Some(rows),
+            (b"files", _) => return Err(Wrong::Field),
+            _ => {}
         }
-        (b"files", _) => Err(Wrong::Field),
-        _ => Ok(()),
-    })?;
+    }
     let mut count = 0;
-    files.ok_or(Wrong::Field)?.each(|hash, row| {
+    for (hash, row) in files.ok_or(Wrong::Field)? {
         let Value::Dictionary(row) = row else { return Err(Wrong::Field) };
         if hash.len() != 20 {
             return Err(Wrong::Field);
         }
         count += 1;
         let mut found = 0;
-        row.each(|key, value| match (key, value) {
-            (b"complete" | b"incomplete" | b"downloaded", Value::Integer(count)) => {
+        for entry in row {
+            if let (b"complete" | b"incomplete" | b"downloaded", Value::Integer(count)) = entry {
                 found += 1;
-                if (0..=i64::from(u32::MAX)).contains(&count) { Ok(()) } else { Err(Wrong::Counts) }
+                if !(0..=i64::from(u32::MAX)).contains(&count) {
+                    return Err(Wrong::Counts);
+                }
             }
-            _ => Ok(()),
-        })?;
-        if found == 3 { Ok(()) } else { Err(Wrong::Field) }
-    })?;
+        }
+        if found != 3 {
+            return Err(Wrong::Field);
+        }
+    }
     if count > hashes { Err(Wrong::Length) } else { Ok(()) }
 }
 
 /// The reason of a failure, if the reply is one.
 #[must_use]
 pub fn failure(body: &[u8]) -> Option<String> {
-    let mut reason = None;
-    let _ = whole(body).ok()?.each(|key, value| {
-        if let (b"failure reason", Value::Bytes(text)) = (key, value) {
-            reason =
-                Some(String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).take(200).collect());
-        }
-        Ok(())
-    });
-    reason
+    let reason = whole(body).ok()?.find_map(|entry| match entry {
+        (b"failure reason", Value::Bytes(text)) => Some(text),
+        _ => None,
+    })?;
+    Some(String::from_utf8_lossy(reason).chars().filter(|c| !c.is_control()).take(200).collect())
 }
 
 /// The dictionary that is the whole reply. Clients read past a line end behind it, which some trackers send.
@@ -120,19 +154,6 @@ fn whole(body: &[u8]) -> Result<Dictionary<'_>, Wrong> {
     match value(body, MOST_DEPTH).ok_or(Wrong::Malformed)? {
         (Value::Dictionary(dictionary), rest) if rest.trim_ascii().is_empty() => Ok(dictionary),
         _ => Err(Wrong::Malformed),
-    }
-}
-
-impl<'a> Dictionary<'a> {
-    fn each(self, mut entry: impl FnMut(&'a [u8], Value<'a>) -> Result<(), Wrong>) -> Result<(), Wrong> {
-        let mut rest = self.0;
-        while rest.first().is_some_and(|&byte| byte != b'e') {
-            let (key, after) = bytes(rest).ok_or(Wrong::Malformed)?;
-            let (found, after) = value(after, MOST_DEPTH).ok_or(Wrong::Malformed)?;
-            entry(key, found)?;
-            rest = after;
-        }
-        Ok(())
     }
 }
 
@@ -145,7 +166,7 @@ fn value(text: &[u8], depth: u32) -> Option<(Value<'_>, &[u8])> {
             while *rest.first()? != b'e' {
                 rest = value(rest, depth.checked_sub(1)?)?.1;
             }
-            Some((Value::List, &rest[1..]))
+            Some((Value::List(List(&text[1..text.len() - rest.len()])), &rest[1..]))
         }
         b'd' => {
             let (mut rest, mut last) = (&text[1..], None);
@@ -158,7 +179,7 @@ fn value(text: &[u8], depth: u32) -> Option<(Value<'_>, &[u8])> {
                 last = Some(key);
                 rest = value(after, depth.checked_sub(1)?)?.1;
             }
-            Some((Value::Dictionary(Dictionary(&text[1..])), &rest[1..]))
+            Some((Value::Dictionary(Dictionary(&text[1..text.len() - rest.len()])), &rest[1..]))
         }
         _ => bytes(text).map(|(text, rest)| (Value::Bytes(text), rest)),
     }
@@ -193,6 +214,25 @@ mod tests {
 
     fn announce(body: &[u8]) -> Result<(), Wrong> {
         check_announce(body, 2)
+    }
+
+    #[test]
+    fn values_are_read() {
+        let Some(Value::Dictionary(entries)) = Value::parse(b"d1:ai-3e1:b2:xy1:cli0e0:ee") else { panic!() };
+        let [(b"a", a), (b"b", b), (b"c", Value::List(c))] = entries.collect::<Vec<_>>()[..] else {
+            panic!()
+        };
+        assert_eq!((a, b), (Value::Integer(-3), Value::Bytes(b"xy")));
+        assert_eq!(c.collect::<Vec<_>>(), [Value::Integer(0), Value::Bytes(b"")]);
+    }
+
+    #[test]
+    fn other_spellings_are_refused() {
+        for wrong in
+            ["", "i01e", "i-0e", "i e", "i1", "5:abcd", "01:a", "d1:bi1e1:ai1ee", "d1:ai1e1:ai1ee", "le1"]
+        {
+            assert_eq!(Value::parse(wrong.as_bytes()), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! Load for HTTP trackers (BEP 3): [`request`] writes requests, [`response`] and [`bencode`] read and check replies,
-//! [`lane`] is a worker with its connections.
+//! Load for HTTP trackers (BEP 3): [`request`] writes requests, [`response`] and [`bencode`] read and check
+//! replies, [`connection`] waits for one at a time, [`lane`] is a worker with many connections.
 
 pub mod bencode;
+pub mod connection;
 pub mod lane;
 pub mod request;
 pub mod response;
@@ -20,6 +21,7 @@ use crate::{
     workers,
     workload::Workload,
 };
+use connection::Connection;
 use std::{
     io,
     sync::Arc,
@@ -78,47 +80,27 @@ impl Http {
 /// One announce on a connection of its own, so that what is no tracker is found out before the load.
 fn prove(settings: &Settings) -> Result<(), Error> {
     let target = settings.path.target.to_string();
-    let mut stream = Stream::first(settings.path.target, settings.path.tls.as_ref())?;
-    let mut request = Vec::new();
-    settings.requests.announce(&mut request, &settings.workload.peer(0), settings.wanted);
+    let odd = |what: String| Error::NotATracker { target: target.clone(), what };
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             Error::Silent { target: target.clone(), what: "announce", waited: PATIENCE }
         }
-        _ => {
-            Error::NotATracker { target: target.clone(), what: format!("the first announce failed: {error}") }
-        }
+        io::ErrorKind::InvalidData => odd("what it answered is no HTTP response with a length".into()),
+        _ => odd(format!("the first announce failed: {error}")),
     };
-    let mut rest = &request[..];
-    while !rest.is_empty() {
-        let written = stream.write(rest).map_err(failed)?;
-        rest = &rest[written..];
-    }
-    stream.flush().map_err(failed)?;
-    let (mut reply, mut part, deadline) = (Vec::new(), [0; 4096], Instant::now() + PATIENCE);
-    let odd = |what: String| Error::NotATracker { target: target.clone(), what };
-    let response = loop {
-        let len = stream.read(&mut part).map_err(failed)?;
-        reply.extend(&part[..len]);
-        match response::read(&reply, len == 0) {
-            Ok(Some(response)) => break response,
-            Ok(None) if Instant::now() > deadline => return Err(failed(io::ErrorKind::TimedOut.into())),
-            Ok(None) => {}
-            Err(_) if reply.is_empty() => {
-                return Err(odd("it closed the connection instead of an answer".into()));
-            }
-            Err(_) => return Err(odd("what it answered is no HTTP response with a length".into())),
-        }
-    };
-    let body = &reply[response.body.clone()];
-    if let Some(reason) = bencode::failure(body) {
+    let mut connection = Connection::new(Stream::first(settings.path.target, settings.path.tls.as_ref())?);
+    let mut request = Vec::new();
+    settings.requests.announce(&mut request, &settings.workload.peer(0), settings.wanted);
+    connection.send(&request).map_err(failed)?;
+    let answer = connection.receive(false).map_err(failed)?;
+    if let Some(reason) = bencode::failure(&answer.body) {
         return Err(odd(format!("it refused the first announce: {reason}")));
     }
-    match judge(response.status, body, Asked::Announce, settings) {
+    match judge(answer.status, &answer.body, Asked::Announce, settings) {
         Ok(()) => Ok(()),
         Err(Wrong::Status) => Err(odd(format!(
             "it answered the first announce with status {}; is the path right?",
-            response.status
+            answer.status
         ))),
         Err(wrong) => Err(odd(format!(
             "what it answered the first announce with is no tracker's reply ({})",

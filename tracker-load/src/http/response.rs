@@ -1,12 +1,45 @@
-//! Reads responses out of a buffer as they come in: status, length, body, and nothing more.
+//! Reads responses out of a buffer as they come in: heads by httparse, bodies with a length or to the end.
 
 use crate::figures::Wrong;
-use std::ops::Range;
+use httparse::{Header, ParserConfig, Status};
+use std::{mem::MaybeUninit, ops::Range};
 
 /// The longest head that is read, bytes.
 const MOST_HEAD: usize = 16 << 10;
+/// The most headers in a head.
+const MOST_HEADERS: usize = 64;
 /// The longest body that is read, bytes: a thousand peers are far below.
 const MOST_BODY: usize = 1 << 20;
+
+/// Room for the headers of a head.
+pub type Room<'b> = [MaybeUninit<Header<'b>>; MOST_HEADERS];
+
+/// Room for [`head`].
+#[must_use]
+pub const fn room<'b>() -> Room<'b> {
+    [const { MaybeUninit::uninit() }; MOST_HEADERS]
+}
+
+/// A whole head.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'h, 'b> {
+    /// The minor version of HTTP/1.
+    pub version: u8,
+    /// The status.
+    pub status: u16,
+    /// The headers in order.
+    pub headers: &'h [Header<'b>],
+    /// Bytes to the end of the empty line.
+    pub len: usize,
+}
+
+impl<'b> Head<'_, 'b> {
+    /// The values of this header.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
+        let named = self.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+        named.map(|header| header.value)
+    }
+}
 
 /// A whole response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,34 +52,47 @@ pub struct Response {
     pub close: bool,
 }
 
+/// The head at the beginning of `buffer`, if it is whole.
+///
+/// # Errors
+/// [`Wrong::Malformed`] if it is none of HTTP/1.
+pub fn head<'h, 'b>(buffer: &'b [u8], room: &'h mut Room<'b>) -> Result<Option<Head<'h, 'b>>, Wrong> {
+    let mut read = httparse::Response::new(&mut []);
+    match ParserConfig::default().parse_response_with_uninit_headers(&mut read, buffer, room) {
+        Ok(Status::Complete(len)) => {
+            let (Some(version), Some(status)) = (read.version, read.code) else {
+                return Err(Wrong::Malformed);
+            };
+            Ok(Some(Head { version, status, headers: read.headers, len }))
+        }
+        Ok(Status::Partial) if buffer.len() <= MOST_HEAD => Ok(None),
+        _ => Err(Wrong::Malformed),
+    }
+}
+
 /// The response at the beginning of `buffer`, if it is whole; `ended` says that nothing more will come.
 ///
 /// # Errors
 /// [`Wrong::Malformed`] if it is none that this reader understands (HTTP/1, with a length or to the end).
 pub fn read(buffer: &[u8], ended: bool) -> Result<Option<Response>, Wrong> {
-    let Some(head_len) = buffer.windows(4).position(|four| four == b"\r\n\r\n") else {
-        return if ended || buffer.len() > MOST_HEAD { Err(Wrong::Malformed) } else { Ok(None) };
+    let mut room = room();
+    let Some(head) = head(buffer, &mut room)? else {
+        return if ended { Err(Wrong::Malformed) } else { Ok(None) };
     };
-    let mut lines = buffer[..head_len].split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
-    let (version, status) = read_status(lines.next().unwrap_or_default()).ok_or(Wrong::Malformed)?;
-    let (mut length, mut close) = (None, version == 0);
-    for line in lines {
-        let Some(colon) = line.iter().position(|&byte| byte == b':') else { return Err(Wrong::Malformed) };
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if name.eq_ignore_ascii_case(b"content-length") {
-            length = Some(number(value).filter(|&length| length <= MOST_BODY).ok_or(Wrong::Malformed)?);
-        } else if name.eq_ignore_ascii_case(b"connection") {
-            close = if value.eq_ignore_ascii_case(b"close") {
-                true
-            } else {
-                close && !value.eq_ignore_ascii_case(b"keep-alive")
-            };
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            return Err(Wrong::Malformed);
-        }
+    if head.values("transfer-encoding").next().is_some() {
+        return Err(Wrong::Malformed);
     }
-    let start = head_len + 4;
-    let there = buffer.len() - start;
+    let mut length = None;
+    for value in head.values("content-length") {
+        length = Some(number(value).filter(|&length| length <= MOST_BODY).ok_or(Wrong::Malformed)?);
+    }
+    if head.status < 200 || matches!(head.status, 204 | 304) {
+        length = Some(0);
+    }
+    let kept = head.values("connection").any(|value| value.eq_ignore_ascii_case(b"keep-alive"));
+    let closed = head.values("connection").any(|value| value.eq_ignore_ascii_case(b"close"));
+    let close = closed || head.version == 0 && !kept;
+    let (status, start, there) = (head.status, head.len, buffer.len() - head.len);
     match length {
         Some(length) if there >= length => Ok(Some(Response {
             status,
@@ -60,21 +106,9 @@ pub fn read(buffer: &[u8], ended: bool) -> Result<Option<Response>, Wrong> {
     }
 }
 
-/// The minor version and the status of `HTTP/1.1 200 OK`.
-fn read_status(line: &[u8]) -> Option<(usize, u16)> {
-    let rest = line.strip_prefix(b"HTTP/1.")?;
-    let (minor, rest) = rest.split_first_chunk::<1>()?;
-    let status = rest.strip_prefix(b" ")?.get(..3)?;
-    Some((number(minor)?, u16::try_from(number(status)?).ok()?))
-}
-
+/// A length: digits alone, without a sign.
 fn number(digits: &[u8]) -> Option<usize> {
-    if digits.is_empty() || digits.len() > 9 {
-        return None;
-    }
-    digits
-        .iter()
-        .try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + usize::from(digit - b'0')))
+    str::from_utf8(digits).ok().filter(|text| !text.starts_with('+'))?.parse().ok()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{stream::Stream, tls::Tls, wait::Wait};
 use crate::error::Error;
 use std::{
-    io,
+    io::{self, Read as _, Write as _},
     net::{IpAddr, SocketAddr},
 };
 
@@ -87,7 +87,7 @@ impl Channel {
     /// When the connection is lost.
     pub fn write(&mut self) -> Result<(), Broken> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        if self.out.is_empty() && stream.is_plain() {
+        if self.out.is_empty() && stream.tls().is_none() {
             return Ok(());
         }
         let done = loop {
@@ -116,7 +116,7 @@ impl Channel {
                 Ok(len) => {
                     self.input.extend(&buffer[..len]);
                     // A part that was not filled was the last one; the next comes with an event of its own.
-                    if stream.is_plain() && len < buffer.len() { Read::Last } else { Read::Some }
+                    if stream.tls().is_none() && len < buffer.len() { Read::Last } else { Read::Some }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if is_wait(&error) => Read::Nothing,

@@ -1,36 +1,88 @@
-//! BEP 15 from the client's side: writes requests, checks replies.
+//! BEP 15 from the client's side: writes requests, reads and checks replies. Byte by byte, without the tracker's own wire
+//! types: who tests the tracker by this must not repeat its mistakes.
 
 use super::mix::Kind;
-use crate::{figures::Wrong, workload::Peer};
-use tracker_common::{
-    address::Family,
-    bep15::{
-        ANNOUNCE_REQUEST_LEN, ANNOUNCE_RESPONSE_HEAD_LEN, Action, AnnounceRequest, CONNECT_REQUEST_LEN,
-        CONNECT_RESPONSE_LEN, PEER_IPV4_LEN, PEER_IPV6_LEN, PROTOCOL_ID, REQUEST_HEAD_LEN, RESPONSE_HEAD_LEN,
-        SCRAPE_HASH_LEN, SCRAPE_ROW_LEN,
-    },
-};
+use crate::{figures::Wrong, peers, workload::Peer};
+use tracker_common::address::Family;
 
 /// The most hashes in a scrape.
 pub const MOST_HASHES: u16 = 74;
 /// Room for the longest request.
-pub const REQUEST_LEN: usize = REQUEST_HEAD_LEN + MOST_HASHES as usize * SCRAPE_HASH_LEN;
+pub const REQUEST_LEN: usize = HEAD_LEN + MOST_HASHES as usize * 20;
+/// The magic number that opens a connect request.
+pub const PROTOCOL_ID: [u8; 8] = [0, 0, 0x04, 0x17, 0x27, 0x10, 0x19, 0x80];
+/// What every request begins with: connection ID, action, transaction ID.
+const HEAD_LEN: usize = 16;
+/// An announce request.
+const ANNOUNCE_LEN: usize = 98;
+/// A row of a scrape reply.
+const ROW_LEN: usize = 12;
 /// Counts above this are absurd: no swarm has so many peers.
 const MOST_PEERS: u32 = 100_000_000;
 /// What a leecher of the workload still wants, bytes.
 const LEFT: u64 = 1_000_000_000;
-/// BEP 15's number for no event: a peer that announces again.
-const NO_EVENT: u32 = 0;
+
+/// An announce request without its connection and transaction IDs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Announce {
+    /// The torrent.
+    pub info_hash: [u8; 20],
+    /// The client.
+    pub peer_id: [u8; 20],
+    /// Bytes received so far.
+    pub downloaded: u64,
+    /// Bytes still wanted.
+    pub left: u64,
+    /// Bytes sent so far.
+    pub uploaded: u64,
+    /// 0 none, 1 completed, 2 started, 3 stopped; 4 paused (BEP 21).
+    pub event: u32,
+    /// An address that the client claims.
+    pub ip: [u8; 4],
+    /// What the client proves by that it is the same one.
+    pub key: u32,
+    /// Peers wanted; as many as the tracker likes if negative.
+    pub num_want: i32,
+    /// The port that other peers should use.
+    pub port: u16,
+}
+
+impl Announce {
+    /// The request's bytes.
+    #[must_use]
+    pub fn bytes(&self, connection: [u8; 8], transaction: u32) -> [u8; ANNOUNCE_LEN] {
+        let mut bytes = [0; ANNOUNCE_LEN];
+        bytes[..HEAD_LEN].copy_from_slice(&head(connection, 1, transaction));
+        bytes[16..36].copy_from_slice(&self.info_hash);
+        bytes[36..56].copy_from_slice(&self.peer_id);
+        bytes[56..64].copy_from_slice(&self.downloaded.to_be_bytes());
+        bytes[64..72].copy_from_slice(&self.left.to_be_bytes());
+        bytes[72..80].copy_from_slice(&self.uploaded.to_be_bytes());
+        bytes[80..84].copy_from_slice(&self.event.to_be_bytes());
+        bytes[84..88].copy_from_slice(&self.ip);
+        bytes[88..92].copy_from_slice(&self.key.to_be_bytes());
+        bytes[92..96].copy_from_slice(&self.num_want.to_be_bytes());
+        bytes[96..].copy_from_slice(&self.port.to_be_bytes());
+        bytes
+    }
+}
+
+/// What a request begins with.
+fn head(connection: [u8; 8], action: u32, transaction: u32) -> [u8; HEAD_LEN] {
+    let mut head = [0; HEAD_LEN];
+    head[..8].copy_from_slice(&connection);
+    head[8..12].copy_from_slice(&action.to_be_bytes());
+    head[12..].copy_from_slice(&transaction.to_be_bytes());
+    head
+}
 
 /// Writes a connect request and gives its length.
 pub fn connect(buffer: &mut [u8; REQUEST_LEN], transaction: u32) -> usize {
-    buffer[..8].copy_from_slice(&PROTOCOL_ID.to_be_bytes());
-    buffer[8..12].copy_from_slice(&Action::Connect.to_wire());
-    buffer[12..16].copy_from_slice(&transaction.to_be_bytes());
-    CONNECT_REQUEST_LEN
+    buffer[..HEAD_LEN].copy_from_slice(&head(PROTOCOL_ID, 0, transaction));
+    HEAD_LEN
 }
 
-/// Writes an announce request and gives its length.
+/// Writes the announce request of a peer that announces again and gives its length.
 pub fn announce(
     buffer: &mut [u8; REQUEST_LEN],
     connection: u64,
@@ -38,24 +90,17 @@ pub fn announce(
     peer: &Peer,
     wanted: u16,
 ) -> usize {
-    let left = if peer.seeder { 0 } else { LEFT };
-    let request = AnnounceRequest {
-        connection_id: connection.to_be_bytes(),
-        action: Action::Announce.to_wire(),
-        transaction_id: transaction.to_be_bytes(),
+    let request = Announce {
         info_hash: peer.info_hash,
         peer_id: peer.peer_id,
-        downloaded: [0; 8],
-        left: left.to_be_bytes(),
-        uploaded: [0; 8],
-        event: NO_EVENT.to_be_bytes(),
-        ip: [0; 4],
-        key: transaction.to_be_bytes(),
-        num_want: u32::from(wanted).to_be_bytes(),
-        port: peer.port.to_be_bytes(),
+        left: if peer.seeder { 0 } else { LEFT },
+        key: transaction,
+        num_want: wanted.into(),
+        port: peer.port,
+        ..Announce::default()
     };
-    buffer[..ANNOUNCE_REQUEST_LEN].copy_from_slice(bytemuck::bytes_of(&request));
-    ANNOUNCE_REQUEST_LEN
+    buffer[..ANNOUNCE_LEN].copy_from_slice(&request.bytes(connection.to_be_bytes(), transaction));
+    ANNOUNCE_LEN
 }
 
 /// Writes a scrape request of up to [`MOST_HASHES`] hashes and gives its length.
@@ -65,15 +110,41 @@ pub fn scrape(
     transaction: u32,
     hashes: impl Iterator<Item = [u8; 20]>,
 ) -> usize {
-    buffer[..8].copy_from_slice(&connection.to_be_bytes());
-    buffer[8..12].copy_from_slice(&Action::Scrape.to_wire());
-    buffer[12..16].copy_from_slice(&transaction.to_be_bytes());
-    let mut len = REQUEST_HEAD_LEN;
+    buffer[..HEAD_LEN].copy_from_slice(&head(connection.to_be_bytes(), 2, transaction));
+    let mut len = HEAD_LEN;
     for hash in hashes.take(usize::from(MOST_HASHES)) {
-        buffer[len..len + SCRAPE_HASH_LEN].copy_from_slice(&hash);
-        len += SCRAPE_HASH_LEN;
+        buffer[len..len + 20].copy_from_slice(&hash);
+        len += 20;
     }
     len
+}
+
+/// A reply whose length fits its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply<'a> {
+    /// A connection ID.
+    Connected([u8; 8]),
+    /// A list of peers.
+    Announced {
+        /// Seconds until the next announce.
+        interval: u32,
+        /// Leechers in the whole swarm.
+        leechers: u32,
+        /// Seeders in the whole swarm.
+        seeders: u32,
+        /// Peers in their compact form, see [`peers`].
+        peers: &'a [u8],
+    },
+    /// A row for each hash.
+    Scraped(&'a [[u8; ROW_LEN]]),
+    /// A message.
+    Error(&'a [u8]),
+}
+
+/// Seeders, completed downloads and leechers in a row of a scrape reply.
+#[must_use]
+pub fn counts(row: &[u8; ROW_LEN]) -> [u32; 3] {
+    [0, 4, 8].map(|at| word(row, at).unwrap_or_default())
 }
 
 /// The transaction ID of a reply, if it is long enough to have one.
@@ -82,91 +153,59 @@ pub fn transaction(reply: &[u8]) -> Option<u32> {
     word(reply, 4)
 }
 
+/// Reads a reply.
+///
+/// # Errors
+/// [`Wrong::Length`] or [`Wrong::Action`].
+pub fn read(reply: &[u8]) -> Result<Reply<'_>, Wrong> {
+    let rest = reply.get(8..).ok_or(Wrong::Length)?;
+    match word(reply, 0) {
+        Some(0) => rest.try_into().map(Reply::Connected).map_err(|_| Wrong::Length),
+        Some(1) => match (word(rest, 0), word(rest, 4), word(rest, 8)) {
+            (Some(interval), Some(leechers), Some(seeders)) => {
+                Ok(Reply::Announced { interval, leechers, seeders, peers: &rest[12..] })
+            }
+            _ => Err(Wrong::Length),
+        },
+        Some(2) => match rest.as_chunks() {
+            (rows, []) => Ok(Reply::Scraped(rows)),
+            _ => Err(Wrong::Length),
+        },
+        Some(3) => Ok(Reply::Error(rest)),
+        _ => Err(Wrong::Action),
+    }
+}
+
 /// Checks the reply to a request of this kind; `amount` is the peers wanted or the hashes asked for. Gives the
 /// connection ID of a connect reply.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn check(reply: &[u8], kind: Kind, amount: u16, family: Family) -> Result<Option<u64>, Wrong> {
-    let action = word(reply, 0).ok_or(Wrong::Length)?;
-    if action == Action::Error as u32 {
-        return Err(Wrong::Refused);
-    }
-    match kind {
-        Kind::Connect if action == Action::Connect as u32 => {
-            let Ok(id) = <[u8; 8]>::try_from(reply.get(8..).unwrap_or_default()) else {
-                return Err(Wrong::Length);
-            };
-            const { assert!(CONNECT_RESPONSE_LEN == 16) };
-            Ok(Some(u64::from_be_bytes(id)))
-        }
-        Kind::Announce if action == Action::Announce as u32 => {
-            check_announce(reply, usize::from(amount), family)?;
-            Ok(None)
-        }
-        Kind::Scrape if action == Action::Scrape as u32 => {
-            check_scrape(reply, usize::from(amount))?;
-            Ok(None)
-        }
-        _ => Err(Wrong::Action),
-    }
-}
-
-fn check_announce(reply: &[u8], wanted: usize, family: Family) -> Result<(), Wrong> {
-    let (Some(leechers), Some(seeders)) = (word(reply, 12), word(reply, 16)) else {
-        return Err(Wrong::Length);
+    let asked = match kind {
+        Kind::Connect => 0,
+        Kind::Announce => 1,
+        Kind::Scrape => 2,
     };
-    let peers = check_peers(&reply[ANNOUNCE_RESPONSE_HEAD_LEN..], wanted, family)?;
-    let all = leechers.saturating_add(seeders);
-    if all > MOST_PEERS || (all as usize) < peers { Err(Wrong::Counts) } else { Ok(()) }
-}
-
-fn check_scrape(reply: &[u8], hashes: usize) -> Result<(), Wrong> {
-    let rows = reply.get(RESPONSE_HEAD_LEN..).ok_or(Wrong::Length)?;
-    if rows.len() != hashes * SCRAPE_ROW_LEN {
-        return Err(Wrong::Length);
+    if word(reply, 0).is_some_and(|action| action != asked && action != 3) {
+        return Err(Wrong::Action);
     }
-    let plausible = rows.chunks_exact(SCRAPE_ROW_LEN).all(|row| {
-        let count = |at| word(row, at).unwrap_or(u32::MAX);
-        count(0) <= MOST_PEERS && count(8) <= MOST_PEERS
-    });
-    if plausible { Ok(()) } else { Err(Wrong::Counts) }
-}
-
-/// Checks a compact list of peers (BEP 23, BEP 7) and gives how many there are.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_peers(list: &[u8], wanted: usize, family: Family) -> Result<usize, Wrong> {
-    let len = match family {
-        Family::Ipv4 => PEER_IPV4_LEN,
-        Family::Ipv6 => PEER_IPV6_LEN,
-    };
-    if !list.len().is_multiple_of(len) {
-        return Err(Wrong::Length);
-    }
-    let count = list.len() / len;
-    if count > wanted {
-        return Err(Wrong::TooMany);
-    }
-    // Most lists repeat nothing, and a bit per hashed entry shows it; only where two share a bit are they compared.
-    let mut seen = [0_u64; 8];
-    for (number, peer) in list.chunks_exact(len).enumerate() {
-        let (address, port) = peer.split_at(len - 2);
-        if port == [0, 0] || address.iter().all(|&byte| byte == 0) {
-            return Err(Wrong::Peer);
+    let amount = usize::from(amount);
+    match read(reply)? {
+        Reply::Error(_) => Err(Wrong::Refused),
+        Reply::Connected(id) => Ok(Some(u64::from_be_bytes(id))),
+        Reply::Announced { leechers, seeders, peers, .. } => {
+            let listed = peers::check(peers, amount, family)?;
+            let all = leechers.saturating_add(seeders);
+            if all > MOST_PEERS || (all as usize) < listed { Err(Wrong::Counts) } else { Ok(None) }
         }
-        let hash = peer.rchunks(8).fold(0_u64, |hash, part| {
-            let word = part.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
-            (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        });
-        let (place, bit) = ((hash >> 61) as usize, 1 << (hash >> 55 & 63));
-        if seen[place] & bit != 0 && list.chunks_exact(len).take(number).any(|other| other == peer) {
-            return Err(Wrong::Repeated);
+        Reply::Scraped(rows) if rows.len() == amount => {
+            let plausible =
+                rows.iter().map(counts).all(|[seeders, _, leechers]| seeders.max(leechers) <= MOST_PEERS);
+            if plausible { Ok(None) } else { Err(Wrong::Counts) }
         }
-        seen[place] |= bit;
+        Reply::Scraped(_) => Err(Wrong::Length),
     }
-    Ok(count)
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
@@ -246,18 +285,6 @@ mod tests {
         assert_eq!(check("00000001 01020304 00000708 00000001 000000"), Err(Wrong::Length));
         assert_eq!(check("00000001 01020304 00000708 ffffffff 00000001"), Err(Wrong::Counts));
         assert_eq!(check("00000002 01020304 00000708 00000001 00000001"), Err(Wrong::Action));
-    }
-
-    #[test]
-    fn a_repeat_is_found_wherever_it_is() {
-        let peers: Vec<u8> =
-            (1..=200_u8).flat_map(|n| [10, 0, n, n.wrapping_mul(3), n, n.wrapping_mul(7) | 1]).collect();
-        assert_eq!(check_peers(&peers, 200, Family::Ipv4), Ok(200));
-        for original in 0..199 {
-            let mut repeated = peers.clone();
-            repeated.copy_within(original * 6..original * 6 + 6, 199 * 6);
-            assert_eq!(check_peers(&repeated, 200, Family::Ipv4), Err(Wrong::Repeated), "{original}");
-        }
     }
 
     #[test]

@@ -1,34 +1,42 @@
 //! WebSocket from the client's side (RFC 6455): the handshake and whole frames, no extensions.
 
-use crate::{figures::Wrong, target::Target};
+use crate::{figures::Wrong, http::response, target::Target};
 use std::ops::Range;
 
-/// A fixed key and what the server must make of it, as in RFC 6455 section 1.3: measuring needs no secrecy.
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-/// The longest head of a handshake's answer, bytes.
-const MOST_HEAD: usize = 16 << 10;
+/// The headers that ask for a WebSocket, each with its end. The key is fixed, as in RFC 6455 section 1.3: measuring and
+/// testing need no secrecy.
+pub const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+/// What the server must make of that key.
+pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// The longest message that is read, bytes.
 const MOST_MESSAGE: u64 = 1 << 20;
+/// The bit of the first byte that says that a message ends with its frame.
+const LAST: u8 = 0x80;
 
-/// What a frame is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opcode {
+/// What frames are.
+pub mod opcode {
+    /// Goes on with a message.
+    pub const CONTINUE: u8 = 0;
     /// A text message.
-    Text = 1,
-    /// The end.
-    Close = 8,
+    pub const TEXT: u8 = 1;
+    /// A message of bytes.
+    pub const BINARY: u8 = 2;
+    /// The closing handshake.
+    pub const CLOSE: u8 = 8;
     /// Wants a pong.
-    Ping = 9,
+    pub const PING: u8 = 9;
     /// Answers a ping.
-    Pong = 10,
+    pub const PONG: u8 = 10;
 }
 
 /// A whole frame in a buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// What it is.
-    pub opcode: Opcode,
+    /// Whether it is the last one of its message.
+    pub last: bool,
+    /// What it is, see [`opcode`].
+    pub opcode: u8,
     /// Where its payload lies; the next frame begins where it ends.
     pub payload: Range<usize>,
 }
@@ -37,8 +45,7 @@ pub struct Frame {
 #[must_use]
 pub fn handshake(target: &Target) -> Vec<u8> {
     format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\nUser-Agent: riptide-load\r\n\r\n",
+        "GET {} HTTP/1.1\r\nHost: {}\r\n{UPGRADE}User-Agent: riptide-load\r\n\r\n",
         target.path,
         target.authority()
     )
@@ -50,25 +57,23 @@ pub fn handshake(target: &Target) -> Vec<u8> {
 /// # Errors
 /// [`Wrong::Status`] if the server does not switch protocols, [`Wrong::Malformed`] if it is no such answer.
 pub fn handshake_answer(buffer: &[u8]) -> Result<Option<usize>, Wrong> {
-    let Some(len) = buffer.windows(4).position(|four| four == b"\r\n\r\n") else {
-        return if buffer.len() > MOST_HEAD { Err(Wrong::Malformed) } else { Ok(None) };
-    };
-    let mut lines = buffer[..len].split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
-    let status = lines.next().and_then(|line| line.strip_prefix(b"HTTP/1.1 ")).ok_or(Wrong::Malformed)?;
-    if !status.starts_with(b"101") {
-        return Err(Wrong::Status);
+    let mut room = response::room();
+    match response::head(buffer, &mut room)? {
+        None => Ok(None),
+        Some(head) if head.status != 101 => Err(Wrong::Status),
+        Some(head) if head.values("sec-websocket-accept").eq([ACCEPT.as_bytes()]) => Ok(Some(head.len)),
+        Some(_) => Err(Wrong::Malformed),
     }
-    let accepted = lines.any(|line| {
-        let Some(colon) = line.iter().position(|&byte| byte == b':') else { return false };
-        line[..colon].eq_ignore_ascii_case(b"sec-websocket-accept")
-            && line[colon + 1..].trim_ascii() == ACCEPT
-    });
-    if accepted { Ok(Some(len + 4)) } else { Err(Wrong::Malformed) }
 }
 
-/// Appends a frame with this payload, masked as clients must.
-pub fn write(to: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: u32) {
-    to.push(0x80 | opcode as u8);
+/// Appends a frame with this payload that is a whole message, masked as clients must.
+pub fn write(to: &mut Vec<u8>, opcode: u8, payload: &[u8], mask: u32) {
+    write_part(to, true, opcode, payload, mask);
+}
+
+/// Appends a frame with this payload, the last one of a message or not, masked as clients must.
+pub fn write_part(to: &mut Vec<u8>, last: bool, opcode: u8, payload: &[u8], mask: u32) {
+    to.push(if last { LAST | opcode } else { opcode });
     match payload.len() {
         len @ ..=125 => to.push(0x80 | len as u8),
         len @ ..=0xffff => {
@@ -97,16 +102,16 @@ pub fn write(to: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: u32) {
 /// The frame at the beginning of the buffer, if it is whole.
 ///
 /// # Errors
-/// [`Wrong::Malformed`] if no server may send it, or it is split or longer than this reader takes.
+/// [`Wrong::Malformed`] if no server may send it, or it is longer than this reader takes.
 pub fn read(buffer: &[u8]) -> Result<Option<Frame>, Wrong> {
     let [first, second, rest @ ..] = buffer else { return Ok(None) };
-    let opcode = match first {
-        0x81 => Opcode::Text,
-        0x88 => Opcode::Close,
-        0x89 => Opcode::Ping,
-        0x8a => Opcode::Pong,
-        _ => return Err(Wrong::Malformed),
-    };
+    let (last, opcode) = (first & LAST != 0, first & !LAST);
+    // Nothing else is spoken without extensions, and control frames come whole.
+    if !matches!(opcode, opcode::CONTINUE..=opcode::BINARY | opcode::CLOSE..=opcode::PONG)
+        || !last && opcode >= opcode::CLOSE
+    {
+        return Err(Wrong::Malformed);
+    }
     let (head, len) = match second {
         0..=125 => (2, u64::from(*second)),
         126 => match rest.first_chunk::<2>() {
@@ -124,7 +129,7 @@ pub fn read(buffer: &[u8]) -> Result<Option<Frame>, Wrong> {
         return Err(Wrong::Malformed);
     }
     let payload = head..head + len as usize;
-    Ok((buffer.len() >= payload.end).then_some(Frame { opcode, payload }))
+    Ok((buffer.len() >= payload.end).then_some(Frame { last, opcode, payload }))
 }
 
 #[cfg(test)]
@@ -156,12 +161,12 @@ mod tests {
     fn a_masked_text_as_rfc_6455_writes_it() {
         // Section 5.7: a single-frame masked text message that contains "Hello".
         let mut bytes = Vec::new();
-        write(&mut bytes, Opcode::Text, b"Hello", 0x37fa_213d);
+        write(&mut bytes, opcode::TEXT, b"Hello", 0x37fa_213d);
         assert_eq!(bytes, [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
         for len in [125, 126, 1000, 0xffff, 0x1_0000] {
             let payload: Vec<u8> = (0..len).map(|n: usize| (n % 251) as u8).collect();
             let mut bytes = Vec::new();
-            write(&mut bytes, Opcode::Text, &payload, 0x0102_0304);
+            write(&mut bytes, opcode::TEXT, &payload, 0x0102_0304);
             let head = bytes.len() - len;
             assert_eq!(
                 head,
@@ -186,13 +191,16 @@ mod tests {
         for len in 0..7 {
             assert_eq!(read(&bytes[..len]), Ok(None), "{len}");
         }
-        assert_eq!(read(&bytes), Ok(Some(Frame { opcode: Opcode::Text, payload: 2..7 })));
-        assert_eq!(read(&bytes[7..]), Ok(Some(Frame { opcode: Opcode::Ping, payload: 2..2 })));
+        assert_eq!(read(&bytes), Ok(Some(Frame { last: true, opcode: opcode::TEXT, payload: 2..7 })));
+        assert_eq!(read(&bytes[7..]), Ok(Some(Frame { last: true, opcode: opcode::PING, payload: 2..2 })));
         let long = [&[0x81, 126, 1, 0][..], &[b'x'; 256]].concat();
-        assert_eq!(read(&long), Ok(Some(Frame { opcode: Opcode::Text, payload: 4..260 })));
+        assert_eq!(read(&long), Ok(Some(Frame { last: true, opcode: opcode::TEXT, payload: 4..260 })));
         assert_eq!(read(&long[..259]), Ok(None));
+        // Section 5.7: a fragmented unmasked text message, its first frame.
+        let part = Frame { last: false, opcode: opcode::TEXT, payload: 2..5 };
+        assert_eq!(read(&[0x01, 3, b'H', b'e', b'l', 0x80, 2, b'l', b'o']), Ok(Some(part)));
         for bad in
-            [&[0x01, 0][..], &[0x81, 0x85], &[0xc1, 0], &[0x82, 0], &[0x81, 127, 1, 0, 0, 0, 0, 0, 0, 0]]
+            [&[0x83, 0][..], &[0x81, 0x85], &[0xc1, 0], &[0x09, 0], &[0x81, 127, 1, 0, 0, 0, 0, 0, 0, 0]]
         {
             assert_eq!(read(bad), Err(Wrong::Malformed), "{bad:?}");
         }

@@ -2,7 +2,7 @@
 
 use super::{
     Mode, Settings,
-    frame::{self, Opcode},
+    frame::{self, opcode},
     message::{self, Message, Offer},
 };
 use crate::{
@@ -304,14 +304,16 @@ impl Lane<'_> {
                 Err(wrong) => return self.spoilt(number, wrong, now),
             };
             let payload = &input[start..][frame.payload.clone()];
-            match frame.opcode {
-                Opcode::Text => self.message(number, payload, now),
-                Opcode::Ping => {
+            match (frame.last, frame.opcode) {
+                (true, opcode::TEXT) => self.message(number, payload, now),
+                (_, opcode::PING) => {
                     let mask = self.job.rng.next_u32();
-                    frame::write(&mut self.connections[number].channel.out, Opcode::Pong, payload, mask);
+                    frame::write(&mut self.connections[number].channel.out, opcode::PONG, payload, mask);
                 }
-                Opcode::Pong => {}
-                Opcode::Close => return self.fail(number, now),
+                (_, opcode::PONG) => {}
+                (_, opcode::CLOSE) => return self.fail(number, now),
+                // No tracker's message comes in parts, or as bytes.
+                _ => return self.spoilt(number, Wrong::Malformed, now),
             }
             start += frame.payload.end;
             if !self.connections[number].open {
@@ -416,7 +418,7 @@ impl Lane<'_> {
             self.figures.sent += 1;
             self.figures.sent_bytes += self.text.len() as u64;
         }
-        frame::write(&mut connection.channel.out, Opcode::Text, &self.text, self.job.rng.next_u32());
+        frame::write(&mut connection.channel.out, opcode::TEXT, &self.text, self.job.rng.next_u32());
     }
 
     fn answer(&mut self, number: usize, offer: &Offer, counts: bool) {
@@ -432,7 +434,7 @@ impl Lane<'_> {
             self.answers_sent += 1;
             self.figures.sent_bytes += self.text.len() as u64;
         }
-        frame::write(&mut connection.channel.out, Opcode::Text, &self.text, self.job.rng.next_u32());
+        frame::write(&mut connection.channel.out, opcode::TEXT, &self.text, self.job.rng.next_u32());
     }
 
     /// A connection broke: what waits on it is unanswered, and it rests for a while.

@@ -1,14 +1,16 @@
-//! Load for WebTorrent trackers: [`frame`] is WebSocket, [`message`] the JSON inside, [`lane`] a worker with its
-//! connections.
+//! Load for WebTorrent trackers: [`frame`] is WebSocket, [`message`] the JSON inside, [`socket`] waits for one
+//! connection, [`lane`] is a worker with many.
 
 pub mod frame;
 pub mod lane;
 pub mod message;
+pub mod socket;
 
 use crate::{
     engine::{Engine, Offered, Span},
     error::Error,
     figures::{Figures, Wrong},
+    http::connection::{Answer, Connection},
     limits,
     net::{
         channel::Path,
@@ -19,13 +21,16 @@ use crate::{
     workers,
     workload::Workload,
 };
-use frame::Opcode;
+use frame::opcode;
 use message::Message;
+use socket::{Refused, Socket};
 use std::{
     io,
     sync::Arc,
     time::{Duration, Instant},
 };
+
+const NO_HANDSHAKE: &str = "what it answered is no WebSocket handshake";
 
 /// What connections do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,98 +98,46 @@ impl Ws {
 fn prove(settings: &Settings) -> Result<(), Error> {
     let target = settings.path.target.to_string();
     let odd = |what: String| Error::NotATracker { target: target.clone(), what };
-    let mut first =
-        First { stream: Stream::first(settings.path.target, settings.path.tls.as_ref())?, input: vec![] };
     let silent = |what| Error::Silent { target: target.clone(), what, waited: PATIENCE };
-
-    first.write(&settings.handshake).map_err(|error| odd(format!("the handshake failed: {error}")))?;
-    loop {
-        match frame::handshake_answer(&first.input) {
-            Ok(Some(len)) => {
-                first.input.drain(..len);
-                break;
-            }
-            Ok(None) => {}
-            Err(Wrong::Status) => {
-                let line = first.input.split(|&byte| byte == b'\r').next().unwrap_or_default();
-                let line = String::from_utf8_lossy(line);
-                return Err(odd(format!("it does not switch to WebSocket: {line}; is the path right?")));
-            }
-            Err(_) => return Err(odd("what it answered is no WebSocket handshake".into())),
+    let connection = Connection::new(Stream::first(settings.path.target, settings.path.tls.as_ref())?);
+    let opened = Socket::open(connection, &settings.handshake);
+    let (mut socket, _) = opened.map_err(|refused| match refused {
+        Refused::Answer(Answer { status: 101, .. }) => odd(NO_HANDSHAKE.into()),
+        Refused::Answer(Answer { status, .. }) => {
+            odd(format!("it does not switch to WebSocket: it answered {status}; is the path right?"))
         }
-        first.read().map_err(|error| match error {
-            None => silent("handshake"),
-            Some(error) => odd(format!("the handshake failed: {error}")),
-        })?;
-    }
+        Refused::Failed(error) => match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => silent("handshake"),
+            io::ErrorKind::InvalidData => odd(NO_HANDSHAKE.into()),
+            _ => odd(format!("the handshake failed: {error}")),
+        },
+    })?;
 
-    let (mut text, mut request) = (Vec::new(), Vec::new());
+    let mut text = Vec::new();
     // A peer apart from all of the load: trackers guard a peer ID that they have just seen elsewhere.
     let peer = settings.workload.member(u64::MAX, 0, settings.torrents_per_connection);
     message::announce(&mut text, &peer, settings.wanted, 0, 0, &settings.sdp);
-    frame::write(&mut request, Opcode::Text, &text, 1);
-    let lost = |error: io::Error| odd(format!("it ended the connection at the first announce: {error}"));
-    first.write(&request).map_err(lost)?;
+    let lost = |error: io::Error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => silent("announce"),
+        io::ErrorKind::InvalidData => odd("what it sends is no WebSocket text".into()),
+        _ => odd(format!("it ended the connection at the first announce: {error}")),
+    };
+    socket.send(opcode::TEXT, &text, 1).map_err(lost)?;
     loop {
-        match frame::read(&first.input) {
-            Ok(Some(read)) => {
-                let payload = &first.input[read.payload.clone()];
-                match (read.opcode, message::read(payload)) {
-                    (Opcode::Text, Ok(Message::Announced(_))) => return Ok(()),
-                    (Opcode::Text, Err(Wrong::Refused)) => {
-                        let reason = message::failure(payload).unwrap_or_default();
-                        return Err(odd(format!("it refused the first announce: {reason}")));
-                    }
-                    (Opcode::Text, Err(wrong)) => {
-                        let kind = wrong.label();
-                        return Err(odd(format!(
-                            "what it answered the first announce with is no reply ({kind})"
-                        )));
-                    }
-                    (Opcode::Close, _) => {
-                        return Err(odd("it closed the connection at the first announce".into()));
-                    }
-                    // Relays of others, and pings: the reply is still to come.
-                    _ => {}
-                }
-                first.input.drain(..read.payload.end);
-                continue;
+        let (frame, payload) = socket.receive().map_err(lost)?;
+        match (frame.opcode, message::read(&payload)) {
+            (opcode::TEXT, Ok(Message::Announced(_))) => return Ok(()),
+            (opcode::TEXT, Err(Wrong::Refused)) => {
+                let reason = message::failure(&payload).unwrap_or_default();
+                return Err(odd(format!("it refused the first announce: {reason}")));
             }
-            Ok(None) => {}
-            Err(_) => return Err(odd("what it sends is no WebSocket text".into())),
-        }
-        first.read().map_err(|error| error.map_or_else(|| silent("announce"), lost))?;
-    }
-}
-
-/// The connection that proves a tracker: it waits.
-struct First {
-    stream: Stream,
-    input: Vec<u8>,
-}
-
-impl First {
-    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let written = self.stream.write(bytes)?;
-            bytes = &bytes[written..];
-        }
-        self.stream.flush()
-    }
-
-    /// Reads more; `None` if nothing came in time.
-    fn read(&mut self) -> Result<(), Option<io::Error>> {
-        let mut part = [0; 4096];
-        match self.stream.read(&mut part) {
-            Ok(0) => Err(Some(io::Error::new(io::ErrorKind::UnexpectedEof, "it was closed"))),
-            Ok(len) => {
-                self.input.extend(&part[..len]);
-                Ok(())
+            (opcode::TEXT, Err(wrong)) => {
+                let kind = wrong.label();
+                return Err(odd(format!("what it answered the first announce with is no reply ({kind})")));
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                Err(None)
-            }
-            Err(error) => Err(Some(error)),
+            (opcode::CLOSE, _) => return Err(odd("it closed the connection at the first announce".into())),
+            // Relays of others, and pings: the reply is still to come.
+            _ => {}
         }
     }
 }
