@@ -36,7 +36,7 @@ use tests::{
     udp::id20,
     web::{
         http::{Announce, Announced, Connection},
-        stream::{Stream, unix},
+        stream::unix,
     },
 };
 
@@ -80,7 +80,7 @@ impl Daemon {
     }
 
     fn connect(&self) -> Connection {
-        Connection::new(Stream::Unix(unix(&self.socket())), "X-Forwarded-For: 192.0.2.1\r\n")
+        Connection::new(unix(&self.socket()), "X-Forwarded-For: 192.0.2.1\r\n")
     }
 
     fn pid(&self) -> Pid {
