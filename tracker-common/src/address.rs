@@ -2,27 +2,14 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The IP version that a peer speaks to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Family {
-    /// IPv4, and IPv4-mapped IPv6.
-    Ipv4 = 0,
-    /// IPv6.
-    Ipv6 = 1,
-}
-
-impl Family {
-    /// Every family, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::Ipv4, Self::Ipv6];
-
-    /// The value of the `family` label in metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Ipv4 => "ipv4",
-            Self::Ipv6 => "ipv6",
-        }
+labelled! {
+    /// The IP version that a peer speaks to us.
+    #[repr(u8)]
+    pub enum Family {
+        /// IPv4, and IPv4-mapped IPv6.
+        Ipv4 = "ipv4",
+        /// IPv6.
+        Ipv6 = "ipv6",
     }
 }
 

@@ -25,35 +25,25 @@ pub const PEER_IPV4_LEN: usize = 6;
 /// A peer in an announce reply over IPv6: address, port.
 pub const PEER_IPV6_LEN: usize = 18;
 
-/// The `action` field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u32)]
-pub enum Action {
-    /// Asks for a connection ID.
-    Connect = 0,
-    /// Tells of oneself and asks for peers.
-    Announce = 1,
-    /// Asks for counts.
-    Scrape = 2,
-    /// Replies only: the rest is a message.
-    Error = 3,
+labelled! {
+    /// The `action` field.
+    #[repr(u32)]
+    pub enum Action {
+        /// Asks for a connection ID.
+        Connect = "connect",
+        /// Tells of oneself and asks for peers.
+        Announce = "announce",
+        /// Asks for counts.
+        Scrape = "scrape",
+        /// Replies only: the rest is a message.
+        Error = "error",
+    }
 }
 
+// The numbers of BEP 15.
+const _: () = assert!(Action::Connect as u32 == 0 && Action::Error as u32 == 3);
+
 impl Action {
-    /// Every action, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Connect, Self::Announce, Self::Scrape, Self::Error];
-
-    /// The value of the `action` label in metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Announce => "announce",
-            Self::Scrape => "scrape",
-            Self::Error => "error",
-        }
-    }
-
     /// The field as it is sent.
     #[inline(always)]
     #[must_use]

@@ -5,6 +5,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[macro_use]
+pub mod label;
+
 pub mod address;
 pub mod bep15;
 pub mod checksum;

@@ -180,29 +180,17 @@ counters! {
     BadChecksum = 16, Pass, "bad_checksum";
 }
 
-/// What is done with a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// Answered in the kernel.
-    Answer,
-    /// Given to an AF_XDP socket.
-    Redirect,
-    /// Discarded.
-    Drop,
-    /// Left to the network stack, untouched.
-    Pass,
-}
-
-impl Kind {
-    /// The value of the `verdict` label in metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Answer => "answer",
-            Self::Redirect => "redirect",
-            Self::Drop => "drop",
-            Self::Pass => "pass",
-        }
+labelled! {
+    /// What is done with a frame.
+    pub enum Kind {
+        /// Answered in the kernel.
+        Answer = "answer",
+        /// Given to an AF_XDP socket.
+        Redirect = "redirect",
+        /// Discarded.
+        Drop = "drop",
+        /// Left to the network stack, untouched.
+        Pass = "pass",
     }
 }
 

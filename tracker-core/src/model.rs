@@ -1,7 +1,7 @@
 //! The words of the domain: torrents, events, roles, counts.
 
 use std::fmt;
-use tracker_common::address::Family;
+use tracker_common::{address::Family, labelled};
 
 /// Protocol time in whole seconds: monotonic, and continued across a restart.
 pub type Seconds = u32;
@@ -50,30 +50,16 @@ impl fmt::Debug for PeerId {
     }
 }
 
-/// How the peers of a swarm reach each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Network {
-    /// By IPv4 address and port.
-    Ipv4 = 0,
-    /// By IPv6 address and port.
-    Ipv6 = 1,
-    /// By offers and answers that the tracker relays.
-    Webrtc = 2,
-}
-
-impl Network {
-    /// Every network, in the order of their use as an index.
-    pub const ALL: [Self; 3] = [Self::Ipv4, Self::Ipv6, Self::Webrtc];
-
-    /// The value of the `family` label of peers in metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Ipv4 => Family::Ipv4.label(),
-            Self::Ipv6 => Family::Ipv6.label(),
-            Self::Webrtc => "webrtc",
-        }
+labelled! {
+    /// How the peers of a swarm reach each other.
+    #[repr(u8)]
+    pub enum Network {
+        /// By IPv4 address and port.
+        Ipv4 = "ipv4",
+        /// By IPv6 address and port.
+        Ipv6 = "ipv6",
+        /// By offers and answers that the tracker relays.
+        Webrtc = "webrtc",
     }
 }
 

@@ -2,7 +2,7 @@
 //! addition; they are added up when metrics are read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use tracker_common::{address::Family, bep15::Action};
+use tracker_common::{address::Family, bep15::Action, labelled};
 use tracker_core::udp::{DropReason, Outcome};
 
 /// A counter with one writer and any number of readers.
@@ -24,26 +24,13 @@ impl Count {
     }
 }
 
-/// Which way a datagram came in user space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Path {
-    /// Through an AF_XDP socket.
-    Xsk = 0,
-    /// Through an ordinary UDP socket.
-    Socket = 1,
-}
-
-impl Path {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Xsk, Self::Socket];
-
-    /// The value of the `path` label in metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Xsk => "xsk",
-            Self::Socket => "socket",
-        }
+labelled! {
+    /// Which way a datagram came in user space.
+    pub enum Path {
+        /// Through an AF_XDP socket.
+        Xsk = "xsk",
+        /// Through an ordinary UDP socket.
+        Socket = "socket",
     }
 }
 

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod counters;
 pub mod doctor;
+pub mod events;
 pub mod exit;
 pub mod farewell;
 pub mod http;

@@ -4,10 +4,11 @@ pub mod listener;
 
 use crate::{
     counters::{DURATION_BOUNDS, Dropped, Path, PathCounters, WorkerCounters},
+    events::Events,
     http::counters::{self as http},
     logging::Lines,
     udp::socket::receive_buffer_drops,
-    ws::{self, Hub},
+    ws::Hub,
     xdp::{interface::Report, manager::Reports, socket::Gauges},
 };
 use axum::{Router, extract::State, http::header, response::IntoResponse, routing};
@@ -22,12 +23,12 @@ use std::{
 use tracker_common::{
     address::Family,
     bep15::{Action, CONNECT_RESPONSE_LEN},
+    label::Labelled,
     maps::{Counter, Kind, Tally},
 };
 use tracker_core::{
     engine::{Engine, SwarmSizes},
     model::{Network, Role},
-    ws::Kind as Message,
 };
 
 /// Everything that metrics are read from.
@@ -67,6 +68,19 @@ fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
 fn count(name: &'static str, labels: Labels, value: u64) {
     // Zero too: a series that appears only with its first event has no rate at that moment.
     counter!(name, labels).absolute(value);
+}
+
+/// A series for each label, after those that all of them have.
+fn count_each<L: Labelled>(
+    name: &'static str,
+    same: &[(&'static str, &str)],
+    key: &'static str,
+    events: &Events<L>,
+) {
+    for (label, value) in events.each() {
+        let pairs = same.iter().copied().chain([(key, label)]);
+        count(name, pairs.map(|(key, value)| Label::new(key, value.to_owned())).collect(), value);
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
@@ -362,34 +376,17 @@ fn collect_http(counters: &http::Counters) {
         level("riptide_http_connections", names(), counters.connections(tls) as u64);
         count("riptide_http_accepted_connections_total", names(), counters.accepted(tls));
     }
-    for why in http::Closed::ALL {
-        let names = labels([("reason", why.label())]);
-        count("riptide_http_closed_connections_total", names, counters.closed_for(why));
-    }
-    for why in http::Pause::ALL {
-        let names = labels([("reason", why.label())]);
-        count("riptide_http_accept_pauses_total", names, counters.pauses(why));
-    }
+    count_each("riptide_http_closed_connections_total", &[], "reason", &counters.closed);
+    count_each("riptide_http_accept_pauses_total", &[], "reason", &counters.pauses);
 }
 
 fn collect_websocket(hub: &Hub) {
     let counters = hub.counters();
     level("riptide_ws_connections", Labels::new(), hub.connections() as u64);
-    let messages = |direction: &str, kind: &str, messages| {
-        count("riptide_ws_messages_total", labels([("direction", direction), ("kind", kind)]), messages);
-    };
-    for kind in Message::ALL {
-        messages("in", kind.label(), counters.received(kind));
-    }
-    for kind in ws::Sent::ALL {
-        messages("out", kind.label(), counters.sent(kind));
-    }
-    for why in ws::Lost::ALL {
-        count("riptide_ws_lost_messages_total", labels([("reason", why.label())]), counters.lost(why));
-    }
-    for why in ws::Closed::ALL {
-        count("riptide_ws_closed_connections_total", labels([("reason", why.label())]), counters.closed(why));
-    }
+    count_each("riptide_ws_messages_total", &[("direction", "in")], "kind", &counters.received);
+    count_each("riptide_ws_messages_total", &[("direction", "out")], "kind", &counters.sent);
+    count_each("riptide_ws_lost_messages_total", &[], "reason", &counters.lost);
+    count_each("riptide_ws_closed_connections_total", &[], "reason", &counters.closed);
 }
 
 fn describe() {

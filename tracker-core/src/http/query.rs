@@ -9,7 +9,7 @@ use crate::{
     model::{Event, InfoHash},
 };
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use tracker_common::address::Family;
+use tracker_common::{address::Family, labelled};
 
 /// What an announce says, as far as it is used; nothing is clamped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,36 +46,29 @@ impl AnnounceQuery {
     }
 }
 
-/// What is wrong with a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum QueryError {
-    /// There is no info hash.
-    #[error("info_hash is missing")]
-    InfoHashMissing,
-    /// An info hash has another length.
-    #[error("info_hash must be 20 bytes")]
-    InfoHashLength,
-    /// There is no peer ID. It is not kept, but only something that is no client leaves it out.
-    #[error("peer_id is missing")]
-    PeerIdMissing,
-    /// There is no port.
-    #[error("port is missing")]
-    PortMissing,
-    /// The port is zero, too large, or no number.
-    #[error("port must be a number from 1 to 65535")]
-    PortInvalid,
+labelled! {
+    /// What is wrong with a query.
+    #[derive(thiserror::Error)]
+    pub enum QueryError {
+        /// There is no info hash.
+        #[error("info_hash is missing")]
+        InfoHashMissing = "info_hash_missing",
+        /// An info hash has another length.
+        #[error("info_hash must be 20 bytes")]
+        InfoHashLength = "info_hash_length",
+        /// There is no peer ID. It is not kept, but only something that is no client leaves it out.
+        #[error("peer_id is missing")]
+        PeerIdMissing = "peer_id_missing",
+        /// There is no port.
+        #[error("port is missing")]
+        PortMissing = "port_missing",
+        /// The port is zero, too large, or no number.
+        #[error("port must be a number from 1 to 65535")]
+        PortInvalid = "port_invalid",
+    }
 }
 
 impl QueryError {
-    /// Every error, in the order in which they are looked for.
-    pub const ALL: [Self; 5] = [
-        Self::InfoHashMissing,
-        Self::InfoHashLength,
-        Self::PeerIdMissing,
-        Self::PortMissing,
-        Self::PortInvalid,
-    ];
-
     /// What the client is told: plain ASCII that names the parameter.
     #[must_use]
     pub const fn message(self) -> &'static str {
@@ -85,18 +78,6 @@ impl QueryError {
             Self::PeerIdMissing => "peer_id is missing",
             Self::PortMissing => "port is missing",
             Self::PortInvalid => "port must be a number from 1 to 65535",
-        }
-    }
-
-    /// The value of a label in metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::InfoHashMissing => "info_hash_missing",
-            Self::InfoHashLength => "info_hash_length",
-            Self::PeerIdMissing => "peer_id_missing",
-            Self::PortMissing => "port_missing",
-            Self::PortInvalid => "port_invalid",
         }
     }
 }

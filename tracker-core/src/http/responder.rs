@@ -12,7 +12,10 @@ use crate::{
 };
 use bytes::{BufMut as _, BytesMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use tracker_common::address::{Address, Family};
+use tracker_common::{
+    address::{Address, Family},
+    labelled,
+};
 
 /// Bytes of a compact IPv4 peer (BEP 23).
 const ENTRY4: usize = 6;
@@ -23,26 +26,13 @@ const HEAD: usize = 256;
 /// More than a peer has as a dictionary.
 const DICTIONARY: usize = 72;
 
-/// What became of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// It was answered.
-    Ok,
-    /// The client was told why not.
-    Failure,
-}
-
-impl Outcome {
-    /// Both, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::Ok, Self::Failure];
-
-    /// The value of the `outcome` label in metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Failure => "failure",
-        }
+labelled! {
+    /// What became of a request.
+    pub enum Outcome {
+        /// It was answered.
+        Ok = "ok",
+        /// The client was told why not.
+        Failure = "failure",
     }
 }
 

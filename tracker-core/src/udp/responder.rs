@@ -11,6 +11,7 @@ use tracker_common::{
     address::{Address, Family},
     bep15::{ANNOUNCE_RESPONSE_HEAD_LEN, Action, RESPONSE_HEAD_LEN, SCRAPE_ROW_LEN},
     connection_id::ConnectionIds,
+    labelled,
 };
 
 /// So many requests are worked on together; a longer batch is taken in several goes.
@@ -64,36 +65,19 @@ pub enum Outcome {
     Drop(DropReason),
 }
 
-/// Why a datagram gets no reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DropReason {
-    /// It is no request.
-    Malformed,
-    /// Its connection ID is forged, expired or from the future.
-    BadConnectionId,
-    /// Its source cannot be answered: port 0, no unicast address, or loopback from elsewhere.
-    BadSource,
-    /// It announces port 0.
-    BadPort,
-    /// The back end gave a reply buffer too small for any reply.
-    NoBuffer,
-}
-
-impl DropReason {
-    /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 5] =
-        [Self::Malformed, Self::BadConnectionId, Self::BadSource, Self::BadPort, Self::NoBuffer];
-
-    /// The value of the `reason` label in metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::BadConnectionId => "bad_connection_id",
-            Self::BadSource => "bad_source",
-            Self::BadPort => "bad_port",
-            Self::NoBuffer => "no_buffer",
-        }
+labelled! {
+    /// Why a datagram gets no reply.
+    pub enum DropReason {
+        /// It is no request.
+        Malformed = "malformed",
+        /// Its connection ID is forged, expired or from the future.
+        BadConnectionId = "bad_connection_id",
+        /// Its source cannot be answered: port 0, no unicast address, or loopback from elsewhere.
+        BadSource = "bad_source",
+        /// It announces port 0.
+        BadPort = "bad_port",
+        /// The back end gave a reply buffer too small for any reply.
+        NoBuffer = "no_buffer",
     }
 }
 

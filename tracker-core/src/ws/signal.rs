@@ -13,6 +13,7 @@ use crate::{
 };
 use tracker_common::{
     address::Address,
+    labelled,
     siphash::{Key, hash_bytes},
 };
 
@@ -94,32 +95,17 @@ pub struct Received {
     pub outcome: Outcome,
 }
 
-/// What a message was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A peer tells of itself.
-    Announce = 0,
-    /// An answer to an offer.
-    Answer = 1,
-    /// A question for counts.
-    Scrape = 2,
-    /// No request at all.
-    Malformed = 3,
-}
-
-impl Kind {
-    /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Announce, Self::Answer, Self::Scrape, Self::Malformed];
-
-    /// The value of the `kind` label in metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Announce => "announce",
-            Self::Answer => "answer",
-            Self::Scrape => "scrape",
-            Self::Malformed => "malformed",
-        }
+labelled! {
+    /// What a message was.
+    pub enum Kind {
+        /// A peer tells of itself.
+        Announce = "announce",
+        /// An answer to an offer.
+        Answer = "answer",
+        /// A question for counts.
+        Scrape = "scrape",
+        /// No request at all.
+        Malformed = "malformed",
     }
 }
 

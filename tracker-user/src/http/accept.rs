@@ -246,7 +246,7 @@ impl Episode {
         if self.began.is_some() {
             return;
         }
-        counters.paused(self.why);
+        counters.pauses.add(self.why);
         let now = Instant::now();
         self.began = Some(now);
         self.told = self.line.is_none_or(|line| now.duration_since(line) >= BETWEEN_LINES);
@@ -311,6 +311,6 @@ mod tests {
             episode.end("http");
         }
         assert_eq!(told, [true, false, false]);
-        assert_eq!((counters.pauses(Pause::Resources), counters.pauses(Pause::Connections)), (3, 0));
+        assert_eq!((counters.pauses.of(Pause::Resources), counters.pauses.of(Pause::Connections)), (3, 0));
     }
 }

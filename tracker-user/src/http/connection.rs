@@ -133,8 +133,8 @@ impl Connections {
         };
         let Begun { transport, peer, place } = match begun {
             Ok(Ok(begun)) => begun,
-            Ok(Err(why)) => return self.counters.closed(why),
-            Err(_) => return self.counters.closed(Closed::RequestTimeout),
+            Ok(Err(why)) => return self.counters.closed.add(why),
+            Err(_) => return self.counters.closed.add(Closed::RequestTimeout),
         };
         let activity = Arc::<Activity>::default();
         let service = Requests { router: self.router.clone(), peer, activity: activity.clone() };
@@ -156,7 +156,7 @@ impl Connections {
             }
         };
         if let Err(error) = ended {
-            self.counters.closed(Closed::Broken);
+            self.counters.closed.add(Closed::Broken);
             if error.is_parse() {
                 // Refused by hyper itself.
                 let family = peer.map(|ip| Address::from(ip).family());
@@ -217,7 +217,7 @@ impl Connections {
                 () = timer.as_mut() => match self.silence_left(activity) {
                     Ok(left) => timer.as_mut().reset(Instant::now() + left),
                     Err(why) => {
-                        self.counters.closed(why);
+                        self.counters.closed.add(why);
                         connection.as_mut().end();
                         // Whoever is still at it then has had its time.
                         return timeout(LAST_WORDS.min(self.idle_timeout), connection).await.unwrap_or(Ok(()));

@@ -1,138 +1,67 @@
 //! What the HTTP side counts. Requests are counted by whichever thread answers them, so each thread has a place of its
 //! own and the places are added up when metrics are read.
 
-use crate::counters::DURATION_BOUNDS;
+use crate::{counters::DURATION_BOUNDS, events::Events};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use tracker_common::address::Family;
+use tracker_common::{address::Family, labelled};
 
-/// What a request asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// `/announce`.
-    Announce = 0,
-    /// `/scrape`.
-    Scrape = 1,
-    /// A WebSocket handshake.
-    Websocket = 2,
-    /// `/health`.
-    Health = 3,
-    /// `/stats` and `/stats.json`.
-    Stats = 4,
-    /// Anything else.
-    Other = 5,
-}
-
-impl Action {
-    /// Every action, in the order of their numbers.
-    pub const ALL: [Self; 6] =
-        [Self::Announce, Self::Scrape, Self::Websocket, Self::Health, Self::Stats, Self::Other];
-
-    /// The value of the `action` label in metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Announce => "announce",
-            Self::Scrape => "scrape",
-            Self::Websocket => "websocket",
-            Self::Health => "health",
-            Self::Stats => "stats",
-            Self::Other => "other",
-        }
+labelled! {
+    /// What a request asks for.
+    pub enum Action {
+        /// `/announce`.
+        Announce = "announce",
+        /// `/scrape`.
+        Scrape = "scrape",
+        /// A WebSocket handshake.
+        Websocket = "websocket",
+        /// `/health`.
+        Health = "health",
+        /// `/stats` and `/stats.json`.
+        Stats = "stats",
+        /// Anything else.
+        Other = "other",
     }
 }
 
-/// How a request was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// As it asked.
-    Ok = 0,
-    /// By a tracker's failure, which has the HTTP status 200.
-    Failure = 1,
-    /// By an HTTP status that tells of an error.
-    Rejected = 2,
-}
-
-impl Outcome {
-    /// Every outcome, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Ok, Self::Failure, Self::Rejected];
-
-    /// The value of the `outcome` label in metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Failure => "failure",
-            Self::Rejected => "rejected",
-        }
+labelled! {
+    /// How a request was answered.
+    pub enum Outcome {
+        /// As it asked.
+        Ok = "ok",
+        /// By a tracker's failure, which has the HTTP status 200.
+        Failure = "failure",
+        /// By an HTTP status that tells of an error.
+        Rejected = "rejected",
     }
 }
 
-/// Why a connection did not end in order, whichever side closed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Closed {
-    /// The first request was not there in time.
-    RequestTimeout = 0,
-    /// No further request came in time.
-    IdleTimeout = 1,
-    /// The TLS handshake failed.
-    Tls = 2,
-    /// The PROXY header is missing, malformed, or from somebody who may not send one.
-    ProxyHeader = 3,
-    /// The address has all the connections it may have.
-    AddressLimit = 4,
-    /// What came was no HTTP, or the client broke the connection off.
-    Broken = 5,
-    /// A fault in the program.
-    Panic = 6,
-}
-
-impl Closed {
-    /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
-        Self::RequestTimeout,
-        Self::IdleTimeout,
-        Self::Tls,
-        Self::ProxyHeader,
-        Self::AddressLimit,
-        Self::Broken,
-        Self::Panic,
-    ];
-
-    /// The value of the `reason` label in metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::RequestTimeout => "request_timeout",
-            Self::IdleTimeout => "idle_timeout",
-            Self::Tls => "tls",
-            Self::ProxyHeader => "proxy_header",
-            Self::AddressLimit => "address_limit",
-            Self::Broken => "broken",
-            Self::Panic => "panic",
-        }
+labelled! {
+    /// Why a connection did not end in order, whichever side closed it.
+    pub enum Closed {
+        /// The first request was not there in time.
+        RequestTimeout = "request_timeout",
+        /// No further request came in time.
+        IdleTimeout = "idle_timeout",
+        /// The TLS handshake failed.
+        Tls = "tls",
+        /// The PROXY header is missing, malformed, or from somebody who may not send one.
+        ProxyHeader = "proxy_header",
+        /// The address has all the connections it may have.
+        AddressLimit = "address_limit",
+        /// What came was no HTTP, or the client broke the connection off.
+        Broken = "broken",
+        /// A fault in the program.
+        Panic = "panic",
     }
 }
 
-/// Why no connection is accepted for a while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Pause {
-    /// `http.max_connections` is reached.
-    Connections = 0,
-    /// The system has no descriptor or memory left.
-    Resources = 1,
-}
-
-impl Pause {
-    /// Both reasons, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::Connections, Self::Resources];
-
-    /// The value of the `reason` label in metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Connections => "connections",
-            Self::Resources => "resources",
-        }
+labelled! {
+    /// Why no connection is accepted for a while.
+    pub enum Pause {
+        /// `http.max_connections` is reached.
+        Connections = "connections",
+        /// The system has no descriptor or memory left.
+        Resources = "resources",
     }
 }
 
@@ -161,8 +90,10 @@ pub struct Counters {
     connections: [AtomicUsize; 2],
     /// Accepted so far: without TLS, with TLS.
     accepted: [AtomicU64; 2],
-    closed: [AtomicU64; Closed::ALL.len()],
-    pauses: [AtomicU64; Pause::ALL.len()],
+    /// Connections that did not end in order.
+    pub closed: Events<Closed>,
+    /// How often accepting has paused.
+    pub pauses: Events<Pause>,
 }
 
 impl Counters {
@@ -173,8 +104,8 @@ impl Counters {
             places: (0..threads.max(1)).map(|_| Place::default()).collect(),
             connections: Default::default(),
             accepted: Default::default(),
-            closed: Default::default(),
-            pauses: Default::default(),
+            closed: Events::default(),
+            pauses: Events::default(),
         }
     }
 
@@ -200,16 +131,6 @@ impl Counters {
         self.connections[usize::from(tls)].fetch_add(1, Ordering::Relaxed);
         self.accepted[usize::from(tls)].fetch_add(1, Ordering::Relaxed);
         Open { counters: self.clone(), tls }
-    }
-
-    /// A connection did not end in order.
-    pub fn closed(&self, why: Closed) {
-        self.closed[why as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Accepting has paused.
-    pub fn paused(&self, why: Pause) {
-        self.pauses[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Requests so far. `family` as for [`Counters::answered`].
@@ -248,18 +169,6 @@ impl Counters {
         self.accepted[usize::from(tls)].load(Ordering::Relaxed)
     }
 
-    /// Connections that did not end in order.
-    #[must_use]
-    pub fn closed_for(&self, why: Closed) -> u64 {
-        self.closed[why as usize].load(Ordering::Relaxed)
-    }
-
-    /// How often accepting has paused.
-    #[must_use]
-    pub fn pauses(&self, why: Pause) -> u64 {
-        self.pauses[why as usize].load(Ordering::Relaxed)
-    }
-
     #[inline]
     fn place(&self) -> &Place {
         &self.places[thread_number() % self.places.len()]
@@ -277,7 +186,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.counters.connections[usize::from(self.tls)].fetch_sub(1, Ordering::Relaxed);
         if std::thread::panicking() {
-            self.counters.closed(Closed::Panic);
+            self.counters.closed.add(Closed::Panic);
         }
     }
 }
@@ -360,6 +269,6 @@ mod tests {
         });
         assert!(panicked.join().is_err());
         assert_eq!((counters.connections(true), counters.accepted(true)), (0, 2));
-        assert_eq!((counters.closed_for(Closed::Panic), counters.closed_for(Closed::Tls)), (1, 0));
+        assert_eq!((counters.closed.of(Closed::Panic), counters.closed.of(Closed::Tls)), (1, 0));
     }
 }

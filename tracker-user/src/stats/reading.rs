@@ -133,8 +133,8 @@ fn count_http(sources: &Sources, counts: &mut Of<u64>) {
 
 fn count_websocket(hub: &Hub, counts: &mut Of<u64>) {
     let counters = hub.counters();
-    counts.add(Series::Websocket, Kind::ALL.iter().map(|kind| counters.received(*kind)).sum());
-    counts.add(Series::Announce, counters.received(Kind::Announce));
-    counts.add(Series::Scrape, counters.received(Kind::Scrape));
-    counts.add(Series::Offer, counters.sent(ws::Sent::Offer));
+    counts.add(Series::Websocket, counters.received.sum());
+    counts.add(Series::Announce, counters.received.of(Kind::Announce));
+    counts.add(Series::Scrape, counters.received.of(Kind::Scrape));
+    counts.add(Series::Offer, counters.sent.of(ws::Sent::Offer));
 }

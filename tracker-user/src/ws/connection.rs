@@ -55,7 +55,7 @@ thread_local! {
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut seat: Seat, stream: S) {
     let mut socket = Socket::open(stream, &seat).await;
     let Err(closed) = serve(&mut seat, &mut socket).await;
-    seat.hub.counters().add_closed(closed);
+    seat.hub.counters().closed.add(closed);
     // First, so that nothing is relayed to a connection that sends only its farewell.
     seat.leave();
     if let Some(frame) = close_frame(closed) {
@@ -119,7 +119,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                     // Boxed, since it is rare, and its size would be every connection's.
                     Box::pin(socket.shrink(seat)).await?;
                 }
-                seat.hub.counters().add_sent(Sent::Ping, 1);
+                seat.hub.counters().sent.add(Sent::Ping);
                 socket.feed(Message::Ping(Bytes::new()), seat).await?;
             }
             alarm.as_mut().reset(Instant::now() + again);
@@ -143,8 +143,8 @@ async fn deliver<S: AsyncRead + AsyncWrite + Unpin>(
         let text = seat.peer.deliver(relay, &seat.hub.rules().signal, now);
         let fed = socket.feed(Message::text(text), seat).await;
         match fed {
-            Ok(()) => seat.hub.counters().add_sent(kind, 1),
-            Err(_) => seat.hub.counters().add_lost(Lost::Gone, 1),
+            Ok(()) => seat.hub.counters().sent.add(kind),
+            Err(_) => seat.hub.counters().lost.add(Lost::Gone),
         }
         fed?;
     }
@@ -184,12 +184,12 @@ impl Seat {
 
 fn note(hub: &Hub, received: Received) {
     let counters = hub.counters();
-    counters.add_received(received.kind);
+    counters.received.add(received.kind);
     match (received.outcome, received.kind) {
-        (Outcome::Unroutable, _) => counters.add_lost(Lost::Unroutable, 1),
-        (Outcome::Failed, _) => counters.add_sent(Sent::Failure, 1),
-        (Outcome::Done, Kind::Announce) => counters.add_sent(Sent::Announce, 1),
-        (Outcome::Done, Kind::Scrape) => counters.add_sent(Sent::Scrape, 1),
+        (Outcome::Unroutable, _) => counters.lost.add(Lost::Unroutable),
+        (Outcome::Failed, _) => counters.sent.add(Sent::Failure),
+        (Outcome::Done, Kind::Announce) => counters.sent.add(Sent::Announce),
+        (Outcome::Done, Kind::Scrape) => counters.sent.add(Sent::Scrape),
         (Outcome::Done, Kind::Answer | Kind::Malformed) => {}
     }
 }

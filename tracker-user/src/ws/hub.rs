@@ -184,7 +184,7 @@ impl Hub {
         let queue = self.shard(to).lock().get(&to).cloned();
         let pushed = queue.map_or(Err(Lost::Gone), |queue| queue.push(relay, self.rules.queue));
         if let Err(reason) = pushed {
-            self.counters.add_lost(reason, 1);
+            self.counters.lost.add(reason);
         }
     }
 
@@ -232,7 +232,7 @@ impl Seat {
     pub(super) fn leave(&mut self) {
         self.peer.close(&self.hub.engine, seconds(self.hub.now_ns()));
         self.hub.shard(self.key).lock().remove(&self.key);
-        self.hub.counters.add_lost(Lost::Gone, self.queue.end() as u64);
+        self.hub.counters.lost.add_all(Lost::Gone, self.queue.end() as u64);
     }
 }
 

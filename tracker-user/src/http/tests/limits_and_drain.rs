@@ -8,7 +8,7 @@ fn silence_ends_a_connection() {
         http.request_timeout = Duration::from_millis(200);
         http.idle_timeout = Duration::from_millis(200);
     });
-    let timeouts = |why| rig.counters.closed_for(why);
+    let timeouts = |why| rig.counters.closed.of(why);
     // Nothing at all, and half a request.
     assert!(rig.client().until_end().is_empty());
     let mut client = rig.client();
@@ -40,7 +40,7 @@ fn requests_keep_a_connection() {
     // Another connection's time passes meanwhile.
     assert!(rig.client().until_end().is_empty());
     assert_eq!(client.ask(ANNOUNCE).status(), 200);
-    assert_eq!(rig.counters.closed_for(Closed::IdleTimeout), 0);
+    assert_eq!(rig.counters.closed.of(Closed::IdleTimeout), 0);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn no_more_connections_than_configured_until_one_ends() {
     assert_eq!((first.ask(ANNOUNCE).status(), second.ask(ANNOUNCE).status()), (200, 200));
     let mut third = rig.client();
     third.send(ANNOUNCE);
-    rig.until("a pause", |counters| counters.pauses(Pause::Connections) == 1);
+    rig.until("a pause", |counters| counters.pauses.of(Pause::Connections) == 1);
     assert_eq!(rig.counters.accepted(false), 2, "the third waits");
     drop(first);
     assert_eq!(third.reply().status(), 200);
@@ -65,7 +65,7 @@ fn no_more_connections_of_an_address_than_configured() {
     let mut second = rig.client();
     assert_eq!((first.ask(ANNOUNCE).status(), second.ask(ANNOUNCE).status()), (200, 200));
     assert!(rig.client().until_end().is_empty());
-    rig.until("it is told", |counters| counters.closed_for(Closed::AddressLimit) == 1);
+    rig.until("it is told", |counters| counters.closed.of(Closed::AddressLimit) == 1);
     drop(first);
     rig.until("a place", |counters| counters.connections(false) == 1);
     assert_eq!(rig.client().ask(ANNOUNCE).status(), 200);

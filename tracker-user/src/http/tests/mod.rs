@@ -374,7 +374,7 @@ fn heads_that_are_too_long_or_no_http_are_refused() {
         let text = String::from_utf8(client.until_end()).unwrap();
         assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{request:.40}: {text}");
     }
-    rig.until("all are counted", |counters| counters.closed_for(Closed::Broken) == 7);
+    rig.until("all are counted", |counters| counters.closed.of(Closed::Broken) == 7);
     assert_eq!(rig.answered(Action::Other, Outcome::Rejected), 7);
     // Just fits.
     let head = "GET /health HTTP/1.1\r\nX: ";
@@ -423,7 +423,7 @@ fn a_websocket_is_opened_at_any_path_and_is_no_longer_a_connection_of_http() {
     let mut second = rig.client();
     assert_eq!(second.ask(handshake("/x?y", "dGhlIHNhbXBsZSBub25jZQ==")).status(), 101);
     assert!(rig.client().until_end().is_empty());
-    rig.until("the third is refused", |counters| counters.closed_for(Closed::AddressLimit) == 1);
+    rig.until("the third is refused", |counters| counters.closed.of(Closed::AddressLimit) == 1);
     assert_eq!(rig.answered(Action::Websocket, Outcome::Ok), 2);
     assert_eq!(rig.answered(Action::Websocket, Outcome::Rejected), 1);
     // A drain closes them: an unmasked close frame with 1001, whose answer ends it.

@@ -46,7 +46,7 @@ impl Tracker {
 
     async fn ended(&self, reason: Closed) {
         until("the end", || self.hub.connections() == 0).await;
-        assert_eq!(self.hub.counters().closed(reason), 1);
+        assert_eq!(self.hub.counters().closed.of(reason), 1);
         assert_eq!(self.engine.totals().torrents, 0, "still in a torrent");
     }
 }
@@ -87,9 +87,9 @@ async fn an_offer_and_its_answer_cross_the_tracker() {
     a.say(&announce('a', to)).await;
     assert!(a.ask(SCRAPE).await.contains(r#""incomplete":2"#));
     let counters = tracker.hub.counters();
-    assert_eq!(Kind::ALL.map(|kind| counters.received(kind)), [2, 2, 1, 0]);
-    assert_eq!(Sent::ALL.map(|kind| counters.sent(kind)), [2, 1, 0, 1, 1, 0]);
-    assert_eq!(Lost::ALL.map(|reason| counters.lost(reason)), [0, 0, 1]);
+    assert_eq!(Kind::ALL.map(|kind| counters.received.of(kind)), [2, 2, 1, 0]);
+    assert_eq!(Sent::ALL.map(|kind| counters.sent.of(kind)), [2, 1, 0, 1, 1, 0]);
+    assert_eq!(Lost::ALL.map(|reason| counters.lost.of(reason)), [0, 0, 1]);
     assert_eq!(tracker.hub.connections(), 2);
 }
 
@@ -101,8 +101,8 @@ async fn what_is_no_request_is_a_failure_and_the_connection_stays() {
     client.raw(&frame(FIN | BINARY, b"\x00\xff")).await;
     assert_eq!(client.hear().await, r#"{"failure reason":"message: not a text frame"}"#);
     assert_eq!(client.ask(&announce('a', "")).await, announced(1));
-    assert_eq!(tracker.hub.counters().received(Kind::Malformed), 2);
-    assert_eq!(tracker.hub.counters().sent(Sent::Failure), 2);
+    assert_eq!(tracker.hub.counters().received.of(Kind::Malformed), 2);
+    assert_eq!(tracker.hub.counters().sent.of(Sent::Failure), 2);
 }
 
 #[tokio::test]
@@ -274,7 +274,7 @@ async fn who_gives_no_sign_of_life_is_asked_and_then_closed() {
     assert_eq!(client.closed().await, 1008);
     drop(client);
     tracker.ended(Closed::Idle).await;
-    assert!(tracker.hub.counters().sent(Sent::Ping) > 0);
+    assert!(tracker.hub.counters().sent.of(Sent::Ping) > 0);
 }
 
 #[tokio::test]
@@ -333,7 +333,7 @@ async fn who_reads_slowly_loses_messages_and_then_its_connection_and_stalls_nobo
     // Offers go to the slow one and to b, until the slow one is gone.
     let mut offered = 0;
     within("the end of the slow one", async {
-        while tracker.hub.counters().closed(Closed::Stalled) == 0 {
+        while tracker.hub.counters().closed.of(Closed::Stalled) == 0 {
             let reply = a.ask(&announce('a', &offers(&sdp, 2))).await;
             assert!(reply.starts_with(r#"{"action":"announce""#));
             assert!(b.hear().await.contains(&sdp));
@@ -344,10 +344,10 @@ async fn who_reads_slowly_loses_messages_and_then_its_connection_and_stalls_nobo
     until("it to be gone", || tracker.hub.connections() == 2).await;
     assert_eq!(tracker.counts(), (0, 2));
     let counters = tracker.hub.counters();
-    assert!(counters.lost(Lost::QueueFull) > 0, "{offered}");
+    assert!(counters.lost.of(Lost::QueueFull) > 0, "{offered}");
     // Each announce has an offer for both; the slow one may have gone before the last.
-    let lost: u64 = Lost::ALL.iter().map(|reason| counters.lost(*reason)).sum();
-    let unseen = 2 * offered - counters.sent(Sent::Offer) - lost;
+    let lost: u64 = Lost::ALL.iter().map(|reason| counters.lost.of(*reason)).sum();
+    let unseen = 2 * offered - counters.sent.of(Sent::Offer) - lost;
     assert!(unseen <= 1, "{unseen} of {offered}");
 }
 
@@ -366,7 +366,7 @@ async fn bytes_that_wait_are_limited_too() {
     for _ in 0..40 {
         a.ask(&announce('a', &offers(&sdp, 1))).await;
     }
-    assert!(tracker.hub.counters().lost(Lost::QueueFull) > 0);
+    assert!(tracker.hub.counters().lost.of(Lost::QueueFull) > 0);
 }
 
 #[tokio::test]
@@ -408,7 +408,7 @@ async fn a_drain_closes_all_and_admits_none() {
     let address = Address::from_ipv4([10, 0, 0, 9]);
     assert_eq!(tracker.hub.enter(address).map(|_| ()).unwrap_err(), Refusal::Draining);
     assert_eq!((tracker.hub.connections(), tracker.engine.totals().torrents), (0, 0));
-    assert_eq!(tracker.hub.counters().closed(Closed::Drained), 3);
+    assert_eq!(tracker.hub.counters().closed.of(Closed::Drained), 3);
     // Nothing is left to wait for.
     within("a second drain", tracker.hub.drain()).await;
     drop(stuck);
