@@ -15,6 +15,9 @@ pub struct Policy {
     pub max_peers_per_torrent: usize,
     /// With this many torrents stored, an announce for a new one is refused.
     pub max_torrents: usize,
+    /// With this many peers stored in all, new ones are answered without being stored, and new torrents are refused a
+    /// little before.
+    pub max_peers: usize,
     /// How many peers of one torrent may share an address; `None` for any number. With a limit, each new peer costs a
     /// pass over its torrent's peers of that family and of WebRTC.
     pub peers_per_address: Option<u32>,
@@ -38,6 +41,7 @@ impl Default for Policy {
             hide_private: false,
             max_peers_per_torrent: 1_000_000,
             max_torrents: 20_000_000,
+            max_peers: usize::MAX,
             peers_per_address: None,
             downloaded_retention: 7 * 24 * 3600,
             downloaded_entries: 1_000_000,

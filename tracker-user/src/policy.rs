@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use ipnet::IpNet;
-use std::time::Duration;
+use std::{num::NonZero, time::Duration};
 use tracker_core::{admission::Admission, networks::Network, policy::Policy};
 
 /// What `[swarm]`, `[limits]` and some keys of `[websocket]` say.
@@ -23,6 +23,8 @@ pub fn from_config(config: &Config) -> Policy {
         peer_timeout: seconds(swarm.peer_timeout),
         max_peers_per_torrent: limits.peers_per_torrent,
         max_torrents: limits.torrents,
+        // What "auto" comes to is for whoever knows the machine: `crate::room`.
+        max_peers: limits.peers.map_or(usize::MAX, NonZero::get),
         peers_per_address: limits.peers_per_address,
         downloaded_retention: seconds(swarm.downloaded_retention),
         downloaded_entries: swarm.downloaded_entries,

@@ -11,6 +11,7 @@ use crate::{
     config::{Config, ListenAddress},
     http::Http,
     logging::Lines,
+    room::Room,
     state::ConnectionIdState,
     tls::Tls,
     udp::pool::Pool,
@@ -33,6 +34,7 @@ pub struct Server {
     addresses: Addresses,
     ids: ConnectionIdState,
     log: Arc<Lines>,
+    room: Room,
     ended: mpsc::UnboundedReceiver<String>,
     /// Kept up to date for the sweep.
     running_config: watch::Sender<Config>,

@@ -5,8 +5,9 @@ use crate::{
     config::{AccessMode, Apply, Config, process_environment},
     material::Material,
     policy,
+    room::Room,
 };
-use tracker_core::{access::AccessList, engine::Engine};
+use tracker_core::{access::AccessList, engine::Engine, policy::Policy};
 
 impl Server {
     /// Takes up what can change while running: prepared aside, swapped whole, the old kept on any error.
@@ -42,7 +43,12 @@ impl Server {
             }
         };
         let changes = Config::changed_keys(&self.config, &config);
-        self.engine.set_policy(policy::from_config(&config));
+        let room = Room::of(&config);
+        self.engine.set_policy(Policy { max_peers: room.peers, ..policy::from_config(&config) });
+        if self.room != room {
+            tracing::info!("there is room for {room}");
+            self.room = room;
+        }
         take_up_access(&self.engine, &config, access);
         for change in changes.iter().filter(|change| change.apply == Apply::Restart) {
             tracing::warn!("{change} has changed and needs a restart");

@@ -17,6 +17,7 @@ use crate::{
     policy,
     privileges::{Identity, Needs, PrivilegeError},
     random::seed,
+    room::Room,
     state::{self, ConnectionIdState, NoRandomness},
     stats::Stats,
     sweep,
@@ -39,7 +40,7 @@ use std::{
 };
 use tokio::sync::{mpsc, watch};
 use tracker_common::connection_id::{ConnectionIds, lifetime_slots};
-use tracker_core::engine::Engine;
+use tracker_core::{engine::Engine, policy::Policy};
 
 /// Why the tracker could not start.
 #[derive(Debug, thiserror::Error)]
@@ -137,8 +138,10 @@ impl Server {
         }
         log.begin_thread().map_err(system("a thread"))?;
 
-        let engine =
-            Arc::new(Engine::new(policy::from_config(&config), seed().map_err(system("random bytes"))?));
+        let room = Room::of(&config);
+        tracing::info!("there is room for {room}");
+        let policy = Policy { max_peers: room.peers, ..policy::from_config(&config) };
+        let engine = Arc::new(Engine::new(policy, seed().map_err(system("random bytes"))?));
         take_up_access(&engine, &config, access);
         let shared = Shared {
             engine: engine.clone(),
@@ -227,6 +230,7 @@ impl Server {
             addresses,
             ids,
             log,
+            room,
             ended,
             running_config,
             signals,
