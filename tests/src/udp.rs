@@ -36,6 +36,12 @@ pub fn id20(label: &str, number: u32) -> Id20 {
     std::array::from_fn(|n| step(u8::try_from(n).expect("under 20")))
 }
 
+/// An info hash or a peer ID in hexadecimal, as lists of torrents have it.
+#[must_use]
+pub fn hex(id: Id20) -> String {
+    id.map(|byte| format!("{byte:02x}")).concat()
+}
+
 /// The events of BEP 15, and the one of BEP 21.
 pub mod event {
     /// None.

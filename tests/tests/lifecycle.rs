@@ -19,7 +19,7 @@ use tests::{
     eventually,
     rig::{Family, Path as Way, Rig},
     riptide::{Riptide, Start, command},
-    udp::{Announce, Client, Id20, Reply, Row, event, id20},
+    udp::{Announce, Client, Id20, Reply, Row, event, hex, id20},
 };
 
 fn loopback() -> Start<'static> {
@@ -28,10 +28,6 @@ fn loopback() -> Start<'static> {
 
 fn client(riptide: &Riptide) -> Client {
     Client::new(Ipv4Addr::LOCALHOST.into(), riptide.udp()[0])
-}
-
-fn hex(hash: Id20) -> String {
-    hash.map(|byte| format!("{byte:02x}")).concat()
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -11,7 +11,7 @@ use std::net::TcpListener;
 use tests::{
     rig::Family,
     riptide::{Start, command},
-    udp::id20,
+    udp::{hex, id20},
     web::{
         house::{Door, House},
         http::{Announce, Announced},
@@ -163,7 +163,6 @@ fn durations_are_sampled() {
 fn a_reload_holds_at_every_door() {
     let list = tempfile::NamedTempFile::new().expect("a file");
     let [one, two] = ["one", "two"].map(|name| id20(name, 0));
-    let hex = |hash: [u8; 20]| hash.map(|byte| format!("{byte:02x}")).concat();
     let tables =
         format!("[access]\nmode = \"deny\"\ninfo_hashes = {:?}\n", list.path().display().to_string());
     let house = House::every("", &tables);

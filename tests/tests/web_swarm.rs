@@ -14,7 +14,7 @@ use std::{
 };
 use tests::{
     rig::Family,
-    udp::{Announce as UdpAnnounce, Reply, Row, event, id20},
+    udp::{Announce as UdpAnnounce, Reply, Row, event, hex, id20},
     web::{
         house::{Door, House},
         http::{Announce, Announced, Connection},
@@ -244,7 +244,7 @@ fn limits_and_lists_hold_at_every_door() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("denied");
     let denied = id20("denied", 0);
-    std::fs::write(&file, denied.map(|byte| format!("{byte:02x}")).concat()).unwrap();
+    std::fs::write(&file, hex(denied)).unwrap();
     let tables = format!(
         "[access]\nmode = \"deny\"\ninfo_hashes = {:?}\n[limits]\npeers_per_address = 2\n",
         file.display().to_string()

@@ -13,6 +13,7 @@ pub mod bep15;
 pub mod checksum;
 pub mod connection_id;
 pub mod headers;
+pub mod hex;
 pub mod load;
 pub mod maps;
 pub mod packet;

@@ -2,6 +2,7 @@
 
 use crate::model::InfoHash;
 use std::io::{self, BufRead, Read};
+use tracker_common::hex;
 
 /// What a list means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -163,23 +164,8 @@ fn is_comment(line: &[u8]) -> bool {
 }
 
 fn parse_hash(text: &[u8]) -> Option<InfoHash> {
-    if text.len() != 40 && text.len() != 64 {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (byte, digits) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = digit(digits[0])? << 4 | digit(digits[1])?;
-    }
-    bytes.first_chunk().copied().map(InfoHash)
-}
-
-const fn digit(character: u8) -> Option<u8> {
-    match character {
-        b'0'..=b'9' => Some(character - b'0'),
-        b'a'..=b'f' => Some(character - b'a' + 10),
-        b'A'..=b'F' => Some(character - b'A' + 10),
-        _ => None,
-    }
+    let v2 = || hex::decode::<32>(text)?.first_chunk().copied();
+    hex::decode(text).or_else(v2).map(InfoHash)
 }
 
 fn not_a_hash(line: usize, found: &[u8]) -> AccessError {

@@ -1,7 +1,7 @@
 //! The words of the domain: torrents, events, roles, counts.
 
 use std::fmt;
-use tracker_common::{address::Family, labelled};
+use tracker_common::{address::Family, hex::Hex, labelled};
 
 /// Protocol time in whole seconds: monotonic, and continued across a restart.
 pub type Seconds = u32;
@@ -18,7 +18,7 @@ impl InfoHash {
 
 impl fmt::Display for InfoHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        Hex(&self.0).fmt(f)
     }
 }
 
@@ -40,7 +40,7 @@ impl PeerId {
 
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&InfoHash(self.0), f)
+        Hex(&self.0).fmt(f)
     }
 }
 

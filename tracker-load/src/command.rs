@@ -27,13 +27,14 @@ use crate::{
 use serde_json::json;
 use std::{
     collections::BTreeSet,
-    fmt::Display,
+    fmt::{Display, Write as _},
     io::{self, Write as _},
     net::{IpAddr, SocketAddr},
     process::ExitCode,
     sync::Arc,
     time::Duration,
 };
+use tracker_common::hex::Hex;
 
 /// The figures were taken, but a reply was wrong, or the run failed.
 const FAILED: u8 = 1;
@@ -93,10 +94,8 @@ fn print_hashes(args: &WorkloadArgs) -> Result<bool, Error> {
     let workload = workload(args, TORRENTS);
     let mut text = String::new();
     for torrent in 0..workload.torrents() {
-        text.extend(workload.info_hash(torrent).iter().flat_map(|byte| {
-            [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'))
-        }));
-        text.push('\n');
+        // Writing to memory cannot fail.
+        let _ = writeln!(text, "{}", Hex(&workload.info_hash(torrent)));
         if text.len() > 1 << 16 {
             print(&text)?;
             text.clear();

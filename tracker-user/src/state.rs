@@ -11,7 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 use toml::de::{DeTable, DeValue};
-use tracker_common::siphash::Key;
+use tracker_common::{
+    hex::{self, Hex},
+    siphash::Key,
+};
 
 /// The name of the file in the state directory.
 pub const KEY_FILE: &str = "connection-id.key";
@@ -206,7 +209,8 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 impl Saved {
     fn to_text(&self) -> String {
-        let key: String = self.master.to_bytes().iter().map(|b| format!("{b:02x}")).collect();
+        let key = self.master.to_bytes();
+        let key = Hex(&key);
         format!(
             "# The key of Riptide's connection IDs: a secret. Remove the file to have a new one made.\n\
              version = {VERSION}\nkey = \"{key}\"\nclock_base_ns = {}\nboot_id = \"{}\"\nwritten_ns = {}\n",
@@ -244,14 +248,7 @@ impl Saved {
 }
 
 fn parse_key(text: &str) -> Option<Key> {
-    if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; 16];
-    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().as_chunks::<2>().0) {
-        *byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(Key::from_bytes(bytes))
+    hex::decode(text.as_bytes()).map(Key::from_bytes)
 }
 
 #[cfg(test)]

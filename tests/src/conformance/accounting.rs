@@ -4,7 +4,7 @@ use super::{client, hash};
 use crate::{
     metrics::Metrics,
     rig::{Family, Path, Rig},
-    udp::{Announce, Reply, Row, connect_bytes, event, scrape_bytes},
+    udp::{Announce, Reply, Row, connect_bytes, event, hex, scrape_bytes},
 };
 use std::fmt::Write;
 
@@ -106,14 +106,8 @@ pub fn peers_and_torrents_are_gauged(path: Path) {
 pub fn a_refusal_is_an_error_reply(path: Path) {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("denied");
-    let mut text = "# not served here\n".to_owned();
-    for family in Family::BOTH {
-        hash("denied", family).iter().for_each(|byte| {
-            let _ = write!(text, "{byte:02x}");
-        });
-        text.push('\n');
-    }
-    std::fs::write(&file, text).expect("a list");
+    let [v4, v6] = Family::BOTH.map(|family| hex(hash("denied", family)));
+    std::fs::write(&file, format!("# not served here\n{v4}\n{v6}\n")).expect("a list");
     let rig =
         Rig::with_config(path, &format!("[access]\nmode = \"deny\"\ninfo_hashes = {:?}\n", file.display()));
     for family in Family::BOTH {

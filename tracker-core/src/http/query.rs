@@ -9,7 +9,7 @@ use crate::{
     model::{Event, InfoHash},
 };
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use tracker_common::{address::Family, labelled};
+use tracker_common::{address::Family, hex, labelled};
 
 /// What an announce says, as far as it is used; nothing is clamped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,24 +183,15 @@ fn decode(escaped: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = escaped;
     std::iter::from_fn(move || {
         if let [b'%', high, low, behind @ ..] = rest
-            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
+            && let Some(byte) = hex::byte(*high, *low)
         {
             rest = behind;
-            return Some(high << 4 | low);
+            return Some(byte);
         }
         let (first, behind) = rest.split_first()?;
         rest = behind;
         Some(*first)
     })
-}
-
-const fn digit(character: u8) -> Option<u8> {
-    match character {
-        b'0'..=b'9' => Some(character - b'0'),
-        b'a'..=b'f' => Some(character - b'a' + 10),
-        b'A'..=b'F' => Some(character - b'A' + 10),
-        _ => None,
-    }
 }
 
 /// Decodes into `buffer` and gives the part of it that was filled, or `None` where it is too small.

@@ -2,11 +2,10 @@
 
 use memchr::{memchr2_iter, memmem};
 use std::str::Chars;
+use tracker_common::hex;
 
 /// Stands for every code point above 255, and for a surrogate of a UTF-16 escape.
 const BEYOND: u32 = 0x100;
-
-const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
 
 /// The characters of a JSON string token.
 struct Units<'a> {
@@ -112,8 +111,7 @@ pub(super) fn write_bytes(out: &mut String, bytes: &[u8; 20]) {
             b'\\' => out.push_str("\\\\"),
             0..0x20 => {
                 out.push_str("\\u00");
-                out.push(HEX[usize::from(byte >> 4)]);
-                out.push(HEX[usize::from(byte & 15)]);
+                out.extend(hex::digits(byte).map(char::from));
             }
             _ => out.push(char::from(byte)),
         }
@@ -145,7 +143,7 @@ fn check_slowly(token: &str) -> Result<(), Fault> {
             b'\\' => {
                 let escaped_unit = bytes.next() == Some(b'u');
                 let digits = bytes.by_ref().take(if escaped_unit { 4 } else { 0 });
-                unit = digits.fold(0, |unit, digit| unit << 4 | hex_value(digit));
+                unit = digits.fold(0, |unit, digit| unit << 4 | u32::from(hex::digit(digit).unwrap_or(0)));
             }
             b'"' => in_string = !in_string,
             b'{' | b'[' if !in_string => depth += 1,
@@ -162,8 +160,4 @@ fn check_slowly(token: &str) -> Result<(), Fault> {
         }
     }
     Ok(())
-}
-
-fn hex_value(digit: u8) -> u32 {
-    char::from(digit).to_digit(16).unwrap_or(0)
 }

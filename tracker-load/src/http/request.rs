@@ -2,6 +2,7 @@
 
 use crate::{target::Target, workload::Peer};
 use std::fmt::Write as _;
+use tracker_common::hex;
 
 /// What a leecher of the workload still wants, bytes.
 const LEFT: u64 = 1_000_000_000;
@@ -74,12 +75,12 @@ impl std::fmt::Write for Text<'_> {
 
 /// Percent-escapes what RFC 3986 does not call unreserved, as clients do.
 fn escape(to: &mut Vec<u8>, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in bytes {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             to.push(byte);
         } else {
-            to.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+            to.push(b'%');
+            to.extend(hex::digits(byte).map(|digit| digit.to_ascii_uppercase()));
         }
     }
 }

@@ -28,7 +28,10 @@ use hyper::{
 use hyper_util::service::TowerToHyperService;
 use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc};
 use tokio::sync::watch;
-use tracker_common::address::{Address, Family};
+use tracker_common::{
+    address::{Address, Family},
+    hex,
+};
 
 /// The body of a reply: bytes for the fast path, anything for the rest.
 pub(super) type Reply = Either<Full<Bytes>, Body>;
@@ -354,9 +357,9 @@ fn decode<'a>(path: &str, room: &'a mut [u8; 16]) -> Option<&'a [u8]> {
         rest = behind;
         if byte == b'%'
             && let [high, low, behind @ ..] = rest
-            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+            && let Some(escaped) = hex::byte(*high, *low)
         {
-            byte = high << 4 | low;
+            byte = escaped;
             rest = behind;
         }
         if is_nothing(byte) {
@@ -371,15 +374,6 @@ fn decode<'a>(path: &str, room: &'a mut [u8; 16]) -> Option<&'a [u8]> {
         length += 1;
     }
     Some(&room[..length])
-}
-
-const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
