@@ -2,18 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
+use common::{Fake, SPAN, TIMEOUT, head, more};
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
-    thread::{self, JoinHandle},
     time::Duration,
 };
 use tracker_load::{
-    engine::{Engine as _, Offered, Span},
+    engine::{Engine as _, Offered},
     error::Error,
     figures::{Figures, Wrong},
     http::{Http, Settings, request::Requests},
@@ -22,10 +24,6 @@ use tracker_load::{
     target::{Protocol, Target},
     workload::{Popularity, Workload},
 };
-
-/// Long enough for any machine: a reply that is not lost must not be late.
-const TIMEOUT: Duration = Duration::from_secs(5);
-const SPAN: Span = Span { warmup: Duration::ZERO, duration: Duration::from_millis(500) };
 
 /// What a tracker does about a request head and its number.
 enum Deed {
@@ -36,40 +34,19 @@ enum Deed {
     Silence,
 }
 
-type Judge = dyn Fn(&str, u64) -> Deed + Send + Sync;
+type Judge = dyn Fn(&str, u64) -> Deed;
 
-struct Fake {
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
-    requests: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Fake {
-    fn start(judge: Box<Judge>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, requests) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (stopped, counted, judge) = (Arc::clone(&stop), Arc::clone(&requests), Arc::new(judge));
-        let thread = thread::spawn(move || {
-            for stream in listener.incoming() {
-                if stopped.load(Relaxed) {
-                    return;
-                }
-                let (judge, counted) = (Arc::clone(&judge), Arc::clone(&counted));
-                // It ends when the client closes its end.
-                thread::spawn(move || serve(stream.unwrap(), judge.as_ref().as_ref(), &counted));
-            }
-        });
-        Self { address, stop, requests, thread: Some(thread) }
-    }
+/// A tracker, and how many requests it has had.
+fn start(judge: impl Fn(&str, u64) -> Deed + Send + Sync + 'static) -> (Fake, Arc<AtomicU64>) {
+    let requests = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&requests);
+    (Fake::start(move |stream| serve(stream, &judge, &counted)), requests)
 }
 
 fn serve(mut stream: TcpStream, judge: &Judge, counted: &AtomicU64) {
     let (mut input, mut part) = (Vec::new(), [0; 4096]);
     loop {
-        while let Some(end) = input.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = String::from_utf8(input.drain(..end + 4).collect()).unwrap();
+        while let Some(head) = head(&mut input) {
             let done = match judge(&head, counted.fetch_add(1, Relaxed)) {
                 Deed::Answer(bytes) => stream.write_all(&bytes).is_err(),
                 Deed::AnswerAndClose(bytes) => stream.write_all(&bytes).is_ok(),
@@ -84,14 +61,6 @@ fn serve(mut stream: TcpStream, judge: &Judge, counted: &AtomicU64) {
             Ok(len) if len > 0 => input.extend(&part[..len]),
             _ => return,
         }
-    }
-}
-
-impl Drop for Fake {
-    fn drop(&mut self) {
-        self.stop.store(true, Relaxed);
-        let _ = TcpStream::connect(self.address);
-        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
@@ -135,10 +104,6 @@ fn probe(settings: Settings, offered: Offered) -> Figures {
     Http::open(settings).unwrap().probe(offered, SPAN, &Watch::new(2)).unwrap()
 }
 
-fn more(figures: &Figures, name: &str) -> u64 {
-    figures.more.iter().find(|(other, _)| *other == name).unwrap().1
-}
-
 fn assert_all_right(figures: &Figures) {
     assert!(figures.sent > 0 && figures.sent <= figures.offered, "{figures:?}");
     assert_eq!(
@@ -151,17 +116,17 @@ fn assert_all_right(figures: &Figures) {
 
 #[test]
 fn paced_on_open_connections() {
-    let fake = Fake::start(Box::new(|head, _| Deed::Answer(honest(head))));
+    let (fake, requests) = start(|head, _| Deed::Answer(honest(head)));
     let figures = probe(settings(fake.address), Offered::Rate(1000.0));
     assert_all_right(&figures);
-    assert_eq!(fake.requests.load(Relaxed), figures.sent + 1, "an announce comes before the load");
+    assert_eq!(requests.load(Relaxed), figures.sent + 1, "an announce comes before the load");
     assert!(figures.offered <= 500 + 2 * 10, "{}", figures.offered);
     assert!(more(&figures, "connections_opened") <= 5);
 }
 
 #[test]
 fn as_fast_as_answers_come() {
-    let fake = Fake::start(Box::new(|head, _| Deed::Answer(honest(head))));
+    let (fake, _) = start(|head, _| Deed::Answer(honest(head)));
     let figures = probe(settings(fake.address), Offered::Closed);
     assert_all_right(&figures);
     assert_eq!(more(&figures, "connections_opened"), 5);
@@ -169,7 +134,7 @@ fn as_fast_as_answers_come() {
 
 #[test]
 fn several_requests_at_a_time_on_a_connection() {
-    let fake = Fake::start(Box::new(|head, _| Deed::Answer(honest(head))));
+    let (fake, _) = start(|head, _| Deed::Answer(honest(head)));
     let figures = probe(Settings { pipeline: 8, connections: 2, ..settings(fake.address) }, Offered::Closed);
     assert_all_right(&figures);
     assert_eq!(more(&figures, "connections_opened"), 2);
@@ -178,10 +143,10 @@ fn several_requests_at_a_time_on_a_connection() {
 #[test]
 fn a_connection_for_each_request() {
     for closes in [false, true] {
-        let fake = Fake::start(Box::new(move |head, number| {
+        let (fake, _) = start(move |head, number| {
             assert!(number == 0 || head.contains("\r\nConnection: close\r\n"));
             if closes { Deed::AnswerAndClose(honest(head)) } else { Deed::Answer(honest(head)) }
-        }));
+        });
         let target = Target::parse(&fake.address.to_string(), Protocol::Http, false).unwrap();
         let requests = Requests::new(&target, false);
         let settings = Settings { keep_alive: false, requests, ..settings(fake.address) };
@@ -195,13 +160,13 @@ fn a_connection_for_each_request() {
 fn what_breaks_is_unanswered_and_the_load_goes_on() {
     let broken = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&broken);
-    let fake = Fake::start(Box::new(move |head, number| {
+    let (fake, _) = start(move |head, number| {
         if number % 50 == 49 {
             counter.fetch_add(1, Relaxed);
             return Deed::Close;
         }
         Deed::Answer(honest(head))
-    }));
+    });
     let figures = probe(settings(fake.address), Offered::Rate(1000.0));
     let broken = broken.load(Relaxed);
     assert!(broken > 0);
@@ -212,11 +177,8 @@ fn what_breaks_is_unanswered_and_the_load_goes_on() {
 
 #[test]
 fn silence_is_unanswered() {
-    let fake = Fake::start(Box::new(
-        |head, number| {
-            if number == 0 { Deed::Answer(honest(head)) } else { Deed::Silence }
-        },
-    ));
+    let (fake, _) =
+        start(|head, number| if number == 0 { Deed::Answer(honest(head)) } else { Deed::Silence });
     let settings = Settings { timeout: Duration::from_millis(300), ..settings(fake.address) };
     let figures = probe(settings, Offered::Closed);
     assert!(figures.sent > 0);
@@ -227,13 +189,13 @@ fn silence_is_unanswered() {
 fn lies(kind: Wrong, lie: &'static [u8]) {
     let lies = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&lies);
-    let fake = Fake::start(Box::new(move |head, number| {
+    let (fake, _) = start(move |head, number| {
         if number == 0 || number % 10 > 0 {
             return Deed::Answer(honest(head));
         }
         counter.fetch_add(1, Relaxed);
         Deed::Answer(lie.to_vec())
-    }));
+    });
     let figures = probe(Settings { scrapes: 0.0, ..settings(fake.address) }, Offered::Rate(500.0));
     assert!(lies.load(Relaxed) > 0);
     assert_eq!(figures.wrong[kind as usize], lies.load(Relaxed), "{kind:?}: {figures:?}");
@@ -256,7 +218,7 @@ fn lies_are_told_apart() {
 fn what_is_no_tracker_is_said_to_be_none() {
     let refused = |address| Http::open(settings(address)).unwrap_err();
     let answers = |bytes: &'static [u8]| {
-        let fake = Fake::start(Box::new(|_, _| Deed::AnswerAndClose(bytes.to_vec())));
+        let (fake, _) = start(|_, _| Deed::AnswerAndClose(bytes.to_vec()));
         match refused(fake.address) {
             Error::NotATracker { what, .. } => what,
             other => panic!("{other}"),
@@ -268,7 +230,7 @@ fn what_is_no_tracker_is_said_to_be_none() {
     assert!(answers(b"SSH-2.0\r\n\r\n").contains("no HTTP response"));
     assert!(answers(b"").contains("closed"));
 
-    let silent = Fake::start(Box::new(|_, _| Deed::Silence));
+    let (silent, _) = start(|_, _| Deed::Silence);
     assert!(matches!(refused(silent.address), Error::Silent { .. }));
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = refused(free);

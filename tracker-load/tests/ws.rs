@@ -2,18 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
+use common::{Fake, SPAN, TIMEOUT, head, more};
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
-    thread::{self, JoinHandle},
-    time::Duration,
 };
 use tracker_load::{
-    engine::{Engine as _, Offered, Span},
+    engine::{Engine as _, Offered},
     error::Error,
     figures::{Figures, Wrong},
     net::channel::Path,
@@ -23,54 +24,23 @@ use tracker_load::{
     ws::{Mode, Settings, Ws, frame::handshake},
 };
 
-/// Long enough for any machine: a reply that is not lost must not be late.
-const TIMEOUT: Duration = Duration::from_secs(5);
-const SPAN: Span = Span { warmup: Duration::ZERO, duration: Duration::from_millis(500) };
 const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// What a tracker makes of a message and its number: the frames it sends; `None` closes the connection.
-type Judge = dyn Fn(&str, u64) -> Option<Vec<Vec<u8>>> + Send + Sync;
+type Judge = dyn Fn(&str, u64) -> Option<Vec<Vec<u8>>>;
 
-struct Fake {
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
-    connections: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
+/// A tracker that begins with these bytes.
+fn start(
+    switch: &'static [u8],
+    judge: impl Fn(&str, u64) -> Option<Vec<Vec<u8>>> + Send + Sync + 'static,
+) -> Fake {
+    let messages = AtomicU64::new(0);
+    Fake::start(move |stream| serve(stream, switch, &judge, &messages))
 }
 
-impl Fake {
-    fn start(switch: &'static [u8], judge: Box<Judge>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, connections) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (stopped, counted, judge) = (Arc::clone(&stop), Arc::clone(&connections), Arc::new(judge));
-        let messages = Arc::new(AtomicU64::new(0));
-        let thread = thread::spawn(move || {
-            for stream in listener.incoming() {
-                if stopped.load(Relaxed) {
-                    return;
-                }
-                counted.fetch_add(1, Relaxed);
-                let (judge, messages) = (Arc::clone(&judge), Arc::clone(&messages));
-                // It ends when the client closes its end.
-                thread::spawn(move || serve(stream.unwrap(), switch, judge.as_ref().as_ref(), &messages));
-            }
-        });
-        Self { address, stop, connections, thread: Some(thread) }
-    }
-
-    fn honest() -> Self {
-        Self::start(SWITCH, Box::new(|text, _| Some(honest(text))))
-    }
-}
-
-impl Drop for Fake {
-    fn drop(&mut self) {
-        self.stop.store(true, Relaxed);
-        let _ = TcpStream::connect(self.address);
-        let _ = self.thread.take().map(JoinHandle::join);
-    }
+fn start_honest() -> Fake {
+    start(SWITCH, |text, _| Some(honest(text)))
 }
 
 fn serve(mut stream: TcpStream, switch: &[u8], judge: &Judge, messages: &AtomicU64) {
@@ -81,8 +51,7 @@ fn serve(mut stream: TcpStream, switch: &[u8], judge: &Judge, messages: &AtomicU
             _ => return,
         }
         if !open {
-            let Some(end) = input.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-            let head = String::from_utf8(input.drain(..end + 4).collect()).unwrap();
+            let Some(head) = head(&mut input) else { continue };
             assert!(head.starts_with("GET /tracker HTTP/1.1\r\n"), "{head}");
             assert!(
                 head.contains("Upgrade: websocket\r\n") && head.contains("Sec-WebSocket-Version: 13\r\n")
@@ -181,13 +150,9 @@ fn probe(settings: Settings) -> Figures {
     Ws::open(settings).unwrap().probe(Offered::Closed, SPAN, &Watch::new(2)).unwrap()
 }
 
-fn more(figures: &Figures, name: &str) -> u64 {
-    figures.more.iter().find(|(other, _)| *other == name).unwrap().1
-}
-
 #[test]
 fn announces_are_answered_and_offers_relayed() {
-    let fake = Fake::honest();
+    let fake = start_honest();
     let figures = probe(settings(fake.address, Mode::Announce));
     assert!(figures.sent > 20, "{figures:?}");
     assert_eq!(figures.wrong_in_all(), 0, "{figures:?}");
@@ -202,7 +167,7 @@ fn announces_are_answered_and_offers_relayed() {
 
 #[test]
 fn nothing_is_answered_where_nothing_shall_be() {
-    let fake = Fake::honest();
+    let fake = start_honest();
     let figures = probe(Settings { answers: 0.0, ..settings(fake.address, Mode::Announce) });
     assert!(more(&figures, "relayed_offers") > 0);
     assert_eq!((more(&figures, "answers_sent"), more(&figures, "relayed_answers")), (0, 0));
@@ -210,7 +175,12 @@ fn nothing_is_answered_where_nothing_shall_be() {
 
 #[test]
 fn churn_opens_a_connection_for_each_announce() {
-    let fake = Fake::honest();
+    let connections = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&connections);
+    let fake = Fake::start(move |stream| {
+        counted.fetch_add(1, Relaxed);
+        serve(stream, SWITCH, &|text, _| Some(honest(text)), &AtomicU64::new(0));
+    });
     let figures = probe(settings(fake.address, Mode::Churn));
     assert_eq!((figures.wrong_in_all(), more(&figures, "connections_failed")), (0, 0), "{figures:?}");
     let cycles = more(&figures, "cycles");
@@ -218,23 +188,20 @@ fn churn_opens_a_connection_for_each_announce() {
     // One connection proved the tracker; some may have been on their way at the end.
     let opened = more(&figures, "connections_opened");
     assert!(opened >= cycles && opened <= cycles + 2 * 4, "{figures:?}");
-    assert!(fake.connections.load(Relaxed) > cycles);
+    assert!(connections.load(Relaxed) > cycles);
 }
 
 #[test]
 fn idle_connections_stay_and_the_lost_are_missed() {
-    let fake = Fake::start(
-        SWITCH,
-        Box::new(|text, number| {
-            assert!(!text.contains("\"type\":\"offer\""));
-            let mut frames = honest(text);
-            if number == 5 {
-                // Answered, then closed: going away.
-                frames.push(vec![0x88, 2, 0x03, 0xe9]);
-            }
-            Some(frames)
-        }),
-    );
+    let fake = start(SWITCH, |text, number| {
+        assert!(!text.contains("\"type\":\"offer\""));
+        let mut frames = honest(text);
+        if number == 5 {
+            // Answered, then closed: going away.
+            frames.push(vec![0x88, 2, 0x03, 0xe9]);
+        }
+        Some(frames)
+    });
     let settings = Settings { connections: 20, offers: 0, ..settings(fake.address, Mode::Idle) };
     let figures = probe(settings);
     assert_eq!((figures.answered, figures.wrong_in_all()), (20, 0), "{figures:?}");
@@ -252,7 +219,7 @@ fn lies(kind: Wrong, lie: impl Fn(&str) -> Option<Vec<Vec<u8>>> + Send + Sync + 
         counter.fetch_add(1, Relaxed);
         lie(text)
     };
-    let fake = Fake::start(SWITCH, Box::new(judge));
+    let fake = start(SWITCH, judge);
     let settings = Settings { answers: 0.0, timeout: TIMEOUT, ..settings(fake.address, Mode::Announce) };
     let figures = probe(settings);
     assert!(lies.load(Relaxed) > 0);
@@ -277,7 +244,7 @@ fn lies_are_told_apart() {
 
 #[test]
 fn a_broken_connection_is_opened_again() {
-    let fake = Fake::start(SWITCH, Box::new(|text, number| (number % 10 != 9).then(|| honest(text))));
+    let fake = start(SWITCH, |text, number| (number % 10 != 9).then(|| honest(text)));
     let figures = probe(Settings { answers: 0.0, ..settings(fake.address, Mode::Announce) });
     let failed = more(&figures, "connections_failed");
     assert!(failed > 0 && figures.answered > 0, "{figures:?}");
@@ -288,7 +255,7 @@ fn a_broken_connection_is_opened_again() {
 fn what_is_no_tracker_is_said_to_be_none() {
     let refused = |address| Ws::open(settings(address, Mode::Announce)).unwrap_err();
     let answers = |switch, frames: fn(&str) -> Option<Vec<Vec<u8>>>| {
-        let fake = Fake::start(switch, Box::new(move |text, _| frames(text)));
+        let fake = start(switch, move |text, _| frames(text));
         match refused(fake.address) {
             Error::NotATracker { what, .. } => what,
             other => panic!("{other}"),
@@ -302,9 +269,9 @@ fn what_is_no_tracker_is_said_to_be_none() {
     assert!(answers(SWITCH, |_| Some(vec![frame("{}")])).contains("no reply"));
     assert!(answers(SWITCH, |_| Some(vec![vec![0x88, 0]])).contains("closed"));
 
-    let silent = Fake::start(SWITCH, Box::new(|_, _| Some(vec![])));
+    let silent = start(SWITCH, |_, _| Some(vec![]));
     assert!(matches!(refused(silent.address), Error::Silent { what: "announce", .. }));
-    let mute = Fake::start(b"", Box::new(|_, _| None));
+    let mute = start(b"", |_, _| None);
     assert!(matches!(refused(mute.address), Error::Silent { what: "handshake", .. }));
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     assert!(matches!(refused(free), Error::Unreachable { .. }));
@@ -312,7 +279,7 @@ fn what_is_no_tracker_is_said_to_be_none() {
 
 #[test]
 fn a_pace_is_refused() {
-    let fake = Fake::honest();
+    let fake = start_honest();
     let mut engine = Ws::open(settings(fake.address, Mode::Announce)).unwrap();
     assert!(matches!(engine.probe(Offered::Rate(1.0), SPAN, &Watch::new(2)), Err(Error::Usage(_))));
 }

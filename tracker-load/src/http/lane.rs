@@ -2,23 +2,19 @@
 
 use super::{Asked, Settings, judge, response};
 use crate::{
-    engine::{Offered, Span},
+    engine::Offered,
     error::Error,
     figures::{Figures, Wrong},
     net::{
         channel::{Broken, Channel, Read},
+        load::Job,
         wait::{self, Wait},
     },
     numbers::nanoseconds,
     pace::Pace,
-    progress::{Lane as Published, Watch},
     record::Record,
-    rng::Rng,
 };
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, time::Duration};
 
 /// Bytes read at a time.
 const READ: usize = 16 << 10;
@@ -32,23 +28,6 @@ const REST: u64 = 10_000_000;
 const OPENED_PER_TICK: usize = 64;
 /// The tick without a pace.
 const TICK: Duration = Duration::from_millis(1);
-
-/// What a worker's loop needs from outside.
-#[derive(Debug)]
-pub(super) struct Job<'a> {
-    pub(super) settings: &'a Settings,
-    pub(super) connections: usize,
-    /// This worker's number and how many there are: peers are shared out among them.
-    pub(super) number: u64,
-    pub(super) workers: u64,
-    /// The zero of the clock.
-    pub(super) origin: Instant,
-    pub(super) offered: Offered,
-    pub(super) span: Span,
-    pub(super) watch: &'a Watch,
-    pub(super) published: &'a Published,
-    pub(super) rng: Rng,
-}
 
 /// A request on its way.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +49,7 @@ struct Connection {
 }
 
 struct Lane<'a> {
-    job: Job<'a>,
+    job: Job<'a, Settings>,
     wait: Wait,
     connections: Vec<Connection>,
     /// Connections with room for a request.
@@ -89,7 +68,7 @@ struct Lane<'a> {
 }
 
 /// Runs a probe over this worker's connections.
-pub(super) fn run(job: Job<'_>) -> Result<Figures, Error> {
+pub(super) fn run(job: Job<'_, Settings>) -> Result<Figures, Error> {
     let tick = match job.offered {
         Offered::Rate(rate) => wait::tick(rate),
         Offered::Closed => TICK,

@@ -8,25 +8,17 @@ pub mod request;
 pub mod response;
 
 use crate::{
-    engine::{Engine, Offered, Span},
     error::Error,
     figures::{Figures, Wrong},
-    limits,
     net::{
         channel::Path,
+        load::{Connections, Job, Protocol},
         stream::{PATIENCE, Stream},
     },
-    progress::Watch,
-    rng::{Rng, mix},
-    workers,
     workload::Workload,
 };
 use connection::Connection;
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, time::Duration};
 
 /// What to ask of an HTTP tracker.
 #[derive(Clone, Debug)]
@@ -58,24 +50,7 @@ pub struct Settings {
 }
 
 /// Load over HTTP.
-#[derive(Debug)]
-pub struct Http {
-    settings: Settings,
-    origin: Instant,
-    probes: u64,
-}
-
-impl Http {
-    /// Makes sure that a tracker is there.
-    ///
-    /// # Errors
-    /// When it cannot be reached, is silent, or answers something else than a tracker does.
-    pub fn open(settings: Settings) -> Result<Self, Error> {
-        limits::room_for(settings.connections as u64 + 3 * settings.threads as u64)?;
-        prove(&settings)?;
-        Ok(Self { settings, origin: Instant::now(), probes: 0 })
-    }
-}
+pub type Http = Connections<Settings>;
 
 /// One announce on a connection of its own, so that what is no tracker is found out before the load.
 fn prove(settings: &Settings) -> Result<(), Error> {
@@ -126,29 +101,24 @@ fn judge(status: u16, body: &[u8], asked: Asked, settings: &Settings) -> Result<
     }
 }
 
-impl Engine for Http {
-    fn probe(&mut self, offered: Offered, span: Span, watch: &Watch) -> Result<Figures, Error> {
-        self.probes += 1;
-        let Self { settings, origin, probes } = self;
-        let workers = settings.threads.clamp(1, settings.connections.max(1));
-        workers::run((0..workers).collect(), |number| {
-            lane::run(lane::Job {
-                settings,
-                // The first ones take what does not divide.
-                connections: settings.connections / workers
-                    + usize::from(number < settings.connections % workers),
-                number: number as u64,
-                workers: workers as u64,
-                origin: *origin,
-                offered: match offered {
-                    Offered::Rate(rate) => Offered::Rate(rate / workers as f64),
-                    Offered::Closed => Offered::Closed,
-                },
-                span,
-                watch,
-                published: watch.lane(number),
-                rng: Rng::new(settings.seed ^ mix(*probes ^ ((number as u64) << 32))),
-            })
-        })
+impl Protocol for Settings {
+    fn connections(&self) -> usize {
+        self.connections
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn prove(&self) -> Result<(), Error> {
+        prove(self)
+    }
+
+    fn work(job: Job<'_, Self>) -> Result<Figures, Error> {
+        lane::run(job)
     }
 }

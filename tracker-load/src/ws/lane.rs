@@ -6,22 +6,17 @@ use super::{
     message::{self, Message, Offer},
 };
 use crate::{
-    engine::Span,
     error::Error,
     figures::{Figures, Wrong},
     net::{
         channel::{Broken, Channel, Read},
+        load::Job,
         wait::Wait,
     },
     numbers::nanoseconds,
-    progress::{Lane as Published, Watch},
     record::Record,
-    rng::Rng,
 };
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, time::Duration};
 
 /// Bytes read at a time.
 const READ: usize = 16 << 10;
@@ -35,22 +30,6 @@ const OPENED_PER_TICK: usize = 32;
 const TICK: Duration = Duration::from_millis(1);
 /// How long idle connections are given to come about before their time begins, nanoseconds.
 const SETTLE: u64 = 60_000_000_000;
-
-/// What a worker's loop needs from outside.
-#[derive(Debug)]
-pub(super) struct Job<'a> {
-    pub(super) settings: &'a Settings,
-    pub(super) connections: usize,
-    /// This worker's number and how many there are: connections are numbered across all.
-    pub(super) number: u64,
-    pub(super) workers: u64,
-    /// The zero of the clock.
-    pub(super) origin: Instant,
-    pub(super) span: Span,
-    pub(super) watch: &'a Watch,
-    pub(super) published: &'a Published,
-    pub(super) rng: Rng,
-}
 
 /// An announce, or the handshake before the first one, that waits for its reply.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +57,7 @@ struct Connection {
 }
 
 struct Lane<'a> {
-    job: Job<'a>,
+    job: Job<'a, Settings>,
     wait: Wait,
     connections: Vec<Connection>,
     resting: VecDeque<usize>,
@@ -101,7 +80,7 @@ struct Lane<'a> {
 }
 
 /// Runs a probe over this worker's connections.
-pub(super) fn run(job: Job<'_>) -> Result<Figures, Error> {
+pub(super) fn run(job: Job<'_, Settings>) -> Result<Figures, Error> {
     let mut connections = Vec::new();
     connections.resize_with(job.connections, Connection::default);
     for (number, connection) in connections.iter_mut().enumerate() {

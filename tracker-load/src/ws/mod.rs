@@ -7,28 +7,21 @@ pub mod message;
 pub mod socket;
 
 use crate::{
-    engine::{Engine, Offered, Span},
+    engine::Offered,
     error::Error,
     figures::{Figures, Wrong},
     http::connection::{Answer, Connection},
-    limits,
     net::{
         channel::Path,
+        load::{Connections, Job, Protocol},
         stream::{PATIENCE, Stream},
     },
-    progress::Watch,
-    rng::{Rng, mix},
-    workers,
     workload::Workload,
 };
 use frame::opcode;
 use message::Message;
 use socket::{Refused, Socket};
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, time::Duration};
 
 const NO_HANDSHAKE: &str = "what it answered is no WebSocket handshake";
 
@@ -75,24 +68,7 @@ pub struct Settings {
 }
 
 /// Load over WebSocket.
-#[derive(Debug)]
-pub struct Ws {
-    settings: Settings,
-    origin: Instant,
-    probes: u64,
-}
-
-impl Ws {
-    /// Makes sure that a tracker is there.
-    ///
-    /// # Errors
-    /// When it cannot be reached, is silent, or answers something else than a tracker does.
-    pub fn open(settings: Settings) -> Result<Self, Error> {
-        limits::room_for(settings.connections as u64 + 3 * settings.threads as u64)?;
-        prove(&settings)?;
-        Ok(Self { settings, origin: Instant::now(), probes: 0 })
-    }
-}
+pub type Ws = Connections<Settings>;
 
 /// One announce on a connection of its own, so that what is no tracker is found out before the load.
 fn prove(settings: &Settings) -> Result<(), Error> {
@@ -142,30 +118,29 @@ fn prove(settings: &Settings) -> Result<(), Error> {
     }
 }
 
-impl Engine for Ws {
-    fn probe(&mut self, offered: Offered, span: Span, watch: &Watch) -> Result<Figures, Error> {
-        if offered != Offered::Closed {
+impl Protocol for Settings {
+    fn connections(&self) -> usize {
+        self.connections
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn prove(&self) -> Result<(), Error> {
+        prove(self)
+    }
+
+    fn work(job: Job<'_, Self>) -> Result<Figures, Error> {
+        if job.offered != Offered::Closed {
             return Err(Error::Usage(
                 "a WebTorrent load is not paced: it goes as fast as replies come".into(),
             ));
         }
-        self.probes += 1;
-        let Self { settings, origin, probes } = self;
-        let workers = settings.threads.clamp(1, settings.connections.max(1));
-        workers::run((0..workers).collect(), |number| {
-            lane::run(lane::Job {
-                settings,
-                // The first ones take what does not divide.
-                connections: settings.connections / workers
-                    + usize::from(number < settings.connections % workers),
-                number: number as u64,
-                workers: workers as u64,
-                origin: *origin,
-                span,
-                watch,
-                published: watch.lane(number),
-                rng: Rng::new(settings.seed ^ mix(*probes ^ ((number as u64) << 32))),
-            })
-        })
+        lane::run(job)
     }
 }
