@@ -18,9 +18,6 @@ use crate::{
 };
 
 /// The MAC address of an interface of a namespace.
-///
-/// # Panics
-/// If there is no such interface.
 #[must_use]
 pub fn mac(namespace: &Namespace, interface: &str) -> [u8; 6] {
     namespace.run(|| link(interface).addr()).expect("an Ethernet interface")
@@ -42,9 +39,6 @@ pub struct Sender {
 
 impl Sender {
     /// Opens a packet socket on an interface of a namespace.
-    ///
-    /// # Panics
-    /// Without the privilege, or if there is no such interface.
     #[must_use]
     pub fn new(namespace: &Namespace, interface: &str) -> Self {
         namespace.run(|| {
@@ -57,9 +51,6 @@ impl Sender {
     }
 
     /// Sends a frame as it is.
-    ///
-    /// # Panics
-    /// If the kernel refuses it.
     pub fn send(&self, frame: &[u8]) {
         let sent = send(self.socket.as_raw_fd(), frame, nix::sys::socket::MsgFlags::empty());
         assert_eq!(sent, Ok(frame.len()), "to send a frame");
@@ -76,9 +67,6 @@ pub struct Link {
 }
 
 /// A UDP datagram in a frame, with right lengths and checksums.
-///
-/// # Panics
-/// If the addresses are of different families.
 #[must_use]
 pub fn udp(link: Link, source: SocketAddr, destination: SocketAddr, payload: &[u8]) -> Vec<u8> {
     let builder = PacketBuilder::ethernet2(link.source, link.destination);
@@ -94,9 +82,6 @@ pub fn udp(link: Link, source: SocketAddr, destination: SocketAddr, payload: &[u
 }
 
 /// The same with four bytes of IPv4 options, or an IPv6 destination options header, that ask for nothing.
-///
-/// # Panics
-/// If the addresses are of different families.
 #[must_use]
 pub fn udp_with_options(link: Link, source: SocketAddr, destination: SocketAddr, payload: &[u8]) -> Vec<u8> {
     let plain = udp(link, source, destination, payload);
@@ -129,9 +114,6 @@ pub fn udp_with_options(link: Link, source: SocketAddr, destination: SocketAddr,
 }
 
 /// The packets that an interface of a namespace has received so far.
-///
-/// # Panics
-/// If there is no such interface.
 #[must_use]
 pub fn received_packets(namespace: &Namespace, interface: &str) -> u64 {
     let path = Path::new("/proc/thread-self/net/dev");
@@ -149,9 +131,6 @@ pub struct Tap {
 
 impl Tap {
     /// Starts to watch an interface of a namespace.
-    ///
-    /// # Panics
-    /// If it cannot.
     #[must_use]
     pub fn new(namespace: &Namespace, interface: &str) -> Self {
         let script = workspace().join("tests/clients/tap.py");
@@ -177,9 +156,6 @@ impl Tap {
     }
 
     /// Waits for a frame that `wanted` takes, and passes over all others.
-    ///
-    /// # Panics
-    /// If none comes.
     pub fn wait_for<T>(&self, awaited: &str, mut wanted: impl FnMut(&[u8]) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         let mut others = Vec::new();

@@ -4,7 +4,8 @@
 //! the load generator's client, whose tests compare it with bytes written by hand, frames are built by another crate, and
 //! whatever is learned about the tracker comes from its replies, its metrics and its standard error.
 //!
-//! A harness for tests has one way to fail: a panic that says what was awaited and what came instead.
+//! A harness for tests has one way to fail: a panic that says what was awaited and what came instead. So everything here
+//! panics, and no item says so again.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -35,9 +36,6 @@ pub mod web;
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Asks again until `probe` yields something.
-///
-/// # Panics
-/// After [`PATIENCE`], naming what was awaited.
 pub fn eventually<T>(awaited: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -17,9 +17,6 @@ pub const TARGET: &str = "10.77.0.1:6969";
 pub const SOURCES: &str = "10.99.0.0/24";
 
 /// The load generator: it is built beside the tracker.
-///
-/// # Panics
-/// If there is none.
 #[must_use]
 pub fn load_binary() -> PathBuf {
     let path = binary().with_file_name("riptide-load");
@@ -44,9 +41,6 @@ impl Default for Field {
 
 impl Field {
     /// Lays the wire.
-    ///
-    /// # Panics
-    /// Without the privilege to do so.
     #[must_use]
     pub fn new() -> Self {
         let (tracker, load) = (Namespace::new("tracker"), Namespace::new("load"));
@@ -82,9 +76,6 @@ impl Field {
     }
 
     /// The figures of the command that ended last.
-    ///
-    /// # Panics
-    /// If it wrote none.
     #[must_use]
     pub fn figures(&self) -> Figures {
         let text = std::fs::read(self.json()).expect("the figures of a load");
@@ -106,9 +97,6 @@ pub struct Figures(pub Value);
 
 impl Figures {
     /// A count; names of what only some loads have are below `more`.
-    ///
-    /// # Panics
-    /// If it is not there.
     #[must_use]
     pub fn count(&self, name: &str) -> u64 {
         let value = self.0.get(name).unwrap_or_else(|| &self.0["more"][name]);
@@ -135,18 +123,12 @@ impl From<Output> for Ended {
 }
 
 /// Runs a command to its end.
-///
-/// # Panics
-/// If it cannot be started.
 #[must_use]
 pub fn run(mut command: Command) -> Ended {
     command.output().expect("to start a command").into()
 }
 
 /// A copy of the load generator that a user without rights can reach, wherever the checkout is.
-///
-/// # Panics
-/// If it cannot be made.
 #[must_use]
 pub fn copy_for_all(directory: &Path) -> PathBuf {
     use std::{fs, os::unix::fs::PermissionsExt};

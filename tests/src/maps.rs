@@ -5,9 +5,6 @@ use aya::maps::{MapData, MapInfo};
 use std::path::Path;
 
 /// The map with this name that the process holds.
-///
-/// # Panics
-/// If it holds none.
 #[must_use]
 pub fn held_by(riptide: &Riptide, name: &str) -> MapData {
     let descriptors = Path::new("/proc").join(riptide.pid().to_string()).join("fdinfo");

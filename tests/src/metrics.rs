@@ -28,9 +28,6 @@ pub struct Metrics {
 
 impl Metrics {
     /// Scrapes a listener that is reachable from this thread.
-    ///
-    /// # Panics
-    /// If it does not answer with status 200 in time.
     #[must_use]
     pub fn get(address: SocketAddr) -> Self {
         let stream = Stream::wait_for(address, None, None, PATIENCE);
@@ -42,9 +39,6 @@ impl Metrics {
     }
 
     /// Reads the Prometheus text format.
-    ///
-    /// # Panics
-    /// On a line that is none of it.
     #[must_use]
     pub fn parse(text: String) -> Self {
         let samples =

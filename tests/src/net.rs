@@ -33,9 +33,6 @@ pub struct Namespace {
 
 impl Namespace {
     /// Makes one. `role` tells it from others in listings.
-    ///
-    /// # Panics
-    /// Without the privilege to do so.
     #[must_use]
     pub fn new(role: &str) -> Self {
         SWEEP.call_once(sweep);
@@ -59,9 +56,6 @@ impl Namespace {
     }
 
     /// Runs `work` on a thread of its own inside the namespace. Sockets made there stay there.
-    ///
-    /// # Panics
-    /// With what `work` panics with.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let inside = scope.spawn(|| {
@@ -81,9 +75,6 @@ impl Namespace {
     }
 
     /// One or several lines of `ip` commands, without the word `ip`.
-    ///
-    /// # Panics
-    /// If one of them fails.
     pub fn ip(&self, lines: &str) {
         let mut child = Command::new("ip")
             .args(["-netns", &self.name, "-batch", "-"])
@@ -99,9 +90,6 @@ impl Namespace {
     }
 
     /// Sets a value below `/proc/sys/net`.
-    ///
-    /// # Panics
-    /// If there is no such key.
     pub fn sysctl(&self, key: &str, value: &str) {
         let path = Path::new("/proc/sys/net").join(key);
         self.run(|| std::fs::write(&path, value)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -109,9 +97,6 @@ impl Namespace {
 
     /// Attaches a program that passes everything: what XDP sends out of one end of a veth pair arrives at the other
     /// only if there is a program there.
-    ///
-    /// # Panics
-    /// If there is no eBPF object, or the kernel refuses it.
     pub fn attach_pass(&mut self, interface: &str) {
         let path = ebpf_object();
         let bytes = std::fs::read(&path)
@@ -146,9 +131,6 @@ fn ebpf_object() -> PathBuf {
 }
 
 /// Runs a command to its end.
-///
-/// # Panics
-/// If it fails, with what it said.
 pub fn run(program: &str, arguments: &[&str]) {
     let output = Command::new(program)
         .args(arguments)

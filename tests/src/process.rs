@@ -8,9 +8,6 @@ fn directory(riptide: &Riptide) -> PathBuf {
 }
 
 /// Memory that it occupies, bytes.
-///
-/// # Panics
-/// If it is gone.
 #[must_use]
 pub fn resident(riptide: &Riptide) -> u64 {
     let text = std::fs::read_to_string(directory(riptide).join("status")).expect("the process");
@@ -20,9 +17,6 @@ pub fn resident(riptide: &Riptide) -> u64 {
 }
 
 /// Descriptors that it has open.
-///
-/// # Panics
-/// If it is gone.
 #[must_use]
 pub fn descriptors(riptide: &Riptide) -> usize {
     std::fs::read_dir(directory(riptide).join("fd")).expect("the process").count()

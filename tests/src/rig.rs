@@ -109,9 +109,6 @@ impl Rig {
     }
 
     /// Stops the tracker and starts it again with the same state.
-    ///
-    /// # Panics
-    /// If either fails.
     pub fn restart(&mut self) {
         self.replies = Arc::default();
         let directory = self.riptide.take().expect("a running tracker").stop();
@@ -119,9 +116,6 @@ impl Rig {
     }
 
     /// The tracker.
-    ///
-    /// # Panics
-    /// Never: it runs as long as the rig is there.
     #[must_use]
     pub fn riptide(&self) -> &Riptide {
         self.riptide.as_ref().expect("a running tracker")

@@ -24,9 +24,6 @@ use std::{
 use tempfile::TempDir;
 
 /// The binary under test: `RIPTIDE_BIN`, else the release build.
-///
-/// # Panics
-/// If there is none.
 #[must_use]
 pub fn binary() -> PathBuf {
     let path = std::env::var_os("RIPTIDE_BIN")
@@ -36,9 +33,6 @@ pub fn binary() -> PathBuf {
 }
 
 /// Runs `riptide ARGUMENTS` to its end, for commands that end by themselves.
-///
-/// # Panics
-/// If it cannot be started.
 #[must_use]
 pub fn command(arguments: &[&str]) -> Output {
     clean(Command::new(binary())).args(arguments).output().expect("to start riptide")
@@ -137,9 +131,6 @@ impl<'a> Start<'a> {
     }
 
     /// Starts it and waits until it says that it is ready.
-    ///
-    /// # Panics
-    /// If it ends or stays silent instead, with all that it said.
     #[must_use]
     pub fn ready(self) -> Riptide {
         let mut riptide = self.spawn();
@@ -148,9 +139,6 @@ impl<'a> Start<'a> {
     }
 
     /// The command that starts it, without standard error, and its directory, which lives at least as long.
-    ///
-    /// # Panics
-    /// If there is no binary.
     #[must_use]
     pub fn command(self) -> (Command, Arc<TempDir>) {
         let directory = self.directory.unwrap_or_else(|| Arc::new(directory()));
@@ -179,9 +167,6 @@ impl<'a> Start<'a> {
     }
 
     /// Starts it without waiting.
-    ///
-    /// # Panics
-    /// If there is no binary.
     #[must_use]
     pub fn spawn(self) -> Riptide {
         let inside = self.namespace.map(|n| n.name().to_owned());
@@ -259,9 +244,6 @@ pub struct Riptide {
 
 impl Riptide {
     /// Waits for the line that says `ready`, and reads the bound addresses from the lines before it.
-    ///
-    /// # Panics
-    /// If it does not come.
     pub fn wait_ready(&mut self) {
         self.wait_for_line("the word ready", is_ready);
         for line in self.lines() {
@@ -283,9 +265,6 @@ impl Riptide {
     }
 
     /// The one UDP port of a family.
-    ///
-    /// # Panics
-    /// If it told of none.
     #[must_use]
     pub fn udp_port(&self, ipv6: bool) -> u16 {
         let found = self.udp.iter().find(|a| a.is_ipv6() == ipv6);
@@ -311,9 +290,6 @@ impl Riptide {
     }
 
     /// Where it serves metrics.
-    ///
-    /// # Panics
-    /// If it told of no address.
     #[must_use]
     pub fn metrics_address(&self) -> SocketAddr {
         self.metrics.unwrap_or_else(|| panic!("no metrics listener was told of:\n{}", self.log_text()))
@@ -340,9 +316,6 @@ impl Riptide {
     }
 
     /// Asks the metrics again until they are as they should be, since a worker may count after it answered.
-    ///
-    /// # Panics
-    /// If they never are, with those last seen.
     pub fn metrics_until(&self, awaited: &str, mut good: impl FnMut(&Metrics) -> bool) -> Metrics {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -362,9 +335,6 @@ impl Riptide {
     }
 
     /// One value of each thread, read from its directory in `/proc`.
-    ///
-    /// # Panics
-    /// If the process is gone, or `read` finds nothing in the file.
     pub fn threads<T>(&self, file: &str, read: impl Fn(&str) -> Option<T>) -> Vec<T> {
         let tasks = Path::new("/proc").join(self.pid().to_string()).join("task");
         let tasks = std::fs::read_dir(tasks).expect("the process").flatten();
@@ -376,18 +346,12 @@ impl Riptide {
     }
 
     /// Processor time of all threads so far, nanoseconds.
-    ///
-    /// # Panics
-    /// If the process is gone.
     #[must_use]
     pub fn processor_time(&self) -> u64 {
         self.threads("schedstat", |text| text.split_whitespace().next()?.parse::<u64>().ok()).iter().sum()
     }
 
     /// Sends a signal.
-    ///
-    /// # Panics
-    /// If the process is gone.
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap_or_else(|e| panic!("{signal}: {e}\n{}", self.log_text()));
     }
@@ -411,9 +375,6 @@ impl Riptide {
     }
 
     /// Waits for a line on standard error, past or coming.
-    ///
-    /// # Panics
-    /// If it does not come, or the process ends without it.
     pub fn wait_for_line(&self, awaited: &str, mut wanted: impl FnMut(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut lines = self.log.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -429,9 +390,6 @@ impl Riptide {
     }
 
     /// Waits until it ends by itself.
-    ///
-    /// # Panics
-    /// If it does not, with what it said.
     pub fn wait(&mut self) -> ExitStatus {
         let status = crate::eventually("riptide to end", || self.child.try_wait().expect("a child"));
         if let Some(reader) = self.reader.take() {
@@ -441,9 +399,6 @@ impl Riptide {
     }
 
     /// Stops it as an operator does and checks that it ends well.
-    ///
-    /// # Panics
-    /// If the exit status is not 0.
     pub fn stop(mut self) -> Arc<TempDir> {
         self.signal(Signal::SIGTERM);
         let status = self.wait();

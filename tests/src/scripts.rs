@@ -24,9 +24,6 @@ impl Drop for Script {
 
 /// Runs a script of `tests/clients` to its end and gives what it printed. It trusts the certificates of machines, and
 /// those in the file `trusted`.
-///
-/// # Panics
-/// If it fails, with what it printed.
 pub fn node(script: &str, arguments: &[&str], trusted: Option<&Path>) -> String {
     let modules = workspace().join("target/npm/node_modules");
     assert!(modules.is_dir(), "no npm packages at {}: `cargo xtask test` installs them", modules.display());

@@ -10,9 +10,6 @@ use crate::{
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 /// Reads an address with its port.
-///
-/// # Panics
-/// If it is none.
 #[must_use]
 pub fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
@@ -31,9 +28,6 @@ pub fn native(wire: &Wire, listeners: &str) -> Riptide {
 }
 
 /// A client at the first client address of the tracker's family.
-///
-/// # Panics
-/// If the tracker's address is none.
 #[must_use]
 pub fn client(wire: &Wire, tracker: &str) -> Client {
     let tracker = address(tracker);
@@ -62,9 +56,6 @@ pub fn kernel_answers_at_last(wire: &Wire, riptide: &Riptide, tracker: &str) {
 }
 
 /// Sends back what it gets, once, on a thread of its own.
-///
-/// # Panics
-/// If nothing comes.
 #[must_use]
 pub fn echo_once(socket: UdpSocket) -> std::thread::JoinHandle<()> {
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -76,9 +67,6 @@ pub fn echo_once(socket: UdpSocket) -> std::thread::JoinHandle<()> {
 }
 
 /// Sends a datagram to a service and checks that the same comes back.
-///
-/// # Panics
-/// If it does not.
 pub fn echoes(host: &Namespace, from: &str, service: SocketAddr, bytes: &[u8]) {
     let from: IpAddr = from.parse().expect("an address");
     let socket = host.run(|| UdpSocket::bind((from, 0)).expect("a socket"));

@@ -151,17 +151,11 @@ impl Drop for Peer {
 
 /// Moves a file from the seeder's host to the leecher's, and checks that every byte arrived and that both announced in
 /// the way that was wanted: over UDP, connects were answered in the kernel and announces through AF_XDP.
-///
-/// # Panics
-/// If that does not happen in time, with what clients and tracker said.
 pub fn transfer(program: Program, scheme: Scheme, ipv6: bool) {
     transfer_between([(program, scheme), (program, scheme)], ipv6);
 }
 
 /// The same between a seeder and a leecher of different kinds.
-///
-/// # Panics
-/// If that does not happen in time, with what clients and tracker said.
 pub fn transfer_between(kinds: [(Program, Scheme); 2], ipv6: bool) {
     let hosts = Hosts::new();
     let certificate = Certificate::new();

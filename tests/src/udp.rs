@@ -200,9 +200,6 @@ pub struct Client {
 
 impl Client {
     /// A client on the host of this thread, with this address, that asks this tracker.
-    ///
-    /// # Panics
-    /// If the address is not this host's.
     #[must_use]
     pub fn new(address: IpAddr, tracker: SocketAddr) -> Self {
         let socket = UdpSocket::bind((address, 0)).unwrap_or_else(|e| panic!("{address}: {e}"));
@@ -210,9 +207,6 @@ impl Client {
     }
 
     /// A client that uses this socket.
-    ///
-    /// # Panics
-    /// If the socket cannot be set up.
     #[must_use]
     pub fn with_socket(socket: UdpSocket, tracker: SocketAddr) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -228,9 +222,6 @@ impl Client {
     }
 
     /// Its own address.
-    ///
-    /// # Panics
-    /// Never on a bound socket.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.socket.local_addr().expect("an address")
@@ -277,9 +268,6 @@ impl Client {
     }
 
     /// Sends bytes as they are.
-    ///
-    /// # Panics
-    /// If the host refuses.
     pub fn send(&self, bytes: &[u8]) {
         let sent =
             self.socket.send_to(bytes, self.tracker).unwrap_or_else(|e| panic!("{}: {e}", self.tracker));
@@ -287,9 +275,6 @@ impl Client {
     }
 
     /// Waits for the next datagram, which must be from the tracker.
-    ///
-    /// # Panics
-    /// If none comes, or from elsewhere.
     #[must_use]
     pub fn receive(&self) -> Vec<u8> {
         let mut buffer = [0; 65_536];
@@ -302,9 +287,6 @@ impl Client {
     }
 
     /// Takes whatever has arrived already, without waiting.
-    ///
-    /// # Panics
-    /// If the socket fails.
     #[must_use]
     pub fn take_arrived(&self) -> Vec<Vec<u8>> {
         self.socket.set_nonblocking(true).expect("a non-blocking socket");
@@ -322,9 +304,6 @@ impl Client {
     }
 
     /// Sends a request and reads its reply.
-    ///
-    /// # Panics
-    /// If the next datagram is anything but the well-formed reply to this request.
     #[must_use]
     pub fn ask(&self, request: &[u8]) -> Reply {
         let transaction = u32::from_be_bytes(request[12..16].try_into().expect("four bytes"));
@@ -333,9 +312,6 @@ impl Client {
     }
 
     /// Reads a reply that must be to this transaction.
-    ///
-    /// # Panics
-    /// If it is not, or not well-formed.
     #[must_use]
     pub fn read(&self, bytes: &[u8], transaction: u32) -> Reply {
         let family = if self.address().is_ipv6() { Family::Ipv6 } else { Family::Ipv4 };
@@ -368,9 +344,6 @@ impl Client {
     }
 
     /// Asks for a connection ID and keeps it.
-    ///
-    /// # Panics
-    /// If it gets none.
     pub fn connect(&self) -> [u8; 8] {
         match self.ask(&connect_bytes(self.transaction())) {
             Reply::Connected(id) => {
@@ -387,9 +360,6 @@ impl Client {
     }
 
     /// Announces, connecting first if it has not yet.
-    ///
-    /// # Panics
-    /// If the answer is no list of peers.
     pub fn announce(&self, announce: &Announce) -> Announced {
         match self.try_announce(announce) {
             Reply::Announced(reply) => reply,
@@ -404,9 +374,6 @@ impl Client {
     }
 
     /// Scrapes, connecting first if it has not yet.
-    ///
-    /// # Panics
-    /// If the answer has no rows.
     #[must_use]
     pub fn scrape(&self, hashes: &[Id20]) -> Vec<Row> {
         match self.ask(&scrape_bytes(self.connection(), self.transaction(), hashes)) {

@@ -9,9 +9,6 @@ pub struct Dictionary<'a>(BTreeMap<&'a [u8], Value<'a>>);
 
 impl<'a> Dictionary<'a> {
     /// Reads one that takes all the bytes.
-    ///
-    /// # Panics
-    /// If there is none, or it is not written in the one right way.
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Self {
         let value = Value::parse(bytes);
@@ -19,9 +16,6 @@ impl<'a> Dictionary<'a> {
     }
 
     /// A value that is one.
-    ///
-    /// # Panics
-    /// If it is none.
     #[must_use]
     pub fn of(value: Value<'a>) -> Self {
         match value {
@@ -49,9 +43,6 @@ impl<'a> Dictionary<'a> {
     }
 
     /// The integer under a key.
-    ///
-    /// # Panics
-    /// If there is none.
     #[must_use]
     pub fn integer(&self, key: &str) -> i64 {
         match self.get(key) {
@@ -61,9 +52,6 @@ impl<'a> Dictionary<'a> {
     }
 
     /// The bytes under a key.
-    ///
-    /// # Panics
-    /// If there are none.
     #[must_use]
     pub fn bytes(&self, key: &str) -> &'a [u8] {
         match self.get(key) {

@@ -56,9 +56,6 @@ impl House {
     }
 
     /// Starts a tracker with these keys in `[http]`, and these tables (not `[tls]`).
-    ///
-    /// # Panics
-    /// If it does not start.
     #[must_use]
     pub fn with(door: Door, http: &str, tables: &str) -> Self {
         let directory = TempDir::with_prefix("riptide-house-").expect("a directory");
@@ -82,9 +79,6 @@ impl House {
 
     /// Starts a tracker with these keys in `[http]` and these tables, behind all doors but those with a PROXY header;
     /// [`House::client`] comes in plainly.
-    ///
-    /// # Panics
-    /// If it does not start.
     #[must_use]
     pub fn every(http: &str, tables: &str) -> Self {
         let directory = TempDir::with_prefix("riptide-house-").expect("a directory");
@@ -130,9 +124,6 @@ impl House {
     }
 
     /// Where the door's TCP listener is.
-    ///
-    /// # Panics
-    /// If there is none of this family.
     #[must_use]
     pub fn address(&self, family: Family) -> SocketAddr {
         self.address_of(self.door, family)
@@ -168,9 +159,6 @@ impl House {
     }
 
     /// Checks that its memory does not grow by so many MiB meanwhile.
-    ///
-    /// # Panics
-    /// If it does.
     pub fn bounded<T>(&self, mebibytes: u64, work: impl FnOnce() -> T) -> T {
         const MIB: u64 = 1024 * 1024;
         let before = resident(&self.riptide);
@@ -181,9 +169,6 @@ impl House {
     }
 
     /// Checks that an announce, a UDP announce and a WebSocket are served as on any day, and that nothing has panicked.
-    ///
-    /// # Panics
-    /// If it is not so.
     pub fn is_well(&self) {
         let client = self.client(Family::V4, 9);
         let hash = udp::id20("well", 0);
@@ -243,9 +228,6 @@ impl Client<'_> {
     }
 
     /// Opens a new connection through the door. Each of its requests carries an address that must not count.
-    ///
-    /// # Panics
-    /// If it cannot be opened.
     #[must_use]
     pub fn connect(&self) -> Connection {
         let family = if self.address.is_ipv4() { Family::V4 } else { Family::V6 };
@@ -304,9 +286,6 @@ impl Client<'_> {
     }
 
     /// Opens a WebSocket.
-    ///
-    /// # Panics
-    /// If it is refused.
     #[must_use]
     pub fn websocket(&self) -> Socket {
         self.try_websocket("").unwrap_or_else(|answer| panic!("no WebSocket: {answer:?}"))

@@ -30,9 +30,6 @@ impl Deref for Answer {
 
 impl Answer {
     /// The dictionary in it, which comes as trackers send it.
-    ///
-    /// # Panics
-    /// If there is none.
     #[must_use]
     pub fn dictionary(&self) -> Dictionary<'_> {
         assert_eq!(self.status, 200, "{self:?}");
@@ -42,10 +39,6 @@ impl Answer {
     }
 
     /// The reason of a failure.
-    ///
-    /// # Panics
-    /// If it is none.
-    #[expect(clippy::must_use_candidate, reason = "that it is a failure is often all there is to know")]
     pub fn failure(&self) -> String {
         let dictionary = self.dictionary();
         for key in dictionary.keys() {
@@ -88,9 +81,6 @@ impl Connection {
     }
 
     /// Sends bytes as they are.
-    ///
-    /// # Panics
-    /// If the connection is gone.
     pub fn send(&mut self, bytes: &[u8]) {
         self.inner.send(bytes).expect("to send");
     }
@@ -110,9 +100,6 @@ impl Connection {
     }
 
     /// Reads the next response.
-    ///
-    /// # Panics
-    /// If there is none.
     #[must_use]
     pub fn receive(&mut self) -> Answer {
         self.try_receive(false).unwrap_or_else(|e| panic!("a response: {e}"))
@@ -122,9 +109,6 @@ impl Connection {
     ///
     /// # Errors
     /// If the connection ends before one is whole.
-    ///
-    /// # Panics
-    /// If the length of its body is not told.
     pub fn try_receive(&mut self, head_only: bool) -> std::io::Result<Answer> {
         let answer = self.inner.receive(head_only)?;
         let told =
@@ -134,17 +118,11 @@ impl Connection {
     }
 
     /// Says that nothing more will be sent.
-    ///
-    /// # Panics
-    /// If the socket fails.
     pub fn finish(&mut self) {
         self.stream().finish().expect("to shut it down");
     }
 
     /// Waits until the tracker has closed it, dropping what still comes. Tells how many bytes came.
-    ///
-    /// # Panics
-    /// If it stays open.
     pub fn wait_closed(&mut self) -> usize {
         stream::wait_closed(self.stream())
     }
@@ -243,9 +221,6 @@ pub struct Announced {
 
 impl Announced {
     /// Reads a reply, strictly.
-    ///
-    /// # Panics
-    /// If anything is missing, strange or too much.
     #[must_use]
     pub fn read(answer: &Answer) -> Self {
         let reply = answer.dictionary();
@@ -308,9 +283,6 @@ fn peer(peer: Value<'_>) -> SocketAddr {
 }
 
 /// Reads the rows of a scrape, strictly.
-///
-/// # Panics
-/// If anything is missing, strange or too much.
 #[must_use]
 pub fn read_scrape(answer: &Answer) -> BTreeMap<Id20, Row> {
     let body = answer.dictionary();

@@ -35,9 +35,6 @@ pub struct Answer {
 
 impl Connection {
     /// Speaks over a stream.
-    ///
-    /// # Panics
-    /// If it is gone.
     #[must_use]
     pub fn new(mut stream: Stream) -> Self {
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("to send");
@@ -47,9 +44,6 @@ impl Connection {
     }
 
     /// Asks for these targets, all before the first answer is read, and gives the answers in the order of the targets.
-    ///
-    /// # Panics
-    /// If one is not answered.
     #[must_use]
     pub fn get(&mut self, targets: &[String]) -> Vec<Answer> {
         let first = self.next;
@@ -109,9 +103,6 @@ impl Connection {
     }
 
     /// Waits until the tracker says that it takes no more requests and closes the connection.
-    ///
-    /// # Panics
-    /// If it does not say so.
     pub fn wait_closed(&mut self) {
         while self.receive().0 != GOAWAY {}
         self.stream.finish().expect("to shut it down");

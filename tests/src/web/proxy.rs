@@ -29,9 +29,6 @@ pub fn v2_local() -> Vec<u8> {
 }
 
 /// Version 2 with this command, family and body.
-///
-/// # Panics
-/// If the body is longer than 65,535 bytes.
 #[must_use]
 pub fn v2_header(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = b"\r\n\r\n\0\r\nQUIT\n".to_vec();

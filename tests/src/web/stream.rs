@@ -9,9 +9,6 @@ use std::{
 pub use tracker_load::net::stream::Stream;
 
 /// Opens a TCP connection from this address.
-///
-/// # Panics
-/// If it cannot be opened.
 #[must_use]
 pub fn tcp(from: IpAddr, to: SocketAddr) -> Stream {
     try_tcp(from, to).unwrap_or_else(|e| panic!("a connection from {from} to {to}: {e}"))
@@ -26,9 +23,6 @@ pub fn try_tcp(from: IpAddr, to: SocketAddr) -> Result<Stream> {
 }
 
 /// Opens a connection to a Unix socket.
-///
-/// # Panics
-/// If it cannot be opened.
 #[must_use]
 pub fn unix(path: &std::path::Path) -> Stream {
     let stream = UnixStream::connect(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -38,9 +32,6 @@ pub fn unix(path: &std::path::Path) -> Stream {
 }
 
 /// Waits until the tracker has closed it, dropping what still comes. Tells how many bytes came.
-///
-/// # Panics
-/// If it stays open.
 pub fn wait_closed(stream: &mut Stream) -> usize {
     let mut dropped = 0;
     let mut buffer = [0; 4096];

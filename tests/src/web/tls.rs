@@ -27,9 +27,6 @@ impl Certificate {
     }
 
     /// Another certificate with another key, in place of this one in the same files.
-    ///
-    /// # Panics
-    /// If it cannot be made.
     #[must_use]
     pub fn renewed(&self) -> Self {
         let renewed = self.prepared();
@@ -38,9 +35,6 @@ impl Certificate {
     }
 
     /// Another certificate and its key as PEM, not yet in the files.
-    ///
-    /// # Panics
-    /// If it cannot be made.
     #[must_use]
     pub fn prepared(&self) -> (Self, String, String) {
         let key = KeyPair::generate().expect("a key");
@@ -53,9 +47,6 @@ impl Certificate {
     }
 
     /// Writes the files, each whole or not at all.
-    ///
-    /// # Panics
-    /// If they cannot be written.
     pub fn install(&self, certificate: &str, key: &str) {
         for (path, text) in [(self.key_file(), key), (self.certificate_file(), certificate)] {
             let aside = path.with_extension("new");
@@ -85,9 +76,6 @@ impl Certificate {
     }
 
     /// A client's configuration that trusts this certificate alone.
-    ///
-    /// # Panics
-    /// If there is no such version.
     #[must_use]
     pub fn client(
         &self,

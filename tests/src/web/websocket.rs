@@ -50,9 +50,6 @@ impl Socket {
     ///
     /// # Errors
     /// The tracker's answer if it is not 101.
-    ///
-    /// # Panics
-    /// If the handshake is not as RFC 6455 has it.
     pub fn open(connection: Connection, target: &str, more: &str) -> Result<Self, Answer> {
         let request = connection.request("GET", target, &format!("{}{more}", handshake()));
         let (inner, answer) = match socket::Socket::open(connection.into_inner(), &request) {
@@ -83,9 +80,6 @@ impl Socket {
     }
 
     /// Sends bytes as they are.
-    ///
-    /// # Panics
-    /// If the connection is gone.
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         self.try_send(bytes).expect("to send");
     }
@@ -115,9 +109,6 @@ impl Socket {
     }
 
     /// The next JSON message; pings are answered on the way.
-    ///
-    /// # Panics
-    /// If something else comes.
     #[must_use]
     pub fn json(&mut self) -> Value {
         loop {
@@ -145,9 +136,6 @@ impl Socket {
     }
 
     /// Proves that the tracker has dealt with everything that was sent before. What came meanwhile is kept.
-    ///
-    /// # Panics
-    /// If the connection ends.
     pub fn fence(&mut self) {
         self.pings += 1;
         let payload = self.pings.to_be_bytes();
@@ -192,9 +180,6 @@ impl Socket {
     }
 
     /// Closes it as a client does and waits until the tracker has done so too.
-    ///
-    /// # Panics
-    /// If the tracker does not echo the code.
     pub fn close(mut self) {
         self.send_bytes(&Self::frame(true, opcode::CLOSE, &1000_u16.to_be_bytes()));
         loop {
@@ -301,9 +286,6 @@ pub fn answer(info_hash: Id20, peer_id: Id20, to_peer_id: Id20, offer: Id20) -> 
 }
 
 /// Checks an announce reply and gives seeders and leechers.
-///
-/// # Panics
-/// If it is none, or not for this torrent.
 #[must_use]
 pub fn counts(reply: &Value, info_hash: Id20) -> (u64, u64) {
     assert_eq!(reply["action"], "announce", "{reply}");
@@ -314,10 +296,6 @@ pub fn counts(reply: &Value, info_hash: Id20) -> (u64, u64) {
 }
 
 /// Checks that a message is a failure and gives its reason.
-///
-/// # Panics
-/// If it is none.
-#[expect(clippy::must_use_candidate, reason = "that it is a failure is often all there is to know")]
 pub fn failure(reply: &Value) -> String {
     let reason =
         reply["failure reason"].as_str().unwrap_or_else(|| panic!("a failure expected, not {reply}"));
