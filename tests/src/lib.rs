@@ -6,12 +6,7 @@
 //!
 //! A harness for tests has one way to fail: a panic that says what was awaited and what came instead. So everything here
 //! panics, and no item says so again.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation of a test is a panic that names it"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::time::{Duration, Instant};
 

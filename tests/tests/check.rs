@@ -1,10 +1,5 @@
 //! `riptide config check` finds what `riptide run` would refuse, by the same words.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
     path::{Path, PathBuf},

@@ -1,10 +1,5 @@
 //! Start, reload, overload and stop, as an operator sees them; no privilege needed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use nix::{
     sched::{CpuSet, sched_setaffinity},

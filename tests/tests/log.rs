@@ -2,12 +2,7 @@
 //! are lost, and stops as it always does.
 //!
 //! Where the log cannot be read, the tracker is reached by a Unix socket, and the port of its metrics is looked up in /proc.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use nix::{
     fcntl::OFlag,

@@ -1,12 +1,7 @@
 //! The client class of npm's bittorrent-tracker, and WebTorrent in two browser pages, against Riptide on the loopback
 //! interface. Each script also runs against the tracker that comes with the package, which shows that what it expects
 //! is not Riptide's alone.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use tests::{
     rig::Family,

@@ -1,10 +1,5 @@
 //! What the attached program and the daemon must survive.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use aya::maps::{Map, XskMap};
 use nix::sys::signal::Signal;

@@ -1,10 +1,5 @@
 //! What the other tests lean on: a harness that loses frames or leaves things behind would make them lie.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
     io::{Read, Write},

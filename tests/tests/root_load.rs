@@ -1,10 +1,5 @@
 //! `riptide-load`'s kernel engine against the tracker: what one counts the other counts, and what cannot be is told.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use nix::{
     sys::signal::{Signal, kill},

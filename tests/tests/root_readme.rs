@@ -1,10 +1,5 @@
 //! The README's way to run the tracker, word for word.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use nix::{
     sys::signal::{Signal, killpg},

@@ -1,11 +1,6 @@
 //! Half a minute of peers that come, expire and come again: nothing is answered wrongly, nothing piles up. How fast it
 //! goes is for `cargo xtask bench soak` to tell.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 use tests::{load::Field, process::resident};

@@ -3,12 +3,7 @@
 //! Which addresses live under which tags is read from the host's VLAN devices. Not every kernel has those (the one
 //! that this is built on has not), so the test writes the entries into the running program's map itself, in the
 //! layout that the program reads, and plays the tagged client with raw frames.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use aya::maps::{HashMap, Map};
 use std::net::IpAddr;

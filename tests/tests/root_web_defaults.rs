@@ -1,5 +1,5 @@
 //! The default listeners, whose ports are fixed, and what needs privileges: each test has a host of its own.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation is how a test fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;

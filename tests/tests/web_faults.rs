@@ -1,11 +1,6 @@
 //! What strangers send to do harm, and what the system withholds: a clear failure or a closed connection, bounded
 //! memory, and others served as before.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{io::Write, net::Ipv4Addr, time::Duration};
 use tests::{

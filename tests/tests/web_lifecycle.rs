@@ -1,10 +1,5 @@
 //! Listeners, configuration, drain and statistics of the TCP doors, as an operator sees them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use nix::sys::signal::Signal;
 use std::net::TcpListener;

@@ -1,10 +1,5 @@
 //! Limits of WebSocket connections: what is too much is cut, refused or closed, and others are served as before.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use serde_json::json;
 use std::{io::Write, net::Ipv4Addr, time::Duration};

@@ -1,10 +1,5 @@
 //! TLS: versions, protocols, resumption, and certificates that change while the tracker runs.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use nix::sys::signal::Signal;
 use rustls::{HandshakeKind, ProtocolVersion, version::TLS12, version::TLS13};
