@@ -111,7 +111,9 @@ impl Admission {
     pub fn retry(&self, rejected: Rejected) -> Option<Retry> {
         match rejected {
             Rejected::NotPermitted => Some(Retry::Never),
-            Rejected::TooManyTorrents => Some(Retry::Minutes(self.interval.div_ceil(60).max(1))),
+            Rejected::TooManyTorrents | Rejected::MemoryFull => {
+                Some(Retry::Minutes(self.interval.div_ceil(60).max(1)))
+            }
             Rejected::PeerIdTaken | Rejected::TooManyMemberships => None,
         }
     }
@@ -140,6 +142,9 @@ pub enum Rejected {
     /// The torrent is new, and [`crate::policy::Policy::max_torrents`] are stored.
     #[error("the limit of torrents is reached")]
     TooManyTorrents,
+    /// The torrent is new, and there is hardly room for peers any more: [`crate::policy::Policy::max_peers`].
+    #[error("the limit of peers is nearly reached")]
+    MemoryFull,
     /// A WebRTC peer with this peer ID is in the torrent, from another address.
     #[error("the peer ID belongs to a peer at another address")]
     PeerIdTaken,
@@ -154,7 +159,7 @@ impl Rejected {
     pub const fn message(self) -> &'static str {
         match self {
             Self::NotPermitted => "info hash not allowed on this tracker",
-            Self::TooManyTorrents => "tracker full, try again later",
+            Self::TooManyTorrents | Self::MemoryFull => "tracker full, try again later",
             Self::PeerIdTaken => "peer ID is in use by another client",
             Self::TooManyMemberships => "too many torrents on one connection",
         }

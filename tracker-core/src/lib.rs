@@ -7,6 +7,7 @@
 //! - [`admission`] decides what a client gets, whatever the protocol; [`networks`] is what it asks.
 //! - [`policy`] and [`access`] are what the operator decides, swapped whole while the engine runs.
 //! - [`http`] turns the query of a request into a bencoded reply ([BEP 3](https://www.bittorrent.org/beps/bep_0003.html)).
+//! - [`records`] is the one format in which swarms leave the process.
 //! - [`udp`] turns a batch of datagrams into replies ([BEP 15](https://www.bittorrent.org/beps/bep_0015.html)).
 //! - [`ws`] answers WebTorrent messages and relays offers and answers between browsers.
 
@@ -17,6 +18,7 @@ pub mod http;
 pub mod model;
 pub mod networks;
 pub mod policy;
+pub mod records;
 pub mod rng;
 pub mod udp;
 pub mod ws;

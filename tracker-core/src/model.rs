@@ -88,25 +88,30 @@ pub enum Event {
     Paused,
 }
 
-/// Whether a peer has the whole torrent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What a peer has of the torrent, and whether it wants more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
 pub enum Role {
-    /// It has.
-    Seeder,
-    /// It has not; partial seeds are among these.
-    Leecher,
+    /// It wants all of what it lacks.
+    Leecher = 0,
+    /// It lacks something and wants nothing (BEP 21). Counted among the incomplete, but of no use to who has all it
+    /// wants.
+    PartialSeed = 1,
+    /// It has everything.
+    Seeder = 2,
 }
 
 impl Role {
-    /// Every role, in the order of their use as an index.
-    pub const ALL: [Self; 2] = [Self::Seeder, Self::Leecher];
+    /// Every role, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Leecher, Self::PartialSeed, Self::Seeder];
 
-    /// The value of the `role` label in metrics.
+    /// Of a peer that announces this. A partial seed is no seeder, whatever it says is left.
     #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Seeder => "seeder",
-            Self::Leecher => "leecher",
+    pub const fn of(event: Event, left: u64) -> Self {
+        match (event, left) {
+            (Event::Paused, _) => Self::PartialSeed,
+            (_, 0) => Self::Seeder,
+            _ => Self::Leecher,
         }
     }
 }
@@ -116,8 +121,10 @@ impl Role {
 pub struct Counts {
     /// Peers that have the whole torrent.
     pub complete: u32,
-    /// Peers that do not.
+    /// Peers that do not, partial seeds among them.
     pub incomplete: u32,
+    /// Those of the incomplete that want something: all but partial seeds (BEP 21).
+    pub downloaders: u32,
     /// How often a peer told that it had become complete.
     pub downloaded: u32,
 }

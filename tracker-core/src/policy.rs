@@ -18,8 +18,9 @@ pub struct Policy {
     /// With this many peers stored in all, new ones are answered without being stored, and new torrents are refused a
     /// little before.
     pub max_peers: usize,
-    /// How many peers of one torrent may share an address; `None` for any number. With a limit, each new peer costs a
-    /// pass over its torrent's peers of that family and of WebRTC.
+    /// How many peers of one torrent may share a client network (an IPv4 address, an IPv6 /64); `None` for any number.
+    /// Large swarms find peers by network only in an engine that was made with a limit; in others a limit set later
+    /// costs each new peer a pass over its torrent's peers.
     pub peers_per_address: Option<u32>,
     /// How long the `downloaded` count of a torrent without peers is kept.
     pub downloaded_retention: Seconds,
@@ -28,6 +29,9 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// More peers of one torrent cannot be numbered; a higher limit counts as this.
+    pub const MAX_PEERS_PER_TORRENT: usize = 16_000_000;
+
     /// Four hours. A peer's last sign of life is kept as 15 bits of seconds, which wrap after nine: the rest is the
     /// time a full cycle of sweeps may take.
     pub const MAX_PEER_TIMEOUT: Seconds = 4 * 3600;

@@ -27,6 +27,13 @@ impl Clock {
     pub fn now_ns(self) -> u64 {
         monotonic_ns().wrapping_add(self.base_ns)
     }
+
+    /// Protocol time in whole seconds, as the engine counts it.
+    #[inline]
+    #[must_use]
+    pub fn now(self) -> u32 {
+        (self.now_ns() / 1_000_000_000) as u32
+    }
 }
 
 /// The coarse monotonic clock, nanoseconds since boot.

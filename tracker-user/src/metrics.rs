@@ -28,7 +28,7 @@ use tracker_common::{
 };
 use tracker_core::{
     engine::{Engine, SwarmSizes},
-    model::{Network, Role},
+    model::Network,
 };
 
 /// Everything that metrics are read from.
@@ -194,9 +194,10 @@ impl Sources {
         level("riptide_torrents", Labels::new(), totals.torrents as u64);
         level("riptide_retained_torrents", Labels::new(), totals.retained as u64);
         for network in Network::ALL {
-            for role in Role::ALL {
-                let peers = totals.peers_of(network, role) as u64;
-                level("riptide_peers", labels([("family", network.label()), ("role", role.label())]), peers);
+            for (role, peers) in
+                [("seeder", totals.complete(network)), ("leecher", totals.incomplete(network))]
+            {
+                level("riptide_peers", labels([("family", network.label()), ("role", role)]), peers as u64);
             }
         }
     }

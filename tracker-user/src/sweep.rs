@@ -31,7 +31,7 @@ pub async fn run(engine: Arc<Engine>, clock: Clock, config: watch::Receiver<Conf
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while begun.elapsed() < LONGEST {
             tick.tick().await;
-            let now = (clock.now_ns() / 1_000_000_000) as u32;
+            let now = clock.now();
             engine.sweep(now, pace.slice);
         }
     }

@@ -2,7 +2,10 @@
 
 use crate::model::InfoHash;
 use std::fmt;
-use tracker_common::siphash::{Key, SipHash13};
+use tracker_common::{
+    address::Address,
+    siphash::{Key, SipHash13},
+};
 
 /// The key of every table of an engine.
 #[derive(Clone, Copy)]
@@ -23,6 +26,12 @@ impl HashKey {
     #[inline]
     pub(super) fn torrent(self, hash: &InfoHash) -> u64 {
         self.id(&hash.0)
+    }
+
+    /// Of the client network that an address is in.
+    pub(super) fn network(self, address: &Address) -> u64 {
+        let [high, low] = address.client_network().words();
+        self.hash([u64::from_le(high), u64::from_le(low), 16 << 56])
     }
 
     /// Of an info hash or a peer ID.

@@ -1,269 +1,379 @@
-//! Finds the position of an entry in a dense array by its hash: open addressing, with two or four bytes a slot.
+//! Finds the position of an entry in a dense array by its hash, and is never rebuilt whole once it is large.
 //!
-//! A slot holds a position and, in the bits that positions leave free, a part of the hash, so that most entries that
-//! are not the one looked for are passed over without touching them. The entries themselves, and their hashes, stay
-//! with the caller.
+//! A small index is one table with two bytes a slot. A larger one is many small tables, one for each value of some bits
+//! of the hash, with four bytes a slot. It grows by linear hashing: one part after the other is split in two, and back.
+//! So no operation touches more than a part or two. The entries themselves, and their hashes, stay with the caller.
 
-/// A slot's width. Zero is an empty slot.
-trait Slot: Copy + Default {
-    const BITS: u32;
-    fn get(self) -> u32;
-    fn of(value: u32) -> Self;
-}
+use super::slots::{self, MAX_ENTRIES, empty, room_in};
 
-impl Slot for u16 {
-    const BITS: u32 = 16;
-    #[inline(always)]
-    fn get(self) -> u32 {
-        u32::from(self)
-    }
-    #[inline(always)]
-    fn of(value: u32) -> Self {
-        value as Self
-    }
-}
-
-impl Slot for u32 {
-    const BITS: u32 = 32;
-    #[inline(always)]
-    fn get(self) -> u32 {
-        self
-    }
-    #[inline(always)]
-    fn of(value: u32) -> Self {
-        value
-    }
-}
-
-/// The slots of an index.
+/// Positions by hash.
 #[derive(Debug)]
-pub(super) enum Index {
-    /// Positions of at most [`NARROW_POSITION_BITS`] bits.
-    Narrow(Box<[u16]>),
-    /// Any others.
-    Wide(Box<[u32]>),
+pub(super) struct Index {
+    form: Form,
+    len: u32,
 }
 
-/// Leaves four bits and more for a part of the hash.
-const NARROW_POSITION_BITS: u32 = 12;
-/// The low bits of a hash choose the shard and are the same for all entries of a table.
-const TAG_SHIFT: u32 = 12;
+#[derive(Debug)]
+enum Form {
+    Flat(Box<[u16]>),
+    Parts(Vec<Part>),
+}
 
-macro_rules! dispatch {
-    ($index:expr, $slots:ident => $body:expr) => {
-        match $index {
-            Index::Narrow($slots) => $body,
-            Index::Wide($slots) => $body,
-        }
-    };
+/// The entries of some values of the hash's bits.
+#[derive(Debug, Default)]
+struct Part {
+    slots: Box<[u32]>,
+    len: u32,
+}
+
+/// More entries than this are in parts; half as many are not.
+const FLAT_MAX: usize = 2048;
+const _: () = assert!(usize::BITS - slots::slots_for(FLAT_MAX).leading_zeros() <= 12);
+/// Entries of a part, on average over all, when there are to be more parts.
+const PART_ENTRIES: usize = 512;
+/// Parts at least.
+const MIN_PARTS: usize = FLAT_MAX / PART_ENTRIES;
+const _: () = assert!(MIN_PARTS.is_power_of_two() && MAX_ENTRIES > 16_000_000);
+/// The bits of a hash that choose the part: none that chooses the shard, the tag of a slot or the place in a part.
+const PART_SHIFT: u32 = 20;
+
+/// Where a pass over all parts begins.
+pub(super) const FIRST: u64 = 0;
+
+/// The number of the part for a hash, of so many.
+#[inline(always)]
+const fn part_of(hash: u64, parts: usize) -> usize {
+    let bits = (hash >> PART_SHIFT) as u32 as usize;
+    let level = parts.ilog2();
+    let coarse = bits & ((1 << level) - 1);
+    // Those below have been split already.
+    if coarse < parts - (1 << level) { bits & ((2 << level) - 1) } else { coarse }
 }
 
 impl Index {
     /// An index without any slot.
     pub(super) fn none() -> Self {
-        Self::Narrow(Box::default())
+        Self { form: Form::Flat(Box::default()), len: 0 }
     }
 
-    /// An index for up to `capacity` entries (below 2^30): four in five slots are then taken.
-    pub(super) fn with_capacity(capacity: usize, hashes: impl Iterator<Item = u64>) -> Self {
-        let length = capacity + capacity.div_ceil(4) + 1;
-        let mut index = if position_bits(length) <= NARROW_POSITION_BITS {
-            Self::Narrow(vec![0; length].into_boxed_slice())
-        } else {
-            Self::Wide(vec![0; length].into_boxed_slice())
-        };
+    /// An index of the entries with these hashes, numbered in this order, no more than a small index holds.
+    pub(super) fn of(hashes: impl ExactSizeIterator<Item = u64>) -> Self {
+        let mut index = Self { form: Form::Flat(empty(with_slack(hashes.len()))), len: 0 };
         for (position, hash) in hashes.enumerate() {
-            index.insert(hash, position);
+            if let Form::Flat(slots) = &mut index.form {
+                slots::insert(slots, hash, position);
+                index.len += 1;
+            }
         }
         index
     }
 
-    /// How many entries fit.
-    pub(super) fn capacity(&self) -> usize {
-        let length = dispatch!(self, slots => slots.len());
-        // The inverse of the above: at least one slot stays empty, where every search ends.
-        if length == 0 { 0 } else { (length - 1) * 4 / 5 }
+    /// Whether it has any slot.
+    #[inline]
+    pub(super) fn is_none(&self) -> bool {
+        matches!(&self.form, Form::Flat(slots) if slots.is_empty())
     }
 
     /// The position with this hash for which `is_it` holds.
     #[inline]
     pub(super) fn find(&self, hash: u64, is_it: impl FnMut(usize) -> bool) -> Option<usize> {
-        dispatch!(self, slots => find(slots, hash, is_it))
+        match &self.form {
+            Form::Flat(slots) => slots::find(slots, hash, is_it),
+            Form::Parts(parts) => slots::find(&parts[part_of(hash, parts.len())].slots, hash, is_it),
+        }
     }
 
-    /// Adds a position. There must be room.
-    pub(super) fn insert(&mut self, hash: u64, position: usize) {
-        dispatch!(self, slots => insert(slots, hash, position));
+    /// Adds a position. `hash_of` gives the hash at any other one.
+    pub(super) fn insert(&mut self, hash: u64, position: usize, hash_of: impl Fn(usize) -> u64) {
+        self.make_room(hash, &hash_of);
+        self.len += 1;
+        match &mut self.form {
+            Form::Flat(slots) => slots::insert(slots, hash, position),
+            Form::Parts(parts) => {
+                let number = part_of(hash, parts.len());
+                let part = &mut parts[number];
+                part.len += 1;
+                slots::insert(&mut part.slots, hash, position);
+            }
+        }
     }
 
-    /// Removes a position that is there. `hash_of` gives the hash at any other position that is there.
+    /// Removes a position. `hash_of` gives the hash at any other one.
     pub(super) fn remove(&mut self, hash: u64, position: usize, hash_of: impl Fn(usize) -> u64) {
-        dispatch!(self, slots => remove(slots, hash, position, hash_of));
+        match &mut self.form {
+            Form::Flat(slots) => {
+                self.len -= u32::from(slots::remove(slots, hash, position, &hash_of));
+                if room_in(slots.len()) > 2 * self.len as usize + 32 {
+                    self.form = Form::Flat(rebuilt(slots::positions(slots), self.len as usize, &hash_of));
+                }
+            }
+            Form::Parts(parts) => {
+                let number = part_of(hash, parts.len());
+                let part = &mut parts[number];
+                let removed = u32::from(slots::remove(&mut part.slots, hash, position, &hash_of));
+                (part.len, self.len) = (part.len - removed, self.len - removed);
+                if room_in(part.slots.len()) > 2 * part.len as usize + 32 {
+                    part.resize(&hash_of);
+                }
+                self.give_back(&hash_of);
+            }
+        }
     }
 
     /// The entry with this hash at `from` moves to `to`, where none is.
     pub(super) fn relocate(&mut self, hash: u64, from: usize, to: usize) {
-        dispatch!(self, slots => {
-            if let Some(at) = slot_of(slots, hash, from) {
-                put(slots, at, hash, to);
+        match &mut self.form {
+            Form::Flat(slots) => relocate(slots, hash, from, to),
+            Form::Parts(parts) => {
+                let number = part_of(hash, parts.len());
+                relocate(&mut parts[number].slots, hash, from, to);
             }
-        });
+        }
     }
 
     /// Two entries change places.
     pub(super) fn exchange(&mut self, a: (u64, usize), b: (u64, usize)) {
-        dispatch!(self, slots => {
-            if let (Some(at_a), Some(at_b)) = (slot_of(slots, a.0, a.1), slot_of(slots, b.0, b.1)) {
-                put(slots, at_a, a.0, b.1);
-                put(slots, at_b, b.0, a.1);
-            }
-        });
+        // No entry is at the highest number that a slot holds: both are told apart while one is on its way.
+        let aside = match &self.form {
+            Form::Flat(slots) => slots.len() - 1,
+            Form::Parts(_) => MAX_ENTRIES - 1,
+        };
+        self.relocate(a.0, a.1, aside);
+        self.relocate(b.0, b.1, a.1);
+        self.relocate(a.0, aside, b.1);
     }
 
     /// Where the search for a hash begins in memory.
     #[inline]
     pub(super) fn address(&self, hash: u64) -> Option<*const u8> {
-        dispatch!(self, slots => slots.get(home(hash, slots.len())).map(|slot| std::ptr::from_ref(slot).cast()))
-    }
-}
-
-/// How many bits the positions of an index of this length take, counted from one.
-#[inline(always)]
-const fn position_bits(length: usize) -> u32 {
-    usize::BITS - length.leading_zeros()
-}
-
-/// Where a hash belongs: its high half, scaled to the length.
-#[inline(always)]
-const fn home(hash: u64, length: usize) -> usize {
-    (((hash >> 32) * length as u64) >> 32) as usize
-}
-
-/// The part of the hash that stands above the position in a slot.
-#[inline(always)]
-fn tag<S: Slot>(hash: u64, bits: u32) -> u32 {
-    S::of(((hash >> TAG_SHIFT) as u32) << bits).get()
-}
-
-#[inline(always)]
-const fn after(at: usize, length: usize) -> usize {
-    if at + 1 == length { 0 } else { at + 1 }
-}
-
-#[inline(always)]
-fn find<S: Slot>(slots: &[S], hash: u64, mut is_it: impl FnMut(usize) -> bool) -> Option<usize> {
-    let bits = position_bits(slots.len());
-    let mask = (1_u32 << bits) - 1;
-    let tag = tag::<S>(hash, bits);
-    let mut at = home(hash, slots.len());
-    loop {
-        let value = slots.get(at)?.get();
-        if value == 0 {
-            return None;
+        fn in_slots<S>(slots: &[S], hash: u64) -> Option<*const u8> {
+            slots.get(slots::home(hash, slots.len())).map(|slot| std::ptr::from_ref(slot).cast())
         }
-        if value & !mask == tag {
-            let position = (value & mask) as usize - 1;
-            if is_it(position) {
-                return Some(position);
+        match &self.form {
+            Form::Flat(slots) => in_slots(slots, hash),
+            Form::Parts(parts) => in_slots(&parts[part_of(hash, parts.len())].slots, hash),
+        }
+    }
+
+    /// One stage of a pass over all entries: passes the positions of a part to `visit`, and gives where the next stage
+    /// begins, or nothing at the end. A pass meets every entry that is there from its beginning to its end, however the
+    /// index grows, shrinks or is reordered meanwhile: parts are taken in the order of their reversed bits, in which
+    /// those that one is split into follow each other.
+    pub(super) fn visit(&self, from: u64, visit: impl FnMut(usize)) -> Option<u64> {
+        match &self.form {
+            Form::Flat(slots) => {
+                slots::positions(slots).for_each(visit);
+                None
+            }
+            Form::Parts(parts) => {
+                let number = part_of(u64::from((from as u32).reverse_bits()) << PART_SHIFT, parts.len());
+                slots::positions(&parts[number].slots).for_each(visit);
+                let level = parts.len().ilog2();
+                let split = number >= 1 << level || number < parts.len() - (1 << level);
+                let next = u64::from((number as u32).reverse_bits()) + (1 << (32 - level - u32::from(split)));
+                (next < 1 << 32).then_some(next)
             }
         }
-        at = after(at, slots.len());
+    }
+
+    /// How many entries fit into what there is, without growing.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        match &self.form {
+            Form::Flat(slots) => room_in(slots.len()),
+            Form::Parts(parts) => parts.iter().map(|part| room_in(part.slots.len())).sum(),
+        }
+    }
+
+    /// Before an entry with this hash is added.
+    fn make_room(&mut self, hash: u64, hash_of: &impl Fn(usize) -> u64) {
+        let length = self.len as usize;
+        if let Form::Flat(slots) = &self.form {
+            if length < room_in(slots.len()) {
+                return;
+            }
+            if length < FLAT_MAX {
+                let room = with_slack(length + 1).min(FLAT_MAX);
+                self.form = Form::Flat(rebuilt(slots::positions(slots), room, hash_of));
+                return;
+            }
+            self.form = in_parts(slots::positions(slots), hash_of);
+        }
+        let Form::Parts(parts) = &mut self.form else { return };
+        if length >= parts.len() * PART_ENTRIES {
+            split_next(parts, hash_of);
+        }
+        let number = part_of(hash, parts.len());
+        let part = &mut parts[number];
+        if part.len as usize >= room_in(part.slots.len()) {
+            part.resize(hash_of);
+        }
+    }
+
+    /// After an entry was removed.
+    fn give_back(&mut self, hash_of: &impl Fn(usize) -> u64) {
+        let length = self.len as usize;
+        let Form::Parts(parts) = &mut self.form else { return };
+        if length <= FLAT_MAX / 2 {
+            let all = parts.iter().flat_map(|part| slots::positions(&part.slots));
+            self.form = Form::Flat(rebuilt(all, with_slack(length), hash_of));
+        } else if parts.len() > MIN_PARTS && length < parts.len() * PART_ENTRIES / 2 {
+            merge_last(parts, hash_of);
+        }
     }
 }
 
-fn put<S: Slot>(slots: &mut [S], at: usize, hash: u64, position: usize) {
-    let bits = position_bits(slots.len());
-    debug_assert!(bits < S::BITS && position < slots.len());
-    slots[at] = S::of(tag::<S>(hash, bits) | (position as u32 + 1));
-}
-
-fn insert<S: Slot>(slots: &mut [S], hash: u64, position: usize) {
-    let mut at = home(hash, slots.len());
-    while slots[at].get() != 0 {
-        at = after(at, slots.len());
+impl Part {
+    fn of(positions: &[usize], hash_of: &impl Fn(usize) -> u64) -> Self {
+        let slots = rebuilt(positions.iter().copied(), with_slack(positions.len()), hash_of);
+        Self { slots, len: positions.len() as u32 }
     }
-    put(slots, at, hash, position);
-}
 
-/// The slot that holds a position.
-fn slot_of<S: Slot>(slots: &[S], hash: u64, position: usize) -> Option<usize> {
-    let mask = (1_u32 << position_bits(slots.len())) - 1;
-    let mut at = home(hash, slots.len());
-    loop {
-        let value = slots.get(at)?.get();
-        if value == 0 {
-            return None;
-        }
-        if value & mask == position as u32 + 1 {
-            return Some(at);
-        }
-        at = after(at, slots.len());
+    /// To what its entries need, and some more.
+    fn resize(&mut self, hash_of: &impl Fn(usize) -> u64) {
+        let room = with_slack(self.len as usize + 1);
+        self.slots = rebuilt(slots::positions(&self.slots), room, hash_of);
     }
 }
 
-/// Closes the gap behind the removed slot, so that there are no tombstones and searches stay short.
-fn remove<S: Slot>(slots: &mut [S], hash: u64, position: usize, hash_of: impl Fn(usize) -> u64) {
-    let Some(mut hole) = slot_of(slots, hash, position) else { return };
-    let length = slots.len();
-    let mask = (1_u32 << position_bits(length)) - 1;
-    let distance = |from: usize, to: usize| if to >= from { to - from } else { to + length - from };
-    let mut at = after(hole, length);
-    loop {
-        let value = slots[at].get();
-        if value == 0 {
-            break;
-        }
-        let home = home(hash_of((value & mask) as usize - 1), length);
-        if distance(home, at) >= distance(hole, at) {
-            slots[hole] = slots[at];
-            hole = at;
-        }
-        at = after(at, length);
+/// Room for an eighth more.
+const fn with_slack(entries: usize) -> usize {
+    let slack = entries / 8;
+    entries + if slack < 8 { 8 } else { slack }
+}
+
+fn rebuilt<S: slots::Slot>(
+    positions: impl Iterator<Item = usize>,
+    room: usize,
+    hash_of: &impl Fn(usize) -> u64,
+) -> Box<[S]> {
+    let mut slots = empty(room);
+    positions.for_each(|position| slots::insert(&mut slots, hash_of(position), position));
+    slots
+}
+
+fn in_parts(positions: impl Iterator<Item = usize>, hash_of: &impl Fn(usize) -> u64) -> Form {
+    let mut parts: [Vec<usize>; MIN_PARTS] = Default::default();
+    for position in positions {
+        parts[part_of(hash_of(position), MIN_PARTS)].push(position);
     }
-    slots[hole] = S::default();
+    Form::Parts(parts.iter().map(|positions| Part::of(positions, hash_of)).collect())
+}
+
+/// Divides the next part in order between its own number and a new one.
+fn split_next(parts: &mut Vec<Part>, hash_of: &impl Fn(usize) -> u64) {
+    let number = parts.len() - (1 << parts.len().ilog2());
+    if parts.len() == parts.capacity() {
+        parts.reserve_exact(4.max(parts.len() / 8));
+    }
+    parts.push(Part::default());
+    let old = std::mem::take(&mut parts[number]);
+    let (stay, go): (Vec<_>, Vec<_>) =
+        slots::positions(&old.slots).partition(|&position| part_of(hash_of(position), parts.len()) == number);
+    drop(old);
+    parts[number] = Part::of(&stay, hash_of);
+    if let Some(last) = parts.last_mut() {
+        *last = Part::of(&go, hash_of);
+    }
+}
+
+/// Undoes the last split.
+fn merge_last(parts: &mut Vec<Part>, hash_of: &impl Fn(usize) -> u64) {
+    let Some(last) = parts.pop() else { return };
+    let number = parts.len() - (1 << parts.len().ilog2());
+    let all: Vec<_> = slots::positions(&parts[number].slots).chain(slots::positions(&last.slots)).collect();
+    parts[number] = Part::of(&all, hash_of);
+    if parts.len() < parts.capacity() / 2 {
+        parts.shrink_to(parts.len() + parts.len() / 8);
+    }
+}
+
+fn relocate<S: slots::Slot>(slots: &mut [S], hash: u64, from: usize, to: usize) {
+    if let Some(at) = slots::slot_of(slots, hash, from) {
+        slots::put(slots, at, hash, to);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rng::Rng;
+    use std::collections::HashSet;
 
-    /// Drives an index beside a plain array of keys; few distinct hashes make long runs of taken slots.
-    fn drive(capacity: usize, distinct: u64, steps: usize) {
-        let hash_of = |key: u64| (key % distinct).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut rng = Rng::new([capacity as u64, distinct]);
-        let mut index = Index::with_capacity(capacity, std::iter::empty());
-        let mut keys: Vec<u64> = Vec::new();
+    const fn scramble(key: u64) -> u64 {
+        let product = (key as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        (product >> 64) as u64 ^ product as u64
+    }
+
+    /// An index beside a plain array of keys; few distinct hashes make long runs of taken slots.
+    struct Twins {
+        index: Index,
+        keys: Vec<u64>,
+        distinct: u64,
+        rng: Rng,
+    }
+
+    impl Twins {
+        fn new(distinct: u64) -> Self {
+            Self { index: Index::none(), keys: Vec::new(), distinct, rng: Rng::new([distinct, 1]) }
+        }
+
+        fn insert(&mut self) {
+            let (key, distinct) = (self.rng.next_u64(), self.distinct);
+            let keys = &self.keys;
+            self.index.insert(scramble(key % distinct), keys.len(), |at| scramble(keys[at] % distinct));
+            self.keys.push(key);
+        }
+
+        fn remove(&mut self) {
+            let (i, distinct) = (self.rng.below(self.keys.len()), self.distinct);
+            let keys = &self.keys;
+            let hash_of = |at: usize| scramble(keys[at] % distinct);
+            self.index.remove(hash_of(i), i, hash_of);
+            let last = keys.len() - 1;
+            if i != last {
+                self.index.relocate(hash_of(last), last, i);
+            }
+            self.keys.swap_remove(i);
+        }
+
+        fn exchange(&mut self) {
+            let (i, j) = (self.rng.below(self.keys.len()), self.rng.below(self.keys.len()));
+            let hash_of = |at: usize| scramble(self.keys[at] % self.distinct);
+            self.index.exchange((hash_of(i), i), (hash_of(j), j));
+            self.keys.swap(i, j);
+        }
+
+        fn check(&mut self) {
+            for (i, &key) in self.keys.iter().enumerate() {
+                let found = self.index.find(scramble(key % self.distinct), |at| self.keys[at] == key);
+                assert_eq!(found, Some(i));
+            }
+            let stranger = self.rng.next_u64();
+            assert_eq!(
+                self.index.find(scramble(stranger % self.distinct), |at| self.keys[at] == stranger),
+                None
+            );
+        }
+    }
+
+    fn drive(most: usize, distinct: u64, steps: usize) {
+        let mut twins = Twins::new(distinct);
         for step in 0..steps {
-            match rng.below(5) {
-                0..=2 if keys.len() < capacity => {
-                    let key = rng.next_u64();
-                    index.insert(hash_of(key), keys.len());
-                    keys.push(key);
-                }
-                3 if !keys.is_empty() => {
-                    let (i, last) = (rng.below(keys.len()), keys.len() - 1);
-                    index.remove(hash_of(keys[i]), i, |position| hash_of(keys[position]));
-                    if i != last {
-                        index.relocate(hash_of(keys[last]), last, i);
-                    }
-                    keys.swap_remove(i);
-                }
-                4 if keys.len() > 1 => {
-                    let (i, j) = (rng.below(keys.len()), rng.below(keys.len()));
-                    index.exchange((hash_of(keys[i]), i), (hash_of(keys[j]), j));
-                    keys.swap(i, j);
-                }
+            // Grows, then shrinks.
+            let leaving = if step < steps / 2 { 20 } else { 70 };
+            match twins.rng.below(100) {
+                roll if roll < leaving && !twins.keys.is_empty() => twins.remove(),
+                roll if roll < leaving + 10 && twins.keys.len() > 1 => twins.exchange(),
+                _ if twins.keys.len() < most => twins.insert(),
                 _ => {}
             }
-            if step % 16 == 0 {
-                for (i, &key) in keys.iter().enumerate() {
-                    assert_eq!(index.find(hash_of(key), |position| keys[position] == key), Some(i));
-                }
-                let stranger = rng.next_u64();
-                assert_eq!(index.find(hash_of(stranger), |position| keys[position] == stranger), None);
+            if step % (16 + most / 4) == 0 {
+                twins.check();
             }
         }
+        twins.check();
+        assert!(twins.index.capacity() <= 2 * twins.keys.len() + twins.keys.len() / 8 + 64 * MIN_PARTS);
     }
 
     #[test]
@@ -273,29 +383,63 @@ mod tests {
         drive(100, 1 << 40, 5000);
         drive(100, 3, 5000);
         drive(100, 1, 2000);
+        drive(8000, 1 << 40, 30_000);
+        drive(5000, 40, 12_000);
     }
 
     #[test]
-    fn narrow_and_wide_behave_alike_around_the_change() {
-        for capacity in [3274, 3275, 3276, 3277, 5000, 70_000] {
-            let hashes: Vec<u64> =
-                (1..=capacity as u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
-            let index = Index::with_capacity(capacity, hashes.iter().copied());
-            assert!(index.capacity() >= capacity, "{capacity}: {}", index.capacity());
-            for (i, &hash) in hashes.iter().enumerate() {
-                assert_eq!(index.find(hash, |position| hashes[position] == hash), Some(i));
+    fn an_index_in_parts_becomes_flat_again() {
+        let mut twins = Twins::new(1 << 60);
+        for most in [2047, 2048, 2049, 3000, 20_000] {
+            while twins.keys.len() < most {
+                twins.insert();
             }
+            assert_eq!(matches!(twins.index.form, Form::Parts(_)), most > FLAT_MAX, "{most}");
+            twins.check();
         }
-        assert!(matches!(Index::with_capacity(3275, std::iter::empty()), Index::Narrow(_)));
-        assert!(matches!(Index::with_capacity(3277, std::iter::empty()), Index::Wide(_)));
+        while twins.keys.len() > FLAT_MAX / 2 {
+            assert!(matches!(twins.index.form, Form::Parts(_)));
+            twins.remove();
+        }
+        assert!(matches!(twins.index.form, Form::Flat(_)));
+        twins.check();
     }
 
     #[test]
-    fn the_capacity_asked_for_is_there_and_a_slot_stays_empty() {
-        for capacity in 0..10_000 {
-            let index = Index::with_capacity(capacity, std::iter::empty());
-            let slots = dispatch!(&index, slots => slots.len());
-            assert!(index.capacity() >= capacity && index.capacity() < slots, "{capacity}");
+    fn no_part_is_large() {
+        let mut twins = Twins::new(1 << 60);
+        for _ in 0..60_000 {
+            twins.insert();
+        }
+        let Form::Parts(parts) = &twins.index.form else { panic!("it is large") };
+        assert!(parts.iter().all(|part| part.len < 3 * PART_ENTRIES as u32), "{}", parts.len());
+        assert_eq!(parts.iter().map(|part| part.len).sum::<u32>(), 60_000);
+    }
+
+    /// Whatever else comes and goes between two stages.
+    #[test]
+    fn a_pass_meets_everything_that_stays() {
+        for (first, change) in [(20_000, 100), (20_000, -100), (3000, 900), (9000, -1000), (100, 0)] {
+            let mut twins = Twins::new(1 << 60);
+            (0..first).for_each(|_| twins.insert());
+            let mut staying: HashSet<u64> = twins.keys.iter().copied().collect();
+            let (mut met, mut from) = (HashSet::new(), Some(FIRST));
+            while let Some(at) = from {
+                from = twins.index.visit(at, |position| _ = met.insert(twins.keys[position]));
+                for _ in 0..i32::abs(change) {
+                    match change > 0 {
+                        true => twins.insert(),
+                        false if twins.keys.len() > 10 => twins.remove(),
+                        false => {}
+                    }
+                    if twins.keys.len() > 1 {
+                        twins.exchange();
+                    }
+                }
+                let there: HashSet<u64> = twins.keys.iter().copied().collect();
+                staying.retain(|key| there.contains(key));
+            }
+            assert!(staying.is_subset(&met), "{first} {change}: {} missed", staying.difference(&met).count());
         }
     }
 
@@ -303,5 +447,6 @@ mod tests {
     fn nothing_is_found_without_slots() {
         assert_eq!(Index::none().find(7, |_| true), None);
         assert_eq!(Index::none().capacity(), 0);
+        assert_eq!(Index::none().visit(FIRST, |_| panic!("there is nobody")), None);
     }
 }

@@ -3,26 +3,38 @@
 //! Torrents are spread over many shards by a keyed hash. A request takes the lock of one shard, once, and never a
 //! second one; sweeping takes it for a bounded number of items at a time. Time and randomness come from the caller.
 
+mod apply;
+mod change;
+mod fill;
 mod hash;
+mod import;
 mod index;
 mod members;
 mod peer;
+mod pieces;
 mod prefetch;
 mod report;
 mod retained;
 mod sample;
 mod shard;
+mod slots;
 mod swarm;
 mod sweep;
 mod torrents;
+mod walk;
 mod webrtc;
 
 #[cfg(test)]
 mod tests;
 
 pub use crate::admission::Rejected;
-pub use report::{Announce, Announced, Lists, Membership, SwarmSizes, SweepReport, Totals, Want};
-pub use webrtc::{ConnectionKey, Partner, WebrtcAnnounce, WebrtcAnnounced};
+pub use change::{Cause, Change, Taken};
+pub use import::Imported;
+pub use report::{
+    Announce, Announced, ConnectionKey, Known, Lists, Membership, Partner, Place, SwarmSizes, SweepReport,
+    Totals, Want, WebrtcAnnounce, WebrtcAnnounced,
+};
+pub use walk::{Cursor, Seen, Verdict, Visitor, Walked};
 
 use crate::{
     access::AccessList,
@@ -31,18 +43,25 @@ use crate::{
     rng::Rng,
 };
 use arc_swap::ArcSwap;
+use change::Journal;
 use hash::HashKey;
+use members::Tables;
 use parking_lot::Mutex;
+use peer::{Peer4, Peer6};
 use retained::{Order, Ticket};
 use shard::{Common, Rules, Shard};
 use std::{
     fmt,
     ops::Deref,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize},
+    },
 };
 use sweep::Sweeper;
+use tracker_common::address::Family;
 
-/// So many that threads seldom meet at one, and that one is small enough to be rebuilt within a request.
+/// So many that threads seldom meet at one.
 const SHARDS: usize = 1024;
 const _: () = assert!(SHARDS.is_power_of_two() && SHARDS <= 1 << 12);
 
@@ -52,9 +71,11 @@ struct Padded<T>(T);
 
 /// The swarms. All methods take `&self` and may be called from any thread.
 pub struct Engine {
-    key: HashKey,
+    tables: Tables,
     shards: Box<[Padded<Mutex<Shard>>]>,
     torrents: Padded<AtomicUsize>,
+    peers: Padded<AtomicUsize>,
+    has_loopback: AtomicBool,
     order: Order,
     policy: ArcSwap<Policy>,
     /// What every shard has, or is about to get. Held while the shards are told, so that none misses a change.
@@ -71,16 +92,18 @@ pub struct Located {
 
 impl Engine {
     /// An empty engine. `hash_key` has to be random: strangers choose info hashes and addresses, and must not be
-    /// able to choose where these are stored.
+    /// able to choose where these are stored. See [`Policy::peers_per_address`] for what a limit from the beginning does.
     #[must_use]
     pub fn new(policy: Policy, hash_key: [u64; 2]) -> Self {
         let policy = Arc::new(policy);
         let rules = Arc::new(Rules { policy: Arc::clone(&policy), access: Arc::new(AccessList::off()) });
         let shard = |number| Padded(Mutex::new(Shard::new(number as u16, Arc::clone(&rules))));
         Self {
-            key: HashKey::new(hash_key),
+            tables: Tables { key: HashKey::new(hash_key), by_network: policy.peers_per_address.is_some() },
             shards: (0..SHARDS).map(shard).collect(),
             torrents: Padded(AtomicUsize::new(0)),
+            peers: Padded(AtomicUsize::new(0)),
+            has_loopback: AtomicBool::new(false),
             order: Order::default(),
             policy: ArcSwap::new(policy),
             rules: Mutex::new(rules),
@@ -103,18 +126,37 @@ impl Engine {
 
     /// Swaps the access list and removes the torrents that it refuses. Once this returns none of them is stored, and
     /// none will be: each shard checks under its lock.
-    pub fn set_access(&self, access: AccessList) {
+    pub fn set_access(&self, access: AccessList, now: Seconds) {
         let access = Arc::new(access);
-        self.change_rules(|old| Rules { policy: Arc::clone(&old.policy), access });
+        self.change_rules(|old| Rules { policy: Arc::clone(&old.policy), access: Arc::clone(&access) });
+        self.purge(&access, now);
     }
 
     fn change_rules(&self, change: impl FnOnce(&Rules) -> Rules) {
         let mut rules = self.rules.lock();
         *rules = Arc::new(change(&rules));
         for shard in &self.shards {
-            shard.0.lock().set_rules(self.common(), Arc::clone(&rules));
+            shard.0.lock().rules = Arc::clone(&rules);
         }
     }
+
+    /// Keeps a journal of changes from now on, up to so many for each of [`Engine::SHARDS`] shards, and knows as many
+    /// peers of each that went, so that records that come late bring none of them back. 0: no longer.
+    pub fn listen(&self, capacity: usize) {
+        for shard in &self.shards {
+            shard.0.lock().journal = (capacity > 0).then(|| Box::new(Journal::new(capacity)));
+        }
+    }
+
+    /// Appends to `into` the changes of a shard, below [`Engine::SHARDS`], since the last time, in their order. All
+    /// changes of a torrent are of one shard.
+    pub fn take_changes(&self, shard: usize, into: &mut Vec<Change>) -> Taken {
+        let mut shard = self.shards[shard % SHARDS].0.lock();
+        shard.journal.as_mut().map_or(Taken::default(), |journal| journal.take(into))
+    }
+
+    /// How many parts the torrents are in.
+    pub const SHARDS: usize = SHARDS;
 
     /// Stores, refreshes or removes the announcer, and writes other peers to `lists`.
     ///
@@ -142,8 +184,11 @@ impl Engine {
         rng: &mut Rng,
         lists: &mut Lists<'_>,
     ) -> Result<Announced, Rejected> {
-        let (announced, ticket) =
-            self.shard(at).lock().announce(self.common(), at.hash, announce, now, rng, lists)?;
+        let (common, shard) = (self.common(), self.shard(at));
+        let (announced, ticket) = match announce.address.family() {
+            Family::Ipv4 => shard.lock().announce::<Peer4>(common, at.hash, announce, now, rng, lists),
+            Family::Ipv6 => shard.lock().announce::<Peer6>(common, at.hash, announce, now, rng, lists),
+        }?;
         self.file(ticket);
         Ok(announced)
     }
@@ -185,7 +230,7 @@ impl Engine {
     #[inline]
     #[must_use]
     pub fn locate(&self, info_hash: &InfoHash) -> Located {
-        Located { hash: self.key.torrent(info_hash) }
+        Located { hash: self.tables.key.torrent(info_hash) }
     }
 
     /// Stage one of fetching a torrent's memory ahead of its use: for each request of a batch call one stage, then the
@@ -222,7 +267,7 @@ impl Engine {
     #[inline]
     pub fn prefetch_peer_slot(&self, at: &Located, announce: &Announce) {
         if let Some(shard) = self.shard(at).try_lock() {
-            shard.prefetch_peer_slot(self.key, at.hash, announce);
+            shard.prefetch_peer_slot(self.tables.key, at.hash, announce);
         }
     }
 
@@ -230,7 +275,7 @@ impl Engine {
     #[inline]
     pub fn prefetch_peer(&self, at: &Located, announce: &Announce) {
         if let Some(shard) = self.shard(at).try_lock() {
-            shard.prefetch_peer(self.key, at.hash, announce);
+            shard.prefetch_peer(self.tables.key, at.hash, announce);
         }
     }
 
@@ -240,7 +285,12 @@ impl Engine {
     }
 
     const fn common(&self) -> Common<'_> {
-        Common { key: self.key, torrents: &self.torrents.0 }
+        Common {
+            tables: self.tables,
+            torrents: &self.torrents.0,
+            peers: &self.peers.0,
+            has_loopback: &self.has_loopback,
+        }
     }
 
     /// Notes a newly kept `downloaded` count, if there is one, and lets go of the oldest if there are too many. No lock
@@ -255,7 +305,7 @@ impl Engine {
     }
 
     fn forget(&self, ticket: Ticket) {
-        self.shards[usize::from(ticket.shard) % SHARDS].0.lock().forget(ticket, self.key);
+        self.shards[usize::from(ticket.shard) % SHARDS].0.lock().forget(ticket, self.tables.key);
     }
 }
 

@@ -1,7 +1,13 @@
 //! What is kept of a peer: where it is, when it was last heard of, and whether its download has been counted.
 
-use super::hash::HashKey;
-use crate::{model::Seconds, policy::Policy};
+use super::{
+    hash::HashKey,
+    report::{ConnectionKey, Partner, Place},
+};
+use crate::{
+    model::{PeerId, Seconds},
+    policy::Policy,
+};
 use tracker_common::{
     address::Address,
     bep15::{PEER_IPV4_LEN, PEER_IPV6_LEN},
@@ -27,11 +33,17 @@ impl Stamp {
         self.0 & Self::COUNTED != 0
     }
 
-    /// Whether the stamp is at least `timeout` old, `timeout` being no more than [`Policy::MAX_PEER_TIMEOUT`].
+    /// The same time, and whether the download has been counted.
     #[inline]
-    pub(super) const fn is_older(self, now: Seconds, timeout: Seconds) -> bool {
+    pub(super) const fn with_counted(self, counted: bool) -> Self {
+        if counted { Self(self.0 | Self::COUNTED) } else { Self(self.0 & !Self::COUNTED) }
+    }
+
+    /// How old the stamp is; one from a clock that is ahead is not old at all.
+    #[inline]
+    pub(super) const fn age(self, now: Seconds) -> Seconds {
         let age = now.wrapping_sub((self.0 & !Self::COUNTED) as u32) % Self::PERIOD;
-        age >= timeout && age < Self::PERIOD - Self::SKEW
+        if age < Self::PERIOD - Self::SKEW { age } else { 0 }
     }
 }
 
@@ -39,13 +51,19 @@ impl Stamp {
 const _: () = assert!(Policy::MAX_PEER_TIMEOUT + Stamp::SKEW + 4 * 3600 < Stamp::PERIOD);
 
 /// A peer of one network.
-pub(super) trait Peer: Copy {
+pub(super) trait Peer: Copy + Default {
     /// Whether both are the same peer of a torrent, whatever else is known of them.
     fn is(&self, other: &Self) -> bool;
     /// The keyed hash of what makes it this peer.
     fn hash(&self, key: HashKey) -> u64;
     /// Where it speaks to the tracker from.
     fn address(&self) -> Address;
+    /// How others tell it from the rest of its torrent's peers.
+    fn place(&self) -> Place;
+    /// Whether it is in the client network of `address`: the same address of IPv4, the same /64 of IPv6.
+    fn shares_network(&self, address: &Address) -> bool {
+        self.address().client_network() == address.client_network()
+    }
     fn stamp(&self) -> Stamp;
     fn set_stamp(&mut self, stamp: Stamp);
 }
@@ -103,6 +121,10 @@ impl Peer for Peer4 {
         Address::from_ipv4(self.address)
     }
 
+    fn place(&self) -> Place {
+        Place::At(self.address(), u16::from_be_bytes(self.port))
+    }
+
     #[inline(always)]
     fn stamp(&self) -> Stamp {
         self.stamp
@@ -146,6 +168,10 @@ impl Peer for Peer6 {
         Address::from_octets(self.address)
     }
 
+    fn place(&self) -> Place {
+        Place::At(self.address(), u16::from_be_bytes(self.port))
+    }
+
     #[inline(always)]
     fn stamp(&self) -> Stamp {
         self.stamp
@@ -169,6 +195,65 @@ impl Contact for Peer6 {
         for (entry, peer) in entries.iter_mut().zip(peers) {
             entry.copy_from_slice(&bytemuck::bytes_of(peer)[..PEER_IPV6_LEN]);
         }
+    }
+}
+
+/// What is kept of a WebRTC peer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WebrtcPeer {
+    pub(super) connection: ConnectionKey,
+    pub(super) address: Address,
+    pub(super) peer_id: PeerId,
+    /// Only whether its download has been counted: it does not age.
+    pub(super) stamp: Stamp,
+}
+const _: () = assert!(size_of::<WebrtcPeer>() == 48);
+
+impl WebrtcPeer {
+    /// Anybody with this peer ID.
+    pub(super) fn named(peer_id: &PeerId) -> Self {
+        Self { peer_id: *peer_id, ..Self::default() }
+    }
+
+    pub(super) const fn partner(&self) -> Partner {
+        Partner { peer_id: self.peer_id, connection: self.connection }
+    }
+}
+
+impl Default for WebrtcPeer {
+    fn default() -> Self {
+        Self {
+            connection: ConnectionKey(0),
+            address: Address::from_words([0, 0]),
+            peer_id: PeerId([0; 20]),
+            stamp: Stamp::default(),
+        }
+    }
+}
+
+impl Peer for WebrtcPeer {
+    fn is(&self, other: &Self) -> bool {
+        self.peer_id == other.peer_id
+    }
+
+    fn hash(&self, key: HashKey) -> u64 {
+        key.id(&self.peer_id.0)
+    }
+
+    fn address(&self) -> Address {
+        self.address
+    }
+
+    fn place(&self) -> Place {
+        Place::Named(self.peer_id)
+    }
+
+    fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    fn set_stamp(&mut self, stamp: Stamp) {
+        self.stamp = stamp;
     }
 }
 
@@ -228,8 +313,9 @@ mod tests {
             for counted in [false, true] {
                 let stamp = Stamp::new(start, counted);
                 assert_eq!(stamp.counted(), counted);
-                for (later, old) in [(0, false), (2699, false), (2700, true), (2701, true), (20_000, true)] {
-                    assert_eq!(stamp.is_older(start + later, 2700), old, "{start} + {later}");
+                assert_eq!(stamp.with_counted(!counted), Stamp::new(start, !counted));
+                for later in [0, 1, 2699, 2700, 20_000, 31_000] {
+                    assert_eq!(stamp.age(start + later), later, "{start} + {later}");
                 }
             }
         }
@@ -237,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_stamp_from_a_clock_ahead_is_young() {
-        assert!(!Stamp::new(1001, false).is_older(1000, 60));
-        assert!(!Stamp::new(32_768, false).is_older(32_767, 60));
+        assert_eq!(Stamp::new(1001, false).age(1000), 0);
+        assert_eq!(Stamp::new(32_768, false).age(32_767), 0);
     }
 }

@@ -1,6 +1,6 @@
 //! What goes into the engine and what comes out of it.
 
-use crate::model::{Counts, Event, InfoHash, Network, Role};
+use crate::model::{Counts, Event, InfoHash, Network, PeerId, Role, Seconds};
 use tracker_common::address::{Address, Family};
 
 /// Which peers an announcer is given, and how many at most; the room in [`Lists`] may cap it further.
@@ -75,6 +75,49 @@ pub struct Announced {
     pub membership: Membership,
 }
 
+/// Names a connection: unique for the life of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionKey(pub u64);
+
+/// A WebRTC peer tells of itself and asks for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebrtcAnnounce {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// Who the peer is, among the torrent's WebRTC peers.
+    pub peer_id: PeerId,
+    /// Through which it is reached.
+    pub connection: ConnectionKey,
+    /// The client's. Only from there may another connection take the peer over.
+    pub address: Address,
+    /// Why it announces.
+    pub event: Event,
+    /// Bytes it still has to get; zero makes a seeder.
+    pub left: u64,
+    /// How many others it may be given.
+    pub partners: usize,
+}
+
+/// A WebRTC peer that an announcer is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Partner {
+    /// Who it is.
+    pub peer_id: PeerId,
+    /// Through which it is reached.
+    pub connection: ConnectionKey,
+}
+
+/// The answer to an announce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebrtcAnnounced {
+    /// The whole swarm, the announcer included where it is stored.
+    pub counts: Counts,
+    /// What became of the announcer.
+    pub membership: Membership,
+    /// The connection that held the peer ID before, if it was another one.
+    pub displaced: Option<ConnectionKey>,
+}
+
 /// What an announce made of the announcer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Membership {
@@ -90,6 +133,8 @@ pub enum Membership {
     TorrentFull,
     /// It was answered but not stored: [`crate::policy::Policy::peers_per_address`] is reached.
     AddressFull,
+    /// It was answered but not stored: [`crate::policy::Policy::max_peers`] is reached.
+    MemoryFull,
 }
 
 /// How much the engine holds, exact at some moment for each shard.
@@ -98,7 +143,7 @@ pub struct Totals {
     /// Torrents with at least one peer.
     pub torrents: usize,
     /// By network, then by role, both in the order of their numbers.
-    pub peers: [[usize; 2]; 3],
+    pub peers: [[usize; Role::ALL.len()]; Network::ALL.len()],
     /// `downloaded` counts kept of torrents without peers.
     pub retained: usize,
 }
@@ -109,6 +154,38 @@ impl Totals {
     pub const fn peers_of(&self, network: Network, role: Role) -> usize {
         self.peers[network as usize][role as usize]
     }
+
+    /// Peers of one network that have everything.
+    #[must_use]
+    pub const fn complete(&self, network: Network) -> usize {
+        self.peers_of(network, Role::Seeder)
+    }
+
+    /// Peers of one network that have not: leechers and partial seeds.
+    #[must_use]
+    pub const fn incomplete(&self, network: Network) -> usize {
+        self.peers_of(network, Role::Leecher) + self.peers_of(network, Role::PartialSeed)
+    }
+}
+
+/// What tells a peer from all others of its torrent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Its address, and its port in host byte order.
+    At(Address, u16),
+    /// The peer ID of a WebRTC peer.
+    Named(PeerId),
+}
+
+/// What is known of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// What it has and wants.
+    pub role: Role,
+    /// Its download is in the torrent's `downloaded` count.
+    pub counted: bool,
+    /// How long ago it was last heard of.
+    pub age: Seconds,
 }
 
 /// How many torrents have how many peers, as of the last full cycle of sweeps.

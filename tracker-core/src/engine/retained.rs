@@ -3,7 +3,7 @@
 //! Each shard keeps its own counts. The order in which all of them came is kept apart, under a lock of its own that
 //! is never held together with a shard's.
 
-use super::hash::HashKey;
+use super::{hash::HashKey, walk::Verdict};
 use crate::model::{InfoHash, Seconds};
 use hashbrown::HashTable;
 use parking_lot::Mutex;
@@ -97,27 +97,48 @@ impl Retained {
         self.tidy();
     }
 
-    /// Forgets what is at least `retention` old and returns how many entries were looked at.
-    pub(super) fn expire(&mut self, now: Seconds, retention: Seconds, key: HashKey) -> usize {
-        let before = self.entries.len();
-        while self.entries.front().is_some_and(|entry| is_old(entry.since, now, retention)) {
-            self.pop(key);
+    /// Shows up to `budget` counts to `visit`, oldest first, from the number `from` on (the oldest if that is gone), and
+    /// forgets those it is told to. Returns how many were looked at and where to go on, unless this was the end.
+    pub(super) fn visit(
+        &mut self,
+        from: Option<u32>,
+        budget: usize,
+        key: HashKey,
+        mut visit: impl FnMut(&InfoHash, u32, Seconds) -> Verdict,
+    ) -> (usize, Option<u32>) {
+        let start = from.map_or(0, |from| from.wrapping_sub(self.first) as usize);
+        let start = if start > self.entries.len() { 0 } else { start };
+        let (first, end) = (self.first, self.entries.len().min(start + budget));
+        let mut enough = end == self.entries.len();
+        let mut looked = 0;
+        for at in start..end {
+            let Some(Entry { info_hash, downloaded, since }) = self.entries.get(at).copied() else { break };
+            looked += 1;
+            if downloaded == 0 {
+                continue;
+            }
+            match visit(&info_hash, downloaded, since) {
+                Verdict::Keep => {}
+                Verdict::Remove => self.take_back(first.wrapping_add(at as u32), &info_hash, key),
+                Verdict::Enough => {
+                    enough = true;
+                    break;
+                }
+            }
         }
         self.tidy();
-        before - self.entries.len()
+        (looked, (!enough).then(|| first.wrapping_add(end as u32)))
     }
 
-    /// Forgets the torrents for which `keep` does not hold.
-    pub(super) fn retain(&mut self, keep: impl Fn(&InfoHash) -> bool) {
-        let (entries, first) = (&mut self.entries, self.first);
-        self.numbers.retain(|&mut number| match entries.get_mut(number.wrapping_sub(first) as usize) {
-            Some(entry) if !keep(&entry.info_hash) => {
-                entry.downloaded = 0;
-                false
-            }
-            _ => true,
-        });
-        self.tidy();
+    fn take_back(&mut self, number: u32, info_hash: &InfoHash, key: HashKey) {
+        if let Ok(found) =
+            self.numbers.find_entry(table_hash(key.torrent(info_hash)), |&other| other == number)
+        {
+            found.remove();
+        }
+        if let Some(entry) = self.entries.get_mut(number.wrapping_sub(self.first) as usize) {
+            entry.downloaded = 0;
+        }
     }
 
     fn entry(&self, number: u32) -> Option<&Entry> {
@@ -154,14 +175,49 @@ impl Retained {
     }
 }
 
-const fn is_old(since: Seconds, now: Seconds, retention: Seconds) -> bool {
+pub(super) const fn is_old(since: Seconds, now: Seconds, retention: Seconds) -> bool {
     now.saturating_sub(since) >= retention
 }
 
 /// All shards' entries in the order they came, some of which may be gone by now.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    tickets: Mutex<VecDeque<Ticket>>,
+    tickets: Mutex<Queue>,
+}
+
+/// Tickets in a row of chunks, so that a long queue never moves whole.
+#[derive(Debug, Default)]
+struct Queue {
+    chunks: VecDeque<VecDeque<Ticket>>,
+    len: usize,
+}
+
+/// Tickets of a chunk.
+const CHUNK: usize = 1024;
+
+impl Queue {
+    fn push(&mut self, ticket: Ticket) {
+        if self.chunks.back().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push_back(VecDeque::new());
+        }
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.push_back(ticket);
+            self.len += 1;
+        }
+    }
+
+    fn front(&self) -> Option<&Ticket> {
+        self.chunks.front()?.front()
+    }
+
+    fn pop(&mut self) -> Option<Ticket> {
+        let ticket = self.chunks.front_mut()?.pop_front();
+        self.len -= usize::from(ticket.is_some());
+        if self.chunks.front().is_some_and(VecDeque::is_empty) {
+            self.chunks.pop_front();
+        }
+        ticket
+    }
 }
 
 impl Order {
@@ -169,23 +225,18 @@ impl Order {
     /// asked for with [`Order::excess`].
     pub(super) fn push(&self, ticket: Ticket, limit: usize) -> Option<Ticket> {
         let mut tickets = self.tickets.lock();
-        tickets.push_back(ticket);
-        if tickets.len() > limit { tickets.pop_front() } else { None }
+        tickets.push(ticket);
+        if tickets.len > limit { tickets.pop() } else { None }
     }
 
     /// A ticket beyond `limit`, or one that is at least `retention` old, taken out.
     pub(super) fn excess(&self, limit: usize, now: Seconds, retention: Seconds) -> Option<Ticket> {
         let mut tickets = self.tickets.lock();
         let front = tickets.front()?;
-        if tickets.len() <= limit && !is_old(front.since, now, retention) {
+        if tickets.len <= limit && !is_old(front.since, now, retention) {
             return None;
         }
-        let front = tickets.pop_front();
-        if tickets.len() < tickets.capacity() / 4 {
-            let length = tickets.len();
-            tickets.shrink_to(2 * length);
-        }
-        front
+        tickets.pop()
     }
 }
 
@@ -198,6 +249,12 @@ mod tests {
     fn at(n: u8) -> (InfoHash, u64) {
         let hash = InfoHash([n; 20]);
         (hash, KEY.torrent(&hash))
+    }
+
+    fn expire(retained: &mut Retained, now: Seconds) -> usize {
+        let old =
+            |_: &InfoHash, _, since| if is_old(since, now, 100) { Verdict::Remove } else { Verdict::Enough };
+        retained.visit(None, 1000, KEY, old).0
     }
 
     fn get(retained: &Retained, n: u8) -> u32 {
@@ -227,9 +284,9 @@ mod tests {
         for n in 1..=10 {
             retained.keep(0, at(n), 1, u32::from(n), KEY);
         }
-        assert_eq!(retained.expire(104, 100, KEY), 4);
+        assert_eq!(expire(&mut retained, 104), 5, "the first that is young ends it");
         assert_eq!((1..=10).filter(|&n| get(&retained, n) == 1).collect::<Vec<_>>(), [5, 6, 7, 8, 9, 10]);
-        retained.expire(1000, 100, KEY);
+        expire(&mut retained, 1000);
         assert_eq!((retained.len(), retained.entries.len(), retained.entries.capacity()), (0, 0, 0));
     }
 
@@ -259,12 +316,36 @@ mod tests {
     }
 
     #[test]
-    fn refused_torrents_are_forgotten() {
+    fn some_in_the_middle_are_forgotten_a_few_at_a_time() {
         let mut retained = Retained::default();
         for n in 1..=10 {
-            retained.keep(0, at(n), 1, 0, KEY);
+            retained.keep(0, at(n), u32::from(n), 0, KEY);
         }
-        retained.retain(|hash| hash.0[0] % 2 == 0);
-        assert_eq!((1..=10).filter(|&n| get(&retained, n) == 1).collect::<Vec<_>>(), [2, 4, 6, 8, 10]);
+        let (mut from, mut seen) = (None, Vec::new());
+        loop {
+            let (_, next) = retained.visit(from, 3, KEY, |hash, downloaded, _| {
+                seen.push(downloaded);
+                if hash.0[0] % 2 == 0 { Verdict::Keep } else { Verdict::Remove }
+            });
+            if next.is_none() {
+                break;
+            }
+            from = next;
+        }
+        assert_eq!(seen, (1..=10).collect::<Vec<_>>());
+        assert_eq!((1..=10).filter(|&n| get(&retained, n) > 0).collect::<Vec<_>>(), [2, 4, 6, 8, 10]);
+        assert_eq!(retained.len(), 5);
+    }
+
+    #[test]
+    fn a_long_order_lets_go_in_turn() {
+        let order = Order::default();
+        for number in 0..5000 {
+            assert!(order.push(Ticket { shard: 0, number, since: 0 }, 10_000).is_none());
+        }
+        for number in 0..5000 {
+            assert_eq!(order.excess(0, 0, 1).unwrap().number, number);
+        }
+        assert!(order.excess(0, 0, 1).is_none());
     }
 }

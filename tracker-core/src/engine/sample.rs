@@ -1,11 +1,11 @@
-//! Chooses the peers that an announcer is given: a random window of the seeders and one of the leechers.
+//! Chooses the peers that an announcer is given: a random window of those who have, and one of those who want.
 
 use super::members::List;
 use crate::{model::Role, rng::Rng};
 
-/// Who of a list an announcer may be given: a seeder leechers only, a leecher all, and nobody itself.
+/// Who of a list an announcer may be given: a leecher all, anybody else leechers only, and nobody itself.
 pub(super) struct Candidates<'a, P> {
-    seeders: Ring<'a, P>,
+    uploaders: Ring<'a, P>,
     leechers: Ring<'a, P>,
 }
 
@@ -13,74 +13,76 @@ impl<'a, P> Candidates<'a, P> {
     /// For an announcer of this role, which is at position `me` if it is in the list.
     #[inline]
     pub(super) fn new(list: List<'a, P>, role: Role, me: Option<usize>) -> Self {
-        let (seeders, leechers) = list.peers.split_at(list.seeders);
-        let leechers = Ring::new(leechers, me.and_then(|position| position.checked_sub(list.seeders)));
-        let seeders = match role {
-            Role::Seeder => Ring::new(&[], None),
-            Role::Leecher => Ring::new(seeders, me.filter(|&position| position < list.seeders)),
-        };
-        Self { seeders, leechers }
+        let (border, end) = (list.shape.uploaders as usize, list.len());
+        let wanted = if role == Role::Leecher { border } else { 0 };
+        Self { uploaders: Ring::new(list, 0, wanted, me), leechers: Ring::new(list, border, end, me) }
     }
 
     pub(super) const fn len(&self) -> usize {
-        self.seeders.len() + self.leechers.len()
+        self.uploaders.len + self.leechers.len
     }
 
-    /// Passes `count` of them to `give`, in several slices: seeders and leechers in proportion to their numbers, none
-    /// twice, each with the same chance. There have to be that many.
+    /// Passes `count` of them to `give`, in several slices: both kinds in proportion to their numbers, none twice, each
+    /// with the same chance. There have to be that many.
     #[inline]
     pub(super) fn draw(&self, count: usize, rng: &mut Rng, mut give: impl FnMut(&[P])) {
         let total = self.len();
         if count == 0 {
             return;
         }
-        let share = count * self.seeders.len();
+        let share = count * self.uploaders.len;
         // Rounded at random, so that the expected share is exact. Neither part exceeds what there is: a share of at
         // most all, rounded up or down, is at most all.
-        let from_seeders = share / total + usize::from(rng.below(total) < share % total);
-        self.seeders.draw(from_seeders, rng, &mut give);
-        self.leechers.draw(count - from_seeders, rng, &mut give);
+        let from_uploaders = share / total + usize::from(rng.below(total) < share % total);
+        self.uploaders.draw(from_uploaders, rng, &mut give);
+        self.leechers.draw(count - from_uploaders, rng, &mut give);
     }
 }
 
 /// Peers in a circle, one of them left out.
 struct Ring<'a, P> {
-    before: &'a [P],
-    after: &'a [P],
+    list: List<'a, P>,
+    start: usize,
+    /// Without the one left out.
+    len: usize,
+    without: usize,
 }
 
 impl<'a, P> Ring<'a, P> {
-    fn new(peers: &'a [P], without: Option<usize>) -> Self {
+    #[inline]
+    fn new(list: List<'a, P>, start: usize, end: usize, without: Option<usize>) -> Self {
         match without {
-            Some(i) if i < peers.len() => Self { before: &peers[..i], after: &peers[i + 1..] },
-            _ => Self { before: peers, after: &[] },
+            Some(at) if start <= at && at < end => Self { list, start, len: end - start - 1, without: at },
+            _ => Self { list, start, len: end - start, without: usize::MAX },
         }
-    }
-
-    const fn len(&self) -> usize {
-        self.before.len() + self.after.len()
     }
 
     /// Gives `count` peers from a random place on; there are that many.
     #[inline]
     fn draw(&self, count: usize, rng: &mut Rng, give: &mut impl FnMut(&[P])) {
-        let start = if count < self.len() { rng.below(self.len()) } else { 0 };
-        let until_end = count.min(self.len() - start);
-        self.give_range(start, until_end, give);
+        let first = if count < self.len { rng.below(self.len) } else { 0 };
+        let until_end = count.min(self.len - first);
+        self.give_range(first, until_end, give);
         self.give_range(0, count - until_end, give);
     }
 
     #[inline]
-    fn give_range(&self, start: usize, count: usize, give: &mut impl FnMut(&[P])) {
-        let (border, end) = (self.before.len(), start + count);
-        give(&self.before[start.min(border)..end.min(border)]);
-        give(&self.after[start.max(border) - border..end.max(border) - border]);
+    fn give_range(&self, first: usize, count: usize, give: &mut impl FnMut(&[P])) {
+        let (start, end) = (self.start + first, self.start + first + count);
+        if start < self.without {
+            self.list.range(start, end.min(self.without), give);
+        }
+        // Behind the one left out, everybody is a place further on.
+        if end > self.without {
+            self.list.range(start.max(self.without) + 1, end + 1, give);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::members::Shape;
     use std::collections::HashSet;
 
     /// Peers that are their position.
@@ -97,7 +99,9 @@ mod tests {
         want: usize,
         rng: &mut Rng,
     ) -> Vec<usize> {
-        let candidates = Candidates::new(List { peers, seeders }, role, me);
+        let border = seeders as u32;
+        let shape = Shape { len: peers.len() as u32, seeders: border, uploaders: border };
+        let candidates = Candidates::new(List::of(peers, shape), role, me);
         let count = want.min(candidates.len());
         let mut drawn = Vec::new();
         candidates.draw(count, rng, |peers| drawn.extend_from_slice(peers));

@@ -5,11 +5,11 @@
 
 use super::{
     hash::HashKey,
-    members::{List, Members, Shape, Untracked},
-    peer::{Peer, Peer4, Peer6},
-    webrtc::WebrtcPeer,
+    index::FIRST,
+    members::{List, Members, Shape, Tables, Untracked},
+    peer::{Peer, Peer4, Peer6, WebrtcPeer},
 };
-use crate::model::{Network, Role, Seconds};
+use crate::model::{Network, Role};
 use tracker_common::address::{Address, Family};
 
 /// The peers of a torrent.
@@ -33,21 +33,24 @@ pub(super) enum Swarm {
 }
 const _: () = assert!(size_of::<Swarm>() == 24);
 
-/// A [`Shape`] in two bytes.
+/// A [`Shape`] in three bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SmallShape {
     len: u8,
     seeders: u8,
+    uploaders: u8,
 }
 
 impl SmallShape {
     fn of(shape: Shape) -> Self {
-        debug_assert!(shape.len <= SMALL_MAX);
-        Self { len: shape.len as u8, seeders: shape.seeders as u8 }
+        debug_assert!(shape.len as usize <= SMALL_MAX);
+        let Shape { len, seeders, uploaders } = shape;
+        Self { len: len as u8, seeders: seeders as u8, uploaders: uploaders as u8 }
     }
 
     fn shape(self) -> Shape {
-        Shape { len: usize::from(self.len), seeders: usize::from(self.seeders) }
+        let Self { len, seeders, uploaders } = self;
+        Shape { len: len.into(), seeders: seeders.into(), uploaders: uploaders.into() }
     }
 }
 
@@ -60,30 +63,29 @@ pub(super) struct Full {
 }
 
 /// Peers by network and role.
-pub(super) type PeerCounts = [[usize; 2]; Network::ALL.len()];
+pub(super) type PeerCounts = [[usize; Role::ALL.len()]; Network::ALL.len()];
 
-/// How far a pass over a swarm's peers has come: those at `below` and above are done, and all of the families before.
-/// WebRTC peers are not looked at: they live as long as their connections.
+/// Where a pass over a swarm's peers is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Resume {
-    family: Family,
-    below: usize,
+pub(super) struct Stage {
+    pub(super) network: Network,
+    /// As [`super::index::Index::visit`] counts.
+    pub(super) from: u64,
 }
 
-impl Resume {
+impl Stage {
     /// A pass that begins.
-    pub(super) const START: Self = Self { family: Family::Ipv4, below: usize::MAX };
-}
+    pub(super) const START: Self = Self { network: Network::Ipv4, from: FIRST };
 
-/// What a part of a pass did.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Expired {
-    /// Peers looked at.
-    pub(super) visited: usize,
-    /// Peers removed.
-    pub(super) gone: PeerCounts,
-    /// Where to go on, unless this was the end.
-    pub(super) resume: Option<Resume>,
+    /// After a stage that ended at `next`.
+    pub(super) fn after(self, next: Option<u64>) -> Option<Self> {
+        match (next, self.network) {
+            (Some(from), network) => Some(Self { network, from }),
+            (None, Network::Ipv4) => Some(Self { network: Network::Ipv6, from: FIRST }),
+            (None, Network::Ipv6) => Some(Self { network: Network::Webrtc, from: FIRST }),
+            (None, Network::Webrtc) => None,
+        }
+    }
 }
 
 /// Beyond this a swarm is full-grown; it becomes small again at half of it.
@@ -164,11 +166,11 @@ impl Swarm {
     #[inline]
     pub(super) fn list<P: Placed>(&self) -> List<'_, P> {
         if let Some((slots, shape)) = P::small(self) {
-            let Shape { len, seeders } = shape.shape();
-            return List { peers: slots.get(..len).unwrap_or_default(), seeders };
+            let shape = shape.shape();
+            return List::of(slots.get(..shape.len as usize).unwrap_or_default(), shape);
         }
         let members = if let Self::Full(full) = self { P::members(full) } else { None };
-        members.map_or(List { peers: &[], seeders: 0 }, Members::list)
+        members.map_or(List::of(&[], Shape { len: 0, seeders: 0, uploaders: 0 }), Members::list)
     }
 
     /// Peers of all networks.
@@ -180,29 +182,31 @@ impl Swarm {
         matches!(self, Self::Empty)
     }
 
-    /// Seeders and leechers of all networks.
+    /// Peers of all networks, by role.
     #[inline]
-    pub(super) fn counts(&self) -> [usize; 2] {
-        let [v4, v6, webrtc] = self.peers();
-        [v4[0] + v6[0] + webrtc[0], v4[1] + v6[1] + webrtc[1]]
+    pub(super) fn counts(&self) -> [usize; Role::ALL.len()] {
+        let [v4, v6, webrtc] = [
+            self.list::<Peer4>().shape.counts(),
+            self.list::<Peer6>().shape.counts(),
+            self.list::<WebrtcPeer>().shape.counts(),
+        ];
+        std::array::from_fn(|role| v4[role] + v6[role] + webrtc[role])
     }
 
-    #[inline]
-    pub(super) fn peers(&self) -> PeerCounts {
-        [self.list::<Peer4>().counts(), self.list::<Peer6>().counts(), self.list::<WebrtcPeer>().counts()]
-    }
-
-    /// How many peers of any network are at an address, counted up to a limit.
-    pub(super) fn sharing(&self, address: &Address, limit: usize) -> usize {
-        fn at<P: Placed>(swarm: &Swarm, address: &Address, limit: usize) -> usize {
-            let peers = swarm.list::<P>().peers.iter();
-            peers.filter(|peer| peer.address() == *address).take(limit).count()
-        }
+    /// How many peers of any network share the client network of an address, counted up to a limit.
+    pub(super) fn sharing(&self, address: &Address, limit: usize, key: HashKey) -> usize {
         let direct = match address.family() {
-            Family::Ipv4 => at::<Peer4>(self, address, limit),
-            Family::Ipv6 => at::<Peer6>(self, address, limit),
+            Family::Ipv4 => self.sharing_in::<Peer4>(address, limit, key),
+            Family::Ipv6 => self.sharing_in::<Peer6>(address, limit, key),
         };
-        direct + at::<WebrtcPeer>(self, address, limit - direct)
+        direct + self.sharing_in::<WebrtcPeer>(address, limit - direct, key)
+    }
+
+    fn sharing_in<P: Placed>(&self, address: &Address, limit: usize, key: HashKey) -> usize {
+        match self.full::<P>() {
+            Some(members) => members.sharing(address, limit, key),
+            None => self.list::<P>().iter().filter(|peer| peer.shares_network(address)).take(limit).count(),
+        }
     }
 
     /// The position of a peer.
@@ -210,7 +214,7 @@ impl Swarm {
     pub(super) fn find<P: Placed>(&self, peer: &P, key: HashKey) -> Option<usize> {
         match self {
             Self::Full(full) => P::members(full)?.find(peer, key),
-            _ => self.list::<P>().peers.iter().position(|other| other.is(peer)),
+            _ => self.list::<P>().iter().position(|other| other.is(peer)),
         }
     }
 
@@ -222,9 +226,9 @@ impl Swarm {
     }
 
     /// Adds a peer that is not there and returns its position.
-    pub(super) fn insert<P: Placed>(&mut self, peer: P, role: Role, key: HashKey) -> usize {
+    pub(super) fn insert<P: Placed>(&mut self, peer: P, role: Role, tables: Tables) -> usize {
         if let Self::Full(full) = self {
-            return P::members_mut(full).insert(peer, role, key);
+            return P::members_mut(full).insert(peer, role, tables);
         }
         self.make_room::<P>();
         if let Some((slots, small)) = P::small_mut(self)
@@ -239,10 +243,10 @@ impl Swarm {
             v4: Members::from_list(self.list::<Peer4>()),
             v6: Members::from_list(self.list::<Peer6>()),
             webrtc: Some(self.list::<WebrtcPeer>())
-                .filter(|list| !list.peers.is_empty())
+                .filter(|list| list.len() > 0)
                 .map(|list| Box::new(Members::from_list(list))),
         });
-        let position = P::members_mut(&mut full).insert(peer, role, key);
+        let position = P::members_mut(&mut full).insert(peer, role, tables);
         *self = Self::Full(full);
         position
     }
@@ -283,60 +287,28 @@ impl Swarm {
         }
     }
 
-    /// Removes peers that are at least `timeout` old, from `resume` on, looking at no more than `budget` of them.
-    pub(super) fn expire(
-        &mut self,
-        resume: Resume,
-        now: Seconds,
-        timeout: Seconds,
-        budget: usize,
-        key: HashKey,
-    ) -> Expired {
-        let mut expired = Expired::default();
-        if resume.family == Family::Ipv4 {
-            let below = self.expire_family::<Peer4>(resume.below, now, timeout, budget, key, &mut expired);
-            if below > 0 {
-                expired.resume = Some(Resume { family: Family::Ipv4, below });
-                return expired;
+    /// One stage of a pass over the peers of a network, and where the next one begins. Whoever is there from the
+    /// beginning of the pass to its end is visited, whatever else comes, goes or changes its role meanwhile.
+    pub(super) fn visit<P: Placed>(&self, from: u64, mut visit: impl FnMut(&P, Role)) -> Option<u64> {
+        let list = self.list::<P>();
+        let mut show = |at| {
+            if let Some(peer) = list.get(at) {
+                visit(peer, list.role(at));
+            }
+        };
+        match self.full::<P>() {
+            Some(members) => members.visit(from, show),
+            None => {
+                (0..list.len()).for_each(&mut show);
+                None
             }
         }
-        let below = if resume.family == Family::Ipv6 { resume.below } else { usize::MAX };
-        let rest = budget - expired.visited;
-        let below = self.expire_family::<Peer6>(below, now, timeout, rest, key, &mut expired);
-        expired.resume = (below > 0).then_some(Resume { family: Family::Ipv6, below });
-        expired
-    }
-
-    /// Goes down from `below`: what moves into the place of a removed peer has been looked at. Returns where it
-    /// stopped.
-    fn expire_family<P: Placed>(
-        &mut self,
-        below: usize,
-        now: Seconds,
-        timeout: Seconds,
-        budget: usize,
-        key: HashKey,
-        expired: &mut Expired,
-    ) -> usize {
-        let mut at = below.min(self.list::<P>().peers.len());
-        let mut visited = 0;
-        while at > 0 && visited < budget {
-            at -= 1;
-            visited += 1;
-            let list = self.list::<P>();
-            if list.peers.get(at).is_some_and(|peer| peer.stamp().is_older(now, timeout)) {
-                expired.gone[P::NETWORK as usize][list.role(at) as usize] += 1;
-                self.remove::<P>(at, key);
-            }
-        }
-        expired.visited += visited;
-        at
     }
 
     /// Takes the smallest form again, with some slack so that a peer that comes and goes costs nothing.
     fn shrink(&mut self) {
         if let Self::Full(full) = self
-            && full.webrtc.as_ref().is_some_and(|members| members.list().peers.is_empty())
+            && full.webrtc.as_ref().is_some_and(|members| members.list().len() == 0)
         {
             full.webrtc = None;
         }
@@ -353,18 +325,18 @@ impl Swarm {
 
     fn shrink_as<P: Placed>(&mut self, length: usize) {
         let list = self.list::<P>();
-        if list.peers.len() != length {
+        if list.len() != length {
             return;
         }
-        let small = SmallShape::of(Shape { len: length, seeders: list.seeders });
         let slack = match P::small(self) {
             Some((slots, _)) => slots.len() > P::INLINE && length <= slots.len() / 2,
             None => true,
         };
-        if length <= P::INLINE && (slack || P::INLINE == 1) {
-            *self = P::small_with(small, list.peers, length);
-        } else if slack {
-            *self = P::small_with(small, list.peers, room_for::<P>(length + length / 4));
+        let in_place = length <= P::INLINE && (slack || P::INLINE == 1);
+        if in_place || slack {
+            let room = if in_place { length } else { room_for::<P>(length + length / 4) };
+            let peers: Vec<P> = list.iter().copied().collect();
+            *self = P::small_with(SmallShape::of(list.shape), &peers, room);
         }
     }
 
@@ -406,26 +378,27 @@ mod tests {
     use crate::engine::peer::{Contact as _, Stamp};
 
     const KEY: HashKey = HashKey::new([5, 6]);
+    const TABLES: Tables = Tables { key: KEY, by_network: false };
 
     fn peer4(n: u16) -> Peer4 {
         Peer4::new(&Address::from_ipv4([10, 0, 0, 1]), n, Stamp::default())
     }
 
     fn lengths(swarm: &Swarm) -> [usize; 3] {
-        swarm.peers().map(|counts| counts.iter().sum())
+        [swarm.list::<Peer4>().len(), swarm.list::<Peer6>().len(), swarm.list::<WebrtcPeer>().len()]
     }
 
     #[test]
     fn a_swarm_takes_the_smallest_form_again() {
         let mut swarm = Swarm::Empty;
-        swarm.insert(WebrtcPeer::default(), Role::Seeder, KEY);
+        swarm.insert(WebrtcPeer::default(), Role::Seeder, TABLES);
         assert!(matches!(&swarm, Swarm::HeapWebrtc(_, slots) if slots.len() == 1));
-        swarm.insert(peer4(1), Role::Leecher, KEY);
+        swarm.insert(peer4(1), Role::Leecher, TABLES);
         assert!(matches!(swarm, Swarm::Full(_)));
-        assert_eq!((lengths(&swarm), swarm.counts(), swarm.len()), ([1, 0, 1], [1, 1], 2));
+        assert_eq!((lengths(&swarm), swarm.counts(), swarm.len()), ([1, 0, 1], [1, 0, 1], 2));
         swarm.remove::<Peer4>(0, KEY);
         assert!(matches!(&swarm, Swarm::HeapWebrtc(_, slots) if slots.len() == 1));
-        swarm.insert(peer4(1), Role::Leecher, KEY);
+        swarm.insert(peer4(1), Role::Leecher, TABLES);
         swarm.remove::<WebrtcPeer>(0, KEY);
         assert!(matches!(swarm, Swarm::Inline4(..)));
         swarm.remove::<Peer4>(0, KEY);
@@ -437,10 +410,10 @@ mod tests {
         let has_room = |swarm: &Swarm| matches!(swarm, Swarm::Full(full) if full.webrtc.is_some());
         let mut swarm = Swarm::Empty;
         for n in 0..100 {
-            swarm.insert(peer4(n), Role::Leecher, KEY);
+            swarm.insert(peer4(n), Role::Leecher, TABLES);
         }
         assert!(matches!(swarm, Swarm::Full(_)) && !has_room(&swarm));
-        swarm.insert(WebrtcPeer::default(), Role::Leecher, KEY);
+        swarm.insert(WebrtcPeer::default(), Role::Leecher, TABLES);
         assert!(has_room(&swarm));
         swarm.remove::<WebrtcPeer>(0, KEY);
         assert!(!has_room(&swarm));

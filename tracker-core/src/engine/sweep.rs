@@ -1,28 +1,52 @@
 //! Forgetting what is old, a slice at a time.
 
 use super::{
-    Engine, SHARDS, SwarmSizes, SweepReport,
-    retained::Ticket,
-    shard::{Progress, Swept},
+    Engine, SwarmSizes, SweepReport,
+    change::Cause,
+    walk::{Cursor, Seen, Verdict, Visitor},
 };
-use crate::model::Seconds;
-
-/// Items looked at under one lock: some ten microseconds.
-const STEP: usize = 256;
+use crate::{
+    model::{Counts, InfoHash, Network, Seconds},
+    policy::Policy,
+};
 
 /// Where the sweep is.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Sweeper {
-    shard: usize,
-    progress: Progress,
+    cursor: Cursor,
     /// Of the torrents seen in this cycle.
     sizes: SwarmSizes,
-    tickets: Vec<Ticket>,
 }
 
-impl Default for Sweeper {
-    fn default() -> Self {
-        Self { shard: 0, progress: Progress::START, sizes: SwarmSizes::default(), tickets: Vec::new() }
+/// Removes who was not heard of for too long, and measures swarms.
+struct Expiry<'a> {
+    timeout: Seconds,
+    retention: Seconds,
+    sizes: &'a mut SwarmSizes,
+}
+
+impl Visitor for Expiry<'_> {
+    const CAUSE: Cause = Cause::Expiry;
+
+    fn torrent(&mut self, _: &InfoHash, _: &Counts, _: bool) -> Verdict {
+        Verdict::Keep
+    }
+
+    #[inline]
+    fn peer(&mut self, peer: &Seen<'_>) -> Verdict {
+        // WebRTC peers live as long as their connections.
+        let old = peer.known().age >= self.timeout && peer.network() != Network::Webrtc;
+        if old { Verdict::Remove } else { Verdict::Keep }
+    }
+
+    fn done(&mut self, peers: usize) {
+        if peers > 0 {
+            self.sizes.record(peers);
+        }
+    }
+
+    fn retained(&mut self, _: &InfoHash, _: u32, age: Seconds) -> Verdict {
+        if age >= self.retention { Verdict::Remove } else { Verdict::Enough }
     }
 }
 
@@ -31,38 +55,45 @@ impl Engine {
     /// of a cycle. A full cycle has to take less than four hours. One slice at a time: a second caller returns at once
     /// with nothing visited.
     pub fn sweep(&self, now: Seconds, budget: usize) -> SweepReport {
-        let mut report = SweepReport::default();
-        let Some(mut sweeper) = self.sweeper.try_lock() else { return report };
-        while report.visited < budget && !report.cycle_ended {
-            let swept = self.sweep_step(&mut sweeper, now, STEP.min(budget - report.visited));
-            report.visited += swept.visited;
-            report.expired += swept.expired;
-            if swept.ended {
-                sweeper.progress = Progress::START;
-                sweeper.shard += 1;
-                report.cycle_ended = sweeper.shard == SHARDS;
-            }
-        }
-        if report.cycle_ended {
-            *self.sizes.lock() = std::mem::take(&mut *sweeper).sizes;
-            let policy = self.policy();
+        let Some(mut sweeper) = self.sweeper.try_lock() else { return SweepReport::default() };
+        let Sweeper { cursor, sizes } = &mut *sweeper;
+        let policy = self.policy.load();
+        let timeout = policy.peer_timeout.min(Policy::MAX_PEER_TIMEOUT);
+        let mut expiry = Expiry { timeout, retention: policy.downloaded_retention, sizes };
+        let walked = self.walk(cursor, now, budget, &mut expiry);
+        if walked.ended {
+            *self.sizes.lock() = std::mem::take(sizes);
             while let Some(ticket) =
                 self.order.excess(policy.downloaded_entries, now, policy.downloaded_retention)
             {
                 self.forget(ticket);
             }
         }
-        report
+        SweepReport { visited: walked.visited, expired: walked.removed, cycle_ended: walked.ended }
+    }
+}
+
+/// Removes the torrents that an access list does not permit.
+struct Purge<'a>(&'a crate::access::AccessList);
+
+impl Visitor for Purge<'_> {
+    fn torrent(&mut self, info_hash: &InfoHash, _: &Counts, _: bool) -> Verdict {
+        if self.0.permits(info_hash) { Verdict::Enough } else { Verdict::Keep }
     }
 
-    fn sweep_step(&self, sweeper: &mut Sweeper, now: Seconds, budget: usize) -> Swept {
-        let Sweeper { shard, progress, sizes, tickets } = sweeper;
-        // At least one torrent beside the shard itself, so that every step gets on.
-        let budget = budget.max(2);
-        let swept = self.shards[*shard].0.lock().sweep(self.common(), progress, now, budget, sizes, tickets);
-        for ticket in tickets.drain(..) {
-            self.file(Some(ticket));
-        }
-        swept
+    fn peer(&mut self, _: &Seen<'_>) -> Verdict {
+        Verdict::Remove
+    }
+
+    fn retained(&mut self, info_hash: &InfoHash, _: u32, _: Seconds) -> Verdict {
+        if self.0.permits(info_hash) { Verdict::Keep } else { Verdict::Remove }
+    }
+}
+
+impl Engine {
+    /// Removes what an access list refuses. Nothing of it comes in again if every shard has the list already.
+    pub(super) fn purge(&self, access: &crate::access::AccessList, now: Seconds) {
+        let (mut cursor, mut purge) = (Cursor::default(), Purge(access));
+        while !self.walk(&mut cursor, now, usize::MAX, &mut purge).ended {}
     }
 }

@@ -26,7 +26,7 @@ fn tell(engine: &Engine, announce: &Announce, now: u32) -> Result<Announced, Rej
 }
 
 fn counts_after(engine: &Engine, announce: &Announce) -> (u32, u32, u32) {
-    let Counts { complete, incomplete, downloaded } = tell(engine, announce, NOW).unwrap().counts;
+    let Counts { complete, incomplete, downloaded, .. } = tell(engine, announce, NOW).unwrap().counts;
     (complete, incomplete, downloaded)
 }
 
@@ -87,7 +87,7 @@ fn who_stops_is_gone_and_told_so() {
     };
     let answer = stop(a);
     assert_eq!((answer.membership, answer.ipv4_peers), (Membership::Removed, 0));
-    assert_eq!(answer.counts, Counts { complete: 1, incomplete: 0, downloaded: 0 });
+    assert_eq!(answer.counts, Counts { complete: 1, incomplete: 0, downloaders: 0, downloaded: 0 });
     assert_eq!(stop(a).membership, Membership::Absent);
     assert_eq!(stop(b).counts, Counts::default());
     assert_eq!(engine.totals().torrents, 0);
@@ -143,7 +143,8 @@ fn a_slice_of_sweeping_is_bounded_within_a_large_swarm_too() {
     let (mut slices, mut expired) = (0, 0);
     loop {
         let report = engine.sweep(NOW + 60, 100);
-        assert!(report.visited <= 110, "{report:?}");
+        // A part of a swarm is looked at whole, but no more than a few hundred peers go under one lock.
+        assert!(report.visited <= 2300 && report.expired <= 360, "{report:?}");
         expired += report.expired;
         slices += 1;
         if report.cycle_ended {
@@ -151,7 +152,7 @@ fn a_slice_of_sweeping_is_bounded_within_a_large_swarm_too() {
         }
     }
     assert_eq!(expired, 40_000);
-    assert!(slices >= 400, "{slices}");
+    assert!(slices >= 130, "{slices}");
     assert_eq!(engine.totals().torrents, 0);
 }
 
@@ -210,7 +211,7 @@ fn a_full_torrent_answers_without_storing() {
     let mut lists = Lists { ipv4: &mut room, ipv6: &mut [] };
     let answer = engine.announce(&third, NOW, &mut Rng::new([1, 1]), &mut lists).unwrap();
     assert_eq!((answer.membership, answer.ipv4_peers), (Membership::TorrentFull, 1));
-    assert_eq!(answer.counts, Counts { complete: 0, incomplete: 2, downloaded: 0 });
+    assert_eq!(answer.counts, Counts { complete: 0, incomplete: 2, downloaders: 2, downloaded: 0 });
     let known = tell(&engine, &peer(1, "10.0.0.1", 1, Event::Completed, 0), NOW).unwrap();
     assert_eq!((known.membership, known.counts.downloaded), (Membership::Refreshed, 1));
 }
@@ -248,13 +249,16 @@ fn a_refused_torrent_is_gone_at_once() {
     tell(&engine, &peer(101, "10.0.0.1", 1, Event::Completed, 0), NOW).unwrap();
     tell(&engine, &peer(101, "10.0.0.1", 1, Event::Stopped, 0), NOW).unwrap();
     let odd = (0..=101).filter(|n| n % 2 == 1).map(|n| InfoHash([n; 20])).collect();
-    engine.set_access(AccessList::new(Mode::Deny, odd).unwrap());
+    engine.set_access(AccessList::new(Mode::Deny, odd).unwrap(), NOW);
     let totals = engine.totals();
-    assert_eq!((totals.torrents, totals.peers, totals.retained), (50, [[50, 0], [0, 50], [0, 0]], 0));
+    assert_eq!(
+        (totals.torrents, totals.peers, totals.retained),
+        (50, [[0, 0, 50], [50, 0, 0], [0, 0, 0]], 0)
+    );
     assert_eq!(engine.scrape(&InfoHash([1; 20])), Counts::default());
     assert_eq!(tell(&engine, &peer(1, "10.0.0.1", 1, Event::None, 1), NOW), Err(Rejected::NotPermitted));
     assert_eq!(tell(&engine, &peer(1, "10.0.0.1", 1, Event::Stopped, 1), NOW), Err(Rejected::NotPermitted));
-    engine.set_access(AccessList::off());
+    engine.set_access(AccessList::off(), NOW);
     assert_eq!(counts_after(&engine, &peer(1, "10.0.0.1", 1, Event::None, 1)), (0, 1, 0));
 }
 
@@ -278,11 +282,11 @@ fn no_announce_outruns_the_access_list() {
             }
             barrier.wait();
             let refused = (0..8).map(|n| InfoHash([n; 20])).collect();
-            engine.set_access(AccessList::new(Mode::Deny, refused).unwrap());
+            engine.set_access(AccessList::new(Mode::Deny, refused).unwrap(), NOW);
             assert_eq!(engine.totals().torrents, 0, "round {round}");
         });
         assert_eq!(engine.totals().torrents, 0, "round {round}");
-        engine.set_access(AccessList::off());
+        engine.set_access(AccessList::off(), NOW);
     }
 }
 
@@ -321,7 +325,7 @@ fn threads_share_one_engine() {
     });
     let totals = engine.totals();
     assert_eq!(totals.torrents, 40);
-    assert_eq!(totals.peers, [[6000, 6000], [0, 0], [0, 0]]);
+    assert_eq!(totals.peers, [[6000, 0, 6000], [0, 0, 0], [0, 0, 0]]);
 }
 
 #[test]

@@ -7,116 +7,16 @@
 mod tests;
 
 use super::{
-    Engine, Membership, Rejected,
-    hash::HashKey,
-    peer::{Peer, Stamp},
+    ConnectionKey, Engine, Partner, Rejected, WebrtcAnnounce, WebrtcAnnounced,
+    peer::{Stamp, WebrtcPeer},
     retained::Ticket,
     sample::Candidates,
-    shard::{Asker, Common, Joined, Shard},
+    shard::{Common, Joined, Shard},
 };
 use crate::{
-    model::{Counts, Event, InfoHash, PeerId, Seconds},
+    model::{Event, InfoHash, PeerId, Role, Seconds},
     rng::Rng,
 };
-use tracker_common::address::Address;
-
-/// Names a connection: unique for the life of the process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionKey(pub u64);
-
-/// A WebRTC peer tells of itself and asks for others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WebrtcAnnounce {
-    /// The torrent.
-    pub info_hash: InfoHash,
-    /// Who the peer is, among the torrent's WebRTC peers.
-    pub peer_id: PeerId,
-    /// Through which it is reached.
-    pub connection: ConnectionKey,
-    /// The client's. Only from there may another connection take the peer over.
-    pub address: Address,
-    /// Why it announces.
-    pub event: Event,
-    /// Bytes it still has to get; zero makes a seeder.
-    pub left: u64,
-    /// How many others it may be given.
-    pub partners: usize,
-}
-
-/// A WebRTC peer that an announcer is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Partner {
-    /// Who it is.
-    pub peer_id: PeerId,
-    /// Through which it is reached.
-    pub connection: ConnectionKey,
-}
-
-/// The answer to an announce.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WebrtcAnnounced {
-    /// The whole swarm, the announcer included where it is stored.
-    pub counts: Counts,
-    /// What became of the announcer.
-    pub membership: Membership,
-    /// The connection that held the peer ID before, if it was another one.
-    pub displaced: Option<ConnectionKey>,
-}
-
-/// What is kept of a WebRTC peer.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct WebrtcPeer {
-    connection: ConnectionKey,
-    address: Address,
-    peer_id: PeerId,
-    /// Only whether its download has been counted: it does not age.
-    stamp: Stamp,
-}
-const _: () = assert!(size_of::<WebrtcPeer>() == 48);
-
-impl WebrtcPeer {
-    /// Anybody with this peer ID.
-    fn named(peer_id: &PeerId) -> Self {
-        Self { peer_id: *peer_id, ..Self::default() }
-    }
-
-    const fn partner(&self) -> Partner {
-        Partner { peer_id: self.peer_id, connection: self.connection }
-    }
-}
-
-impl Default for WebrtcPeer {
-    fn default() -> Self {
-        Self {
-            connection: ConnectionKey(0),
-            address: Address::from_words([0, 0]),
-            peer_id: PeerId([0; 20]),
-            stamp: Stamp::default(),
-        }
-    }
-}
-
-impl Peer for WebrtcPeer {
-    fn is(&self, other: &Self) -> bool {
-        self.peer_id == other.peer_id
-    }
-
-    fn hash(&self, key: HashKey) -> u64 {
-        key.id(&self.peer_id.0)
-    }
-
-    fn address(&self) -> Address {
-        self.address
-    }
-
-    fn stamp(&self) -> Stamp {
-        self.stamp
-    }
-
-    fn set_stamp(&mut self, stamp: Stamp) {
-        self.stamp = stamp;
-    }
-}
 
 impl Engine {
     /// Stores, refreshes or removes the announcer. `partners` is cleared and gets distinct random other WebRTC peers of
@@ -158,7 +58,7 @@ impl Engine {
         {
             return false;
         }
-        let (_, _, ticket) = shard.leave(self.common(), at.hash, info_hash, &probe, now);
+        let (_, _, ticket) = shard.leave(self.common(), at.hash, info_hash, probe, now);
         drop(shard);
         self.file(ticket);
         true
@@ -194,13 +94,13 @@ impl Shard {
             None => None,
         };
         if event == Event::Stopped {
-            let (counts, membership, ticket) = self.leave(common, hash, &info_hash, &fresh, now);
+            let (counts, membership, ticket) = self.leave(common, hash, &info_hash, fresh, now);
             return Ok((WebrtcAnnounced { counts, membership, displaced }, ticket));
         }
-        let asker = Asker::new(event, left);
-        let joined = self.join(common, hash, &info_hash, fresh, asker, now)?;
+        let role = Role::of(event, left);
+        let joined = self.join(common, hash, &info_hash, fresh, (role, event == Event::Completed), now)?;
         let Joined { at, swarm, counts, position, membership } = joined;
-        let others = Candidates::new(swarm.list::<WebrtcPeer>(), asker.role, position);
+        let others = Candidates::new(swarm.list::<WebrtcPeer>(), role, position);
         others.draw(want.min(others.len()), rng, |peers| {
             partners.extend(peers.iter().map(WebrtcPeer::partner));
         });

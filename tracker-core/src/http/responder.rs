@@ -106,12 +106,14 @@ impl Responder {
         out.reserve(HEAD * self.hashes.len());
         out.extend_from_slice(b"d5:filesd");
         for info_hash in &self.hashes {
-            let Counts { complete, incomplete, downloaded } = engine.scrape(info_hash);
+            let Counts { complete, incomplete, downloaders, downloaded } = engine.scrape(info_hash);
             bencode::string(out, &info_hash.0);
             out.extend_from_slice(b"d8:complete");
             bencode::integer(out, complete.into());
             out.extend_from_slice(b"10:downloaded");
             bencode::integer(out, downloaded.into());
+            out.extend_from_slice(b"11:downloaders");
+            bencode::integer(out, downloaders.into());
             out.extend_from_slice(b"10:incomplete");
             bencode::integer(out, incomplete.into());
             out.put_u8(b'e');

@@ -320,7 +320,7 @@ fn a_refusal_says_when_to_come_back() {
     tracker.enter(V4, 6881, "");
     let reply = tracker.refused("info_hash=bbbbbbbbbbbbbbbbbbbb&peer_id=p&port=1");
     assert_eq!((reply.failure(), reply.integer("retry in")), ("tracker full, try again later", 31));
-    tracker.engine.set_access(AccessList::new(Mode::Deny, vec![InfoHash([b'c'; 20])]).unwrap());
+    tracker.engine.set_access(AccessList::new(Mode::Deny, vec![InfoHash([b'c'; 20])]).unwrap(), 0);
     let reply = tracker.refused("info_hash=cccccccccccccccccccc&peer_id=p&port=1");
     assert_eq!(
         (reply.failure(), reply.bytes("retry in")),
@@ -336,8 +336,9 @@ fn scrape_has_a_row_for_each_distinct_hash() {
     let query = format!("info_hash=zzzzzzzzzzzzzzzzzzzz&info_hash={HASH}&info_hash=%61aaaaaaaaaaaaaaaaaaa");
     let (reply, outcome) = tracker.scrape(&query);
     assert_eq!(outcome, Outcome::Ok);
-    let expected = b"d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei1e10:downloadedi1e10:incompletei1ee\
-        20:zzzzzzzzzzzzzzzzzzzzd8:completei0e10:downloadedi0e10:incompletei0eeee";
+    let expected =
+        b"d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei1e10:downloadedi1e11:downloadersi1e10:incompletei1ee\
+        20:zzzzzzzzzzzzzzzzzzzzd8:completei0e10:downloadedi0e11:downloadersi0e10:incompletei0eeee";
     assert_eq!(tracker.out.escape_ascii().to_string(), expected.escape_ascii().to_string());
     assert_eq!(reply.keys(), ["files"]);
 }

@@ -403,7 +403,7 @@ fn a_scrape_is_cut_to_what_is_allowed_and_fits() {
 #[test]
 fn refusals_are_error_replies_in_ascii() {
     let mut tracker = Tracker::new();
-    tracker.engine.set_access(AccessList::new(Mode::Deny, vec![InfoHash([7; 20])]).unwrap());
+    tracker.engine.set_access(AccessList::new(Mode::Deny, vec![InfoHash([7; 20])]).unwrap(), 0);
     tracker.engine.set_policy(Policy { max_torrents: 0, ..Policy::default() });
     for torrent in [7, 8] {
         let mut frames = Frames(vec![Tail { torrent, ..TAIL }.from("10.0.0.1")]);

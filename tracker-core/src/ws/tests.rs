@@ -57,7 +57,7 @@ impl World {
     }
 
     fn counts(&self, hash: &str) -> (u32, u32, u32) {
-        let Counts { complete, incomplete, downloaded } =
+        let Counts { complete, incomplete, downloaded, .. } =
             self.engine.scrape(&InfoHash(hash.as_bytes().try_into().unwrap()));
         (complete, incomplete, downloaded)
     }
@@ -487,7 +487,7 @@ fn who_is_not_stored_is_answered_and_offers_nothing() {
 fn a_torrent_that_is_not_permitted_is_a_failure() {
     let mut world = World::new(1);
     world.send(0, &announce(HASH, "0", ""));
-    world.engine.set_access(AccessList::new(Mode::Allow, vec![]).unwrap());
+    world.engine.set_access(AccessList::new(Mode::Allow, vec![]).unwrap(), 0);
     let got = world.send(0, &announce(HASH, "0", ""));
     assert_eq!(
         got.reply,

@@ -71,7 +71,13 @@ struct Saying {
 
 impl Saying {
     fn role(&self) -> Role {
-        if self.left == 0 && self.event != Event::Paused { Role::Seeder } else { Role::Leecher }
+        if self.event == Event::Paused {
+            Role::PartialSeed
+        } else if self.left == 0 {
+            Role::Seeder
+        } else {
+            Role::Leecher
+        }
     }
 }
 
@@ -83,8 +89,9 @@ struct Swarm {
 
 impl Swarm {
     fn counts(&self) -> Counts {
-        let complete = self.peers.values().filter(|member| member.role == Role::Seeder).count() as u32;
-        Counts { complete, incomplete: self.peers.len() as u32 - complete, downloaded: self.downloaded }
+        let of = |role| self.peers.values().filter(|member| member.role == role).count() as u32;
+        let (complete, incomplete) = (of(Role::Seeder), of(Role::Leecher) + of(Role::PartialSeed));
+        Counts { complete, incomplete, downloaders: of(Role::Leecher), downloaded: self.downloaded }
     }
 
     /// Who may be handed to the sender of an announce, of one network.
@@ -117,8 +124,19 @@ fn place(peer: u16) -> (IpAddr, u16) {
     let host = (peer >> 2) as u8 % 64;
     let port = 1 + (peer >> 8 & 3);
     match peer & 3 {
-        0 => (IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(host) + 1)), port),
+        0 => {
+            let (subnet, host) = (u16::from(host) / 4, u16::from(host) + 1);
+            (IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, subnet, 0, 0, 0, host)), port)
+        }
         _ => (IpAddr::V4(Ipv4Addr::new(10, 0, 0, host)), port),
+    }
+}
+
+/// What a limit on one client counts by.
+fn network(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets()[..8].to_vec(),
     }
 }
 
@@ -129,7 +147,10 @@ fn event(number: u8) -> Event {
 impl Twins {
     pub(crate) fn new(seed: [u64; 2]) -> Self {
         // No share of the retained counts is kept by time here, only the newest few.
-        let policy = Policy { peer_timeout: 600, downloaded_entries: 3, ..Policy::default() };
+        // An engine finds peers by network only if there is a limit on them from the beginning.
+        let peers_per_address = (seed[0] % 2 == 1).then_some(20);
+        let policy =
+            Policy { peer_timeout: 600, downloaded_entries: 3, peers_per_address, ..Policy::default() };
         Self {
             engine: Engine::new(policy.clone(), seed),
             rng: Rng::new(seed),
@@ -171,6 +192,7 @@ impl Twins {
             Op::Limit { peers, torrents, per_address } => {
                 self.policy.max_peers_per_torrent = [0, 1, 5, 40, 1000][usize::from(peers) % 5];
                 self.policy.max_torrents = [2, 5, 100][usize::from(torrents) % 3];
+                self.policy.max_peers = [usize::MAX, 3, 33, 64, 200][usize::from(torrents) / 3 % 5];
                 self.policy.peers_per_address = [None, None, Some(1), Some(2)][usize::from(per_address) % 4];
                 self.engine.set_policy(self.policy.clone());
             }
@@ -187,7 +209,7 @@ impl Twins {
         while !self.engine.sweep(self.now, 1000).cycle_ended {}
         while !self.engine.sweep(self.now, 1000).cycle_ended {}
         let totals = self.engine.totals();
-        assert_eq!((totals.torrents, totals.peers), (0, [[0; 2]; 3]));
+        assert_eq!((totals.torrents, totals.peers), (0, [[0; 3]; 3]));
         assert!(totals.retained <= self.policy.downloaded_entries);
         assert_eq!(self.engine.swarm_sizes().peers, 0);
         self.now += self.policy.downloaded_retention;
@@ -246,10 +268,18 @@ impl Twins {
             return Err(Rejected::PeerIdTaken);
         }
         let new_torrent = !self.swarms.contains_key(&hash);
+        let nearly = self.policy.max_peers - self.policy.max_peers / 32;
+        if new_torrent && saying.event != Event::Stopped && self.stored() >= nearly {
+            return Err(Rejected::MemoryFull);
+        }
         if new_torrent && saying.event != Event::Stopped && self.swarms.len() >= self.policy.max_torrents {
             return Err(Rejected::TooManyTorrents);
         }
         Ok(self.announce_naively(saying))
+    }
+
+    fn stored(&self) -> usize {
+        self.swarms.values().map(|swarm| swarm.peers.len()).sum()
     }
 
     /// After every announce.
@@ -268,6 +298,7 @@ impl Twins {
             let known = self.swarms.get_mut(&hash).is_some_and(|swarm| swarm.peers.remove(&me).is_some());
             return (if known { Membership::Removed } else { Membership::Absent }, self.counts(&hash));
         }
+        let stored = self.stored();
         if !self.swarms.contains_key(&hash) {
             let kept = self.retained.iter().position(|(kept, ..)| *kept == hash);
             // Its place in the order stays taken, as an entry that can be forgotten.
@@ -281,7 +312,7 @@ impl Twins {
         let role = saying.role();
         let completed = role == Role::Seeder && event == Event::Completed;
         if let Some(member) = swarm.peers.get_mut(&me) {
-            if completed && member.role == Role::Leecher && !member.counted {
+            if completed && member.role != Role::Seeder && !member.counted {
                 swarm.downloaded += 1;
                 member.counted = true;
             }
@@ -291,9 +322,13 @@ impl Twins {
         if swarm.peers.len() >= self.policy.max_peers_per_torrent {
             return (Membership::TorrentFull, swarm.counts());
         }
-        let sharing = swarm.peers.values().filter(|member| member.address == address).count();
+        let sharing =
+            swarm.peers.values().filter(|member| network(member.address) == network(address)).count();
         if self.policy.peers_per_address.is_some_and(|limit| sharing >= limit as usize) {
             return (Membership::AddressFull, swarm.counts());
+        }
+        if stored >= self.policy.max_peers {
+            return (Membership::MemoryFull, swarm.counts());
         }
         swarm.peers.insert(me, Member { role, heard: self.now, counted: completed, address, connection });
         swarm.downloaded += u32::from(completed);
@@ -401,7 +436,7 @@ impl Twins {
         let mode = [Mode::Off, Mode::Allow, Mode::Deny][usize::from(mode) % 3];
         self.access = (mode, torrents);
         let listed = (0..8).filter(|n| torrents >> n & 1 == 1).map(info_hash).collect();
-        self.engine.set_access(AccessList::new(mode, listed).unwrap());
+        self.engine.set_access(AccessList::new(mode, listed).unwrap(), self.now);
         let permitted: HashSet<_> = (0..8).map(info_hash).filter(|hash| self.permits(hash)).collect();
         self.swarms.retain(|hash, _| permitted.contains(hash));
         for entry in &mut self.retained {

@@ -71,6 +71,8 @@ type Membership = (u8, u8);
 struct Member {
     client: usize,
     seeder: bool,
+    /// Neither a seeder nor a partial seed.
+    wants: bool,
     counted: bool,
 }
 
@@ -199,7 +201,7 @@ impl Twins {
         }
         assert!(self.swarms.values().all(BTreeMap::is_empty));
         let totals = self.engine.totals();
-        assert_eq!((totals.torrents, totals.peers), (0, [[0; 2]; 3]));
+        assert_eq!((totals.torrents, totals.peers), (0, [[0; 3]; 3]));
     }
 
     fn receive(&mut self, client: usize, text: &str) -> Received {
@@ -257,8 +259,8 @@ impl Twins {
         } else {
             usize::from(offers).min(wanted.map_or(usize::MAX, |wanted| wanted as usize)).min(MAX_OFFERS)
         };
-        let seeder = left == 0 && event != "paused";
-        self.check_offers(client, torrent, peer, seeder, first, most);
+        let wants = left != 0 && event != "paused";
+        self.check_offers(client, torrent, peer, wants, first, most);
     }
 
     /// Gives the reason of a failure.
@@ -294,23 +296,24 @@ impl Twins {
             return None;
         }
         let seeder = left == 0 && event != "paused";
+        let wants = left != 0 && event != "paused";
         let completed = seeder && event == "completed";
         let counted = holder.is_some_and(|holder| holder.counted);
         let counts = completed && !counted && holder.is_none_or(|holder| !holder.seeder);
-        swarm.insert(peer, Member { client, seeder, counted: counted || counts });
+        swarm.insert(peer, Member { client, seeder, wants, counted: counted || counts });
         *self.downloaded.entry(torrent).or_default() += u32::from(counts);
         self.clients[client].memberships.insert((torrent, peer));
         None
     }
 
-    fn check_offers(&mut self, client: usize, torrent: u8, peer: u8, seeder: bool, first: u32, most: usize) {
+    fn check_offers(&mut self, client: usize, torrent: u8, peer: u8, wants: bool, first: u32, most: usize) {
         let none = BTreeMap::new();
         let candidates: BTreeMap<u8, usize> = self
             .swarms
             .get(&torrent)
             .unwrap_or(&none)
             .iter()
-            .filter(|(other, member)| **other != peer && !(seeder && member.seeder))
+            .filter(|(other, member)| **other != peer && (wants || member.wants))
             .map(|(other, member)| (*other, member.client))
             .collect();
         assert!(most == 0 || candidates.values().all(|at| *at != client), "an offer could come back");

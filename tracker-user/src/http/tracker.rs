@@ -57,7 +57,7 @@ impl Tracker {
 
     /// Announces the client.
     pub(super) fn announce(&self, query: &[u8], client: Address) -> (Bytes, Outcome) {
-        let now = (self.clock.now_ns() / 1_000_000_000) as u32;
+        let now = self.clock.now();
         self.at_desk(Action::Announce, |responder, out| {
             responder.announce(&self.engine, query, client, now, out)
         })

@@ -8,6 +8,7 @@ pub use start::StartError;
 
 use crate::{
     cli::RunArgs,
+    clock::Clock,
     config::{Config, ListenAddress},
     http::Http,
     logging::Lines,
@@ -31,6 +32,7 @@ pub struct Server {
     args: RunArgs,
     config: Config,
     engine: Arc<Engine>,
+    clock: Clock,
     addresses: Addresses,
     ids: ConnectionIdState,
     log: Arc<Lines>,

@@ -7,7 +7,7 @@ use crate::{
     policy,
     room::Room,
 };
-use tracker_core::{access::AccessList, engine::Engine, policy::Policy};
+use tracker_core::{access::AccessList, engine::Engine, model::Seconds, policy::Policy};
 
 impl Server {
     /// Takes up what can change while running: prepared aside, swapped whole, the old kept on any error.
@@ -49,7 +49,7 @@ impl Server {
             tracing::info!("there is room for {room}");
             self.room = room;
         }
-        take_up_access(&self.engine, &config, access);
+        take_up_access(&self.engine, &config, access, self.clock.now());
         for change in changes.iter().filter(|change| change.apply == Apply::Restart) {
             tracing::warn!("{change} has changed and needs a restart");
         }
@@ -70,9 +70,9 @@ impl Server {
 }
 
 /// Swaps the access list and says what it holds: an empty or shortened one shows here.
-pub(super) fn take_up_access(engine: &Engine, config: &Config, list: AccessList) {
+pub(super) fn take_up_access(engine: &Engine, config: &Config, list: AccessList, now: Seconds) {
     let hashes = list.len();
-    engine.set_access(list);
+    engine.set_access(list, now);
     match config.access.mode {
         AccessMode::Off => {}
         AccessMode::Allow if hashes == 0 => {

@@ -142,7 +142,7 @@ impl Server {
         tracing::info!("there is room for {room}");
         let policy = Policy { max_peers: room.peers, ..policy::from_config(&config) };
         let engine = Arc::new(Engine::new(policy, seed().map_err(system("random bytes"))?));
-        take_up_access(&engine, &config, access);
+        take_up_access(&engine, &config, access, clock.now());
         let shared = Shared {
             engine: engine.clone(),
             clock,
@@ -227,6 +227,7 @@ impl Server {
             args,
             config,
             engine,
+            clock,
             addresses,
             ids,
             log,

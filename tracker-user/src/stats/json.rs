@@ -7,7 +7,7 @@ use super::{
 use serde::Serialize;
 use tracker_core::{
     engine::{SwarmSizes, Totals},
-    model::{Network, Role},
+    model::Network,
 };
 
 #[derive(Serialize)]
@@ -143,10 +143,7 @@ pub(super) fn render(view: &View) -> Vec<u8> {
 }
 
 fn by_role(totals: &Totals, network: Network) -> ByRole {
-    ByRole {
-        seeder: totals.peers_of(network, Role::Seeder),
-        leecher: totals.peers_of(network, Role::Leecher),
-    }
+    ByRole { seeder: totals.complete(network), leecher: totals.incomplete(network) }
 }
 
 fn by_path<T: Copy>(of: &Of<T>) -> ByPath<T> {

@@ -8,8 +8,8 @@ use super::{
 };
 use std::fmt::{Display, Write as _};
 use tracker_core::{
-    engine::SwarmSizes,
-    model::{Network, Role},
+    engine::{SwarmSizes, Totals},
+    model::Network,
 };
 
 const STYLE: &str = include_str!("style.css");
@@ -70,8 +70,10 @@ const WAVE: &str = "<svg viewBox=\"0 0 30 20\" aria-hidden=\"true\"><path d=\"M2
 
 fn write_tiles(page: &mut String, view: &View) -> std::fmt::Result {
     let Reading { totals, connections, .. } = &view.reading;
-    let peers = |role| Network::ALL.iter().map(|network| totals.peers_of(*network, role) as u64).sum::<u64>();
-    let (seeders, leechers) = (peers(Role::Seeder), peers(Role::Leecher));
+    let all = |of: fn(&Totals, Network) -> usize| {
+        Network::ALL.map(|network| of(totals, network) as u64).iter().sum()
+    };
+    let (seeders, leechers): (u64, u64) = (all(Totals::complete), all(Totals::incomplete));
     let busiest = view.minutes.iter().flatten().map(Of::all_paths).fold(0.0, f64::max);
     let http = connections.plain + connections.tls;
     page.push_str("<dl class=\"tiles\">");
@@ -209,8 +211,7 @@ fn write_sizes(page: &mut String, sizes: &SwarmSizes) -> std::fmt::Result {
 
 fn write_families(page: &mut String, view: &View) -> std::fmt::Result {
     let totals = &view.reading.totals;
-    let count = |network, role| totals.peers_of(network, role) as u64;
-    let of = |network| count(network, Role::Seeder) + count(network, Role::Leecher);
+    let of = |network| (totals.complete(network) + totals.incomplete(network)) as u64;
     let all: u64 = NETWORKS.iter().map(|(network, ..)| of(*network)).sum();
     let bar = shares("Peers by family", &NETWORKS.map(|(network, _, class)| (class, of(network) as f64)));
     write!(
@@ -223,8 +224,8 @@ fn write_families(page: &mut String, view: &View) -> std::fmt::Result {
         write!(
             page,
             "<tr{dim}><td><i class=\"{class}\"></i>{name}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            Whole(count(network, Role::Seeder)),
-            Whole(count(network, Role::Leecher)),
+            Whole(totals.complete(network) as u64),
+            Whole(totals.incomplete(network) as u64),
             Percent(of(network) as f64, all as f64)
         )?;
     }

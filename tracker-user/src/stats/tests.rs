@@ -53,7 +53,7 @@ fn busy() -> View {
         reading.counts = counts_at(seconds);
         history.record(seconds * SECOND_NS, reading.counts);
     }
-    reading.totals = Totals { torrents: 12_345, peers: [[1, 2], [3, 4], [5, 6]], retained: 7 };
+    reading.totals = Totals { torrents: 12_345, peers: [[1, 1, 1], [3, 1, 3], [5, 1, 5]], retained: 7 };
     reading.sizes.torrents[0] = 12_344;
     reading.sizes.torrents[18] = 1;
     reading.connections = Connections { plain: 1, tls: 2, websocket: 3 };

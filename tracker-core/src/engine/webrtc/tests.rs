@@ -3,11 +3,12 @@
 use super::*;
 use crate::{
     access::{AccessList, Mode},
-    engine::{Announce, Lists, Totals, Want},
-    model::{Network, Role},
+    engine::{Announce, Lists, Membership, Totals, Want},
+    model::{Counts, Network},
     policy::Policy,
 };
 use std::{collections::HashSet, net::IpAddr};
+use tracker_common::address::Address;
 
 const NOW: Seconds = 1_700_000_000;
 const HASH: InfoHash = InfoHash([1; 20]);
@@ -83,7 +84,7 @@ fn another_connection_from_the_same_address_takes_a_peer_over() {
     let newer = WebrtcAnnounce { connection: ConnectionKey(50), ..peer(1) };
     let taken = world.tell(&newer).unwrap();
     assert_eq!((taken.membership, taken.displaced), (Membership::Refreshed, Some(ConnectionKey(1))));
-    assert_eq!(taken.counts, Counts { complete: 0, incomplete: 1, downloaded: 0 });
+    assert_eq!(taken.counts, Counts { complete: 0, incomplete: 1, downloaders: 1, downloaded: 0 });
     assert_eq!(world.holder(1), Some(50));
     assert!(!world.leave(1, 1), "the old connection holds nothing any more");
     assert_eq!(world.holder(1), Some(50));
@@ -128,16 +129,16 @@ fn networks_share_counts_and_nothing_else() {
     }
     let seeder = WebrtcAnnounce { left: 0, event: Event::Completed, partners: 50, ..peer(1) };
     let counts = world.tell(&seeder).unwrap().counts;
-    assert_eq!(counts, Counts { complete: 1, incomplete: 2, downloaded: 1 });
+    assert_eq!(counts, Counts { complete: 1, incomplete: 2, downloaders: 2, downloaded: 1 });
     assert!(world.given().is_empty());
     let (mut ipv4, mut ipv6) = ([0; 60], [0; 180]);
     let mut lists = Lists { ipv4: &mut ipv4, ipv6: &mut ipv6 };
     let answer = world.engine.announce(&direct("10.0.0.2"), NOW, &mut world.rng, &mut lists).unwrap();
     assert_eq!((answer.ipv4_peers, answer.ipv6_peers), (1, 1));
-    assert_eq!(answer.counts, Counts { complete: 1, incomplete: 3, downloaded: 1 });
+    assert_eq!(answer.counts, Counts { complete: 1, incomplete: 3, downloaders: 3, downloaded: 1 });
     assert_eq!(world.engine.scrape(&HASH), answer.counts);
     let totals = world.engine.totals();
-    assert_eq!((totals.torrents, totals.peers), (1, [[0, 2], [0, 1], [1, 0]]));
+    assert_eq!((totals.torrents, totals.peers), (1, [[2, 0, 0], [1, 0, 0], [0, 0, 1]]));
     assert_eq!(totals.peers_of(Network::Webrtc, Role::Seeder), 1);
 }
 
@@ -193,7 +194,7 @@ fn silence_does_not_end_a_webrtc_peer() {
     for later in (0..100_000).step_by(10_000) {
         while !world.engine.sweep(NOW + 60 + later, 100).cycle_ended {}
     }
-    assert_eq!(world.engine.totals().peers, [[0, 0], [0, 0], [0, 2]]);
+    assert_eq!(world.engine.totals().peers, [[0, 0, 0], [0, 0, 0], [2, 0, 0]]);
     let sizes = world.engine.swarm_sizes();
     assert_eq!((sizes.torrents[0], sizes.peers), (2, 2));
     assert!(world.leave(1, 1));
@@ -242,9 +243,9 @@ fn a_refused_torrent_takes_its_webrtc_peers_along() {
         world.tell(&WebrtcAnnounce { left: u64::from(n % 2), ..peer(n) }).unwrap();
     }
     world.tell(&WebrtcAnnounce { info_hash: InfoHash([2; 20]), ..peer(1) }).unwrap();
-    world.engine.set_access(AccessList::new(Mode::Deny, vec![HASH]).unwrap());
+    world.engine.set_access(AccessList::new(Mode::Deny, vec![HASH]).unwrap(), NOW);
     let totals = world.engine.totals();
-    assert_eq!((totals.torrents, totals.peers), (1, [[0, 0], [0, 0], [0, 1]]));
+    assert_eq!((totals.torrents, totals.peers), (1, [[0, 0, 0], [0, 0, 0], [1, 0, 0]]));
     assert_eq!(world.tell(&peer(1)), Err(Rejected::NotPermitted));
     assert_eq!(world.holder(1), None);
     assert!(!world.leave(1, 1));
@@ -265,7 +266,10 @@ fn a_download_counts_once_and_is_kept_when_the_connection_closes() {
     assert_eq!(world.engine.scrape(&HASH).downloaded, 1);
     let stop = WebrtcAnnounce { event: Event::Stopped, ..peer(7) };
     assert_eq!(world.tell(&stop).unwrap().counts.downloaded, 1);
-    assert_eq!(world.tell(&peer(7)).unwrap().counts, Counts { complete: 0, incomplete: 1, downloaded: 1 });
+    assert_eq!(
+        world.tell(&peer(7)).unwrap().counts,
+        Counts { complete: 0, incomplete: 1, downloaders: 1, downloaded: 1 }
+    );
     assert_eq!(world.engine.totals().retained, 0);
 }
 
@@ -286,5 +290,5 @@ fn peers_are_found_in_swarms_of_any_size() {
         assert!(world.leave(n, 1000 + u64::from(n)));
         assert!((0..300).all(|m| world.holder(m).is_some() == (m > n)));
     }
-    assert_eq!(world.engine.totals().peers, [[0, 1], [0, 0], [0, 0]]);
+    assert_eq!(world.engine.totals().peers, [[1, 0, 0], [0, 0, 0], [0, 0, 0]]);
 }

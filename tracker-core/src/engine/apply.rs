@@ -1,0 +1,167 @@
+//! The one door: whatever becomes of a peer becomes of it here, whoever asks.
+
+use super::{
+    Membership,
+    change::{Cause, Change, peer_hash},
+    report::Known,
+    shard::{Common, Shard},
+    swarm::{Placed, Swarm},
+    torrents::Torrent,
+};
+use crate::{
+    model::{Role, Seconds},
+    policy::Policy,
+};
+use std::sync::atomic::Ordering;
+
+/// What is to become of a peer.
+pub(super) enum Deed<P> {
+    /// It is there: new, or heard of again. Its stamp tells when, and whether its download has been counted already.
+    Enter {
+        peer: P,
+        role: Role,
+        /// It has become whole just now.
+        completed: bool,
+        cause: Cause,
+    },
+    /// It goes.
+    Leave(P, Cause),
+}
+
+/// What became of it.
+pub(super) struct Applied {
+    pub(super) membership: Membership,
+    /// Where it is now.
+    pub(super) position: Option<usize>,
+}
+
+impl Shard {
+    /// Does what is said to a peer of the torrent at `at`, which is at `position` of its network's peers if it is there.
+    /// A torrent that is left empty has to be removed by the caller.
+    #[inline]
+    pub(super) fn apply<P: Placed>(
+        &mut self,
+        common: Common<'_>,
+        at: usize,
+        position: Option<usize>,
+        deed: Deed<P>,
+        now: Seconds,
+    ) -> Applied {
+        let Some(torrent) = self.torrents.get_mut(at) else {
+            return Applied { membership: Membership::Absent, position: None };
+        };
+        if self.journal.is_some() {
+            return self.apply_and_note(common, at, position, deed, now);
+        }
+        let tallies = &mut self.peers[P::NETWORK as usize];
+        let policy = &self.rules.policy;
+        let before = torrent.swarm.list::<P>().shape.counts();
+        let applied = change(torrent, common, position, deed, policy);
+        let after = torrent.swarm.list::<P>().shape.counts();
+        for (tally, (before, after)) in tallies.iter_mut().zip(before.into_iter().zip(after)) {
+            *tally = *tally + after - before;
+        }
+        applied
+    }
+
+    /// As [`Shard::apply`], where somebody listens.
+    #[cold]
+    fn apply_and_note<P: Placed>(
+        &mut self,
+        common: Common<'_>,
+        at: usize,
+        position: Option<usize>,
+        deed: Deed<P>,
+        now: Seconds,
+    ) -> Applied {
+        let known = |torrent: Option<&Torrent>, position: Option<usize>| {
+            let list = torrent?.swarm.list::<P>();
+            let (role, stamp) = (list.role(position?), list.get(position?)?.stamp());
+            Some(Known { role, counted: stamp.counted(), age: stamp.age(now) })
+        };
+        let (peer, cause) = match &deed {
+            Deed::Enter { peer, cause, .. } | Deed::Leave(peer, cause) => (*peer, *cause),
+        };
+        let before = known(self.torrents.get(at), position);
+        let journal = self.journal.take();
+        let applied = self.apply(common, at, position, deed, now);
+        self.journal = journal;
+        let (Some(journal), Some(torrent)) = (&mut self.journal, self.torrents.get(at)) else {
+            return applied;
+        };
+        let after = known(Some(torrent), applied.position);
+        if before.is_some() || after.is_some() {
+            let Torrent { info_hash, downloaded, .. } = *torrent;
+            journal.note(Change { info_hash, downloaded, peer: peer.place(), before, after, at: now, cause });
+        }
+        if applied.membership == Membership::Removed {
+            let key = common.tables.key;
+            let age = if cause == Cause::Announce { 0 } else { peer.stamp().age(now) };
+            journal
+                .went(peer_hash(key.torrent(&torrent.info_hash), peer.hash(key), key), now.wrapping_sub(age));
+        }
+        applied
+    }
+}
+
+#[inline]
+fn change<P: Placed>(
+    torrent: &mut Torrent,
+    common: Common<'_>,
+    position: Option<usize>,
+    deed: Deed<P>,
+    policy: &Policy,
+) -> Applied {
+    let key = common.tables.key;
+    match (deed, position) {
+        (Deed::Enter { mut peer, role, completed, cause }, Some(position)) => {
+            let was = torrent.swarm.list::<P>().role(position);
+            if let Some(held) = torrent.swarm.peer_mut::<P>(position) {
+                // A record tells all that was known of a peer, an announce what is new.
+                let counted = if cause == Cause::Record { peer } else { *held }.stamp().counted();
+                let counts = completed && was != Role::Seeder && !counted;
+                peer.set_stamp(peer.stamp().with_counted(counted || counts));
+                *held = peer;
+                torrent.downloaded = torrent.downloaded.saturating_add(u32::from(counts));
+            }
+            let position =
+                if was == role { position } else { torrent.swarm.set_role::<P>(position, role, key) };
+            Applied { membership: Membership::Refreshed, position: Some(position) }
+        }
+        (Deed::Enter { mut peer, role, completed, .. }, None) => {
+            if let Some(membership) = refusal(&torrent.swarm, common, &peer, policy) {
+                return Applied { membership, position: None };
+            }
+            if peer.address().is_loopback() {
+                common.has_loopback.store(true, Ordering::Relaxed);
+            }
+            torrent.downloaded = torrent.downloaded.saturating_add(u32::from(completed));
+            peer.set_stamp(peer.stamp().with_counted(completed || peer.stamp().counted()));
+            let position = torrent.swarm.insert(peer, role, common.tables);
+            Applied { membership: Membership::Added, position: Some(position) }
+        }
+        (Deed::Leave(..), Some(position)) => {
+            torrent.swarm.remove::<P>(position, key);
+            common.peers.fetch_sub(1, Ordering::Relaxed);
+            Applied { membership: Membership::Removed, position: None }
+        }
+        (Deed::Leave(..), None) => Applied { membership: Membership::Absent, position: None },
+    }
+}
+
+/// Why a new peer may not be stored. If it may, it is counted already.
+fn refusal<P: Placed>(swarm: &Swarm, common: Common<'_>, peer: &P, policy: &Policy) -> Option<Membership> {
+    if swarm.len() >= policy.max_peers_per_torrent.min(Policy::MAX_PEERS_PER_TORRENT) {
+        return Some(Membership::TorrentFull);
+    }
+    if let Some(limit) = policy.peers_per_address.map(|limit| limit as usize)
+        && swarm.sharing(&peer.address(), limit, common.tables.key) >= limit
+    {
+        return Some(Membership::AddressFull);
+    }
+    if common.peers.fetch_add(1, Ordering::Relaxed) >= policy.max_peers {
+        common.peers.fetch_sub(1, Ordering::Relaxed);
+        return Some(Membership::MemoryFull);
+    }
+    None
+}

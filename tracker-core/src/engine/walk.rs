@@ -1,0 +1,273 @@
+//! The one walk: over all torrents and their peers, shard by shard and a bounded part at a time.
+//!
+//! Expiry, purging, saving, exporting and counting are visitors of it. Whatever is there from the beginning of a walk to
+//! its end is visited, some of it perhaps twice; what comes or goes meanwhile may be visited or not.
+
+use super::{
+    Engine, SHARDS,
+    apply::Deed,
+    change::Cause,
+    peer::{Peer4, Peer6, WebrtcPeer},
+    report::{Known, Place},
+    retained::Ticket,
+    shard::{Common, Shard},
+    swarm::{Placed, Stage},
+};
+use crate::model::{Counts, InfoHash, Network, Seconds};
+
+/// Items looked at under one lock, beyond the one part of a swarm that a step takes at least: some ten microseconds.
+pub(super) const STEP: usize = 256;
+/// Peers removed under one lock, each of which costs as much as many that are looked at.
+const MAX_REMOVED: usize = 256;
+
+/// What is to become of what was visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It stays.
+    Keep,
+    /// It goes.
+    Remove,
+    /// It stays, and so do all the others of this torrent, or of this shard's kept counts: they need not be visited.
+    Enough,
+}
+
+/// Is shown what an engine holds. Its methods run under a shard's lock: they have to be short, and must not call the
+/// engine.
+pub trait Visitor {
+    /// Why peers go that it removes.
+    const CAUSE: Cause = Cause::Purge;
+
+    /// A torrent that has peers. In a large swarm the walk comes by several times, which all but the first `resumed` says.
+    fn torrent(&mut self, info_hash: &InfoHash, counts: &Counts, resumed: bool) -> Verdict;
+
+    /// A peer of the torrent shown last.
+    fn peer(&mut self, peer: &Seen<'_>) -> Verdict;
+
+    /// The walk is through with a torrent, which has so many peers now.
+    fn done(&mut self, _peers: usize) {}
+
+    /// The `downloaded` count that is kept of a torrent without peers, for how many seconds now.
+    fn retained(&mut self, _info_hash: &InfoHash, _downloaded: u32, _age: Seconds) -> Verdict {
+        Verdict::Enough
+    }
+}
+
+/// A peer that a visitor is shown.
+pub struct Seen<'a> {
+    known: Known,
+    network: Network,
+    place: &'a dyn Fn() -> Place,
+}
+
+impl Seen<'_> {
+    /// What is known of it. The age of a WebRTC peer means nothing: it lives as long as its connection.
+    #[must_use]
+    pub const fn known(&self) -> Known {
+        self.known
+    }
+
+    /// How it is reached.
+    #[must_use]
+    pub const fn network(&self) -> Network {
+        self.network
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        (self.place)()
+    }
+}
+
+/// How far a walk has come.
+#[derive(Clone, Debug)]
+pub struct Cursor {
+    shard: usize,
+    progress: Progress,
+    tickets: Vec<Ticket>,
+}
+
+impl Default for Cursor {
+    /// A walk that begins.
+    fn default() -> Self {
+        Self { shard: 0, progress: Progress::START, tickets: Vec::new() }
+    }
+}
+
+impl Cursor {
+    /// The share of all shards that the walk is through with, from 0 to 1.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        self.shard as f64 / SHARDS as f64
+    }
+}
+
+/// What a part of a walk did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Walked {
+    /// Torrents, peers, kept counts and shards looked at.
+    pub visited: usize,
+    /// Peers removed.
+    pub removed: usize,
+    /// The walk is over. The cursor stands at the beginning of another one.
+    pub ended: bool,
+}
+
+/// How far the walk over a shard has come.
+#[derive(Clone, Copy, Debug)]
+enum Progress {
+    /// Torrents at this position and above are done. The one before is done in part, if it still is this one.
+    Torrents { below: usize, within: Option<(InfoHash, Stage)> },
+    /// Kept counts before this number are done.
+    Retained { from: Option<u32> },
+}
+
+impl Progress {
+    const START: Self = Self::Torrents { below: usize::MAX, within: None };
+}
+
+impl Engine {
+    /// Visits about `budget` items from where the cursor stands, taking a shard's lock for a step at a time and giving it
+    /// back between any two. Ages are counted to `now`.
+    pub fn walk<V: Visitor>(
+        &self,
+        cursor: &mut Cursor,
+        now: Seconds,
+        budget: usize,
+        visitor: &mut V,
+    ) -> Walked {
+        let mut walked = Walked::default();
+        while walked.visited < budget && !walked.ended {
+            // At least one torrent beside the shard itself, so that every step gets on.
+            let most = STEP.min(budget - walked.visited).max(2);
+            let Cursor { shard, progress, tickets } = cursor;
+            let ended = {
+                let mut step =
+                    Step { common: self.common(), now, visitor: &mut *visitor, tickets, walked: &mut walked };
+                self.shards[*shard].0.lock().walk(progress, most, &mut step)
+            };
+            for ticket in tickets.drain(..) {
+                self.file(Some(ticket));
+            }
+            if ended {
+                *progress = Progress::START;
+                *shard = (*shard + 1) % SHARDS;
+                walked.ended = *shard == 0;
+            }
+        }
+        walked
+    }
+}
+
+/// What a step works with.
+struct Step<'a, V> {
+    common: Common<'a>,
+    now: Seconds,
+    visitor: &'a mut V,
+    tickets: &'a mut Vec<Ticket>,
+    walked: &'a mut Walked,
+}
+
+impl Shard {
+    /// Visits about `budget` items and says whether these were the last.
+    fn walk<V: Visitor>(&mut self, progress: &mut Progress, budget: usize, step: &mut Step<'_, V>) -> bool {
+        let until = step.walked.visited + budget;
+        step.walked.visited += 1;
+        loop {
+            match progress {
+                Progress::Torrents { below, within } => {
+                    // Down from the end: what moves into the place of a removed torrent has been visited.
+                    *below = (*below).min(self.torrents.len());
+                    let Some(at) = below.checked_sub(1) else {
+                        *progress = Progress::Retained { from: None };
+                        continue;
+                    };
+                    if step.walked.visited >= until {
+                        return false;
+                    }
+                    match self.walk_torrent(at, within.take(), until, step) {
+                        Some(resume) => *within = Some(resume),
+                        None => *below = at,
+                    }
+                }
+                Progress::Retained { from } => {
+                    let (key, now) = (step.common.tables.key, step.now);
+                    let visitor = &mut *step.visitor;
+                    let (looked, next) =
+                        self.retained.visit(*from, budget, key, |info_hash, downloaded, since| {
+                            visitor.retained(info_hash, downloaded, now.saturating_sub(since))
+                        });
+                    step.walked.visited += looked;
+                    *from = next;
+                    return next.is_none();
+                }
+            }
+        }
+    }
+
+    /// Visits a torrent, or a part of it; then it says where to go on.
+    fn walk_torrent<V: Visitor>(
+        &mut self,
+        at: usize,
+        within: Option<(InfoHash, Stage)>,
+        until: usize,
+        step: &mut Step<'_, V>,
+    ) -> Option<(InfoHash, Stage)> {
+        let torrent = self.torrents.get(at)?;
+        let info_hash = torrent.info_hash;
+        let within = within.filter(|(resumed, _)| *resumed == info_hash);
+        step.walked.visited += 1;
+        let verdict = step.visitor.torrent(&info_hash, &torrent.counts(), within.is_some());
+        let mut stage = within.map_or(Stage::START, |(_, stage)| stage);
+        let mut going_on = verdict != Verdict::Enough;
+        while going_on {
+            let next = match stage.network {
+                Network::Ipv4 => self.walk_stage::<Peer4, V>(at, stage, step),
+                Network::Ipv6 => self.walk_stage::<Peer6, V>(at, stage, step),
+                Network::Webrtc => self.walk_stage::<WebrtcPeer, V>(at, stage, step),
+            };
+            going_on = next.is_some();
+            stage = next.unwrap_or(stage);
+            if going_on && step.walked.visited >= until {
+                return Some((info_hash, stage));
+            }
+        }
+        let torrent = self.torrents.get(at)?;
+        step.visitor.done(torrent.swarm.len());
+        step.tickets.extend(self.tidy(step.common, at, step.now));
+        None
+    }
+
+    /// Visits a part of the peers of one network, and says where the walk over this torrent goes on.
+    fn walk_stage<P: Placed, V: Visitor>(
+        &mut self,
+        at: usize,
+        stage: Stage,
+        step: &mut Step<'_, V>,
+    ) -> Option<Stage> {
+        let swarm = &self.torrents.get(at)?.swarm;
+        let mut going: Vec<P> = Vec::new();
+        let (now, visitor, visited) = (step.now, &mut *step.visitor, &mut step.walked.visited);
+        let mut unseen = 0;
+        let next = swarm.visit::<P>(stage.from, |peer, role| {
+            if going.len() == MAX_REMOVED {
+                unseen += 1;
+                return;
+            }
+            *visited += 1;
+            let stamp = peer.stamp();
+            let known = Known { role, counted: stamp.counted(), age: stamp.age(now) };
+            let seen = Seen { known, network: P::NETWORK, place: &|| peer.place() };
+            if visitor.peer(&seen) == Verdict::Remove {
+                going.push(*peer);
+            }
+        });
+        step.walked.removed += going.len();
+        for peer in going {
+            let position = self.torrents.get(at)?.swarm.find(&peer, step.common.tables.key);
+            self.apply(step.common, at, position, Deed::Leave(peer, V::CAUSE), now);
+        }
+        // So many go that the rest has to wait for its turn, which comes at the same place.
+        if unseen > 0 { Some(stage) } else { stage.after(next) }
+    }
+}

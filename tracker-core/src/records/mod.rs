@@ -1,0 +1,92 @@
+//! The one format in which swarms leave the process: torrents with their peers, each with role and age.
+//!
+//! It is what a walk writes down, and what a journal of changes writes down. Ages are told, not times: the clocks of two
+//! processes need not agree. Of two records of one peer the newer holds, and at equal age the one that ranks higher:
+//! gone, then seeder, partial seed, leecher. So records may come twice, late and out of order.
+//!
+//! A stream of records is torrents, one behind the other:
+//!
+//! | field | bytes |
+//! | --- | --- |
+//! | info hash | 20 |
+//! | `downloaded`, the torrent's count of downloads | varint |
+//! | age in seconds of that count, where the torrent has no peers; otherwise 0 | varint |
+//! | number of IPv4 peers, number of IPv6 peers | varint each |
+//! | the IPv4 peers: address (4), port (2), state | 6 + varint |
+//! | the IPv6 peers: address (16), port (2), state | 18 + varint |
+//!
+//! Addresses and ports are in network order. A state is `age << 3 | kind`, the age in seconds; the kind is 1 for a peer
+//! that is gone, else 2 for a leecher, 4 for a partial seed, 6 for a seeder, and one more if its download is in the
+//! count. A varint is little-endian, seven bits a byte, the high bit set in all but the last (LEB128), in as few bytes as do.
+//! A large torrent may come in several pieces with the same info hash.
+
+mod read;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use read::{Malformed, Reader, Record};
+pub use write::{RecordWriter, WalkWriter};
+
+use crate::model::{InfoHash, Role, Seconds};
+use tracker_common::address::Address;
+
+/// A torrent, whose peers follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TorrentRecord {
+    /// Which.
+    pub info_hash: InfoHash,
+    /// Its count of downloads.
+    pub downloaded: u32,
+    /// For how long that has been kept without peers; 0 if there are any.
+    pub age: Seconds,
+}
+
+/// A peer of the torrent before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerRecord {
+    /// Where it is.
+    pub address: Address,
+    /// Its port, host byte order.
+    pub port: u16,
+    /// What it was when it was last heard of.
+    pub state: State,
+    /// How long ago that was.
+    pub age: Seconds,
+}
+
+/// What a record says of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// It is there.
+    Here {
+        /// What it has and wants.
+        role: Role,
+        /// Its download is in the torrent's count.
+        counted: bool,
+    },
+    /// It went.
+    Gone,
+}
+
+impl State {
+    const fn kind(self) -> u64 {
+        match self {
+            Self::Gone => 1,
+            Self::Here { role, counted } => 2 * (role as u64 + 1) + counted as u64,
+        }
+    }
+
+    const fn of_kind(kind: u64) -> Option<Self> {
+        let counted = kind & 1 == 1;
+        let role = match kind {
+            1 => return Some(Self::Gone),
+            2 | 3 => Role::Leecher,
+            4 | 5 => Role::PartialSeed,
+            6 | 7 => Role::Seeder,
+            _ => return None,
+        };
+        Some(Self::Here { role, counted })
+    }
+}
