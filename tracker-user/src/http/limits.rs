@@ -1,4 +1,4 @@
-//! Bounds of connections: in all, per address, and what the system gives.
+//! Bounds of connections: in all, per client network, and what the system gives.
 
 use crate::config::{Http, Websocket};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -9,42 +9,43 @@ use std::{
 };
 use tracker_common::address::Address;
 
-/// How many connections each address has, where that is limited.
+/// How many connections each client network has, where that is limited: an IPv4 address, or a /64 of IPv6.
 #[derive(Debug)]
 pub(super) struct PerAddress {
     most: u32,
     counts: Mutex<HashMap<Address, u32>>,
 }
 
-/// A connection's place among those of its address, given back when dropped.
+/// A connection's place among those of its network, given back when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     limit: Arc<PerAddress>,
-    address: Address,
+    network: Address,
 }
 
 impl PerAddress {
-    /// At most so many connections from one address.
+    /// At most so many connections from one network.
     pub(super) fn new(most: u32) -> Arc<Self> {
         Arc::new(Self { most, counts: Mutex::default() })
     }
 
     /// A place for a connection from this address; `None` if it has all it may have.
     pub(super) fn take(self: &Arc<Self>, address: Address) -> Option<Place> {
+        let network = address.client_network();
         let mut counts = self.counts.lock();
-        let count = counts.entry(address).or_insert(0);
+        let count = counts.entry(network).or_insert(0);
         if *count >= self.most {
             return None;
         }
         *count += 1;
-        Some(Place { limit: self.clone(), address })
+        Some(Place { limit: self.clone(), network })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.limit.counts.lock();
-        if let Entry::Occupied(mut count) = counts.entry(self.address) {
+        if let Entry::Occupied(mut count) = counts.entry(self.network) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -114,6 +115,22 @@ mod tests {
         let third = limit.take(one);
         assert!(third.is_some() && limit.take(one).is_none());
         drop((second, third, elsewhere));
+        assert!(limit.counts.lock().is_empty());
+    }
+
+    #[test]
+    fn an_ipv6_client_is_its_64() {
+        let limit = PerAddress::new(2);
+        let take = |text: &str| limit.take(text.parse::<std::net::IpAddr>().unwrap().into());
+        let held = [take("2001:db8:0:1::1"), take("2001:db8:0:1:ffff::2")];
+        assert!(held.iter().all(Option::is_some));
+        assert!(take("2001:db8:0:1:8000::3").is_none(), "the same /64");
+        assert!(take("2001:db8:0:2::1").is_some(), "the next one");
+        // IPv4 has no such thing, however it is written.
+        let four = [take("192.0.2.1"), take("::ffff:192.0.2.1")];
+        assert!(four.iter().all(Option::is_some) && take("192.0.2.1").is_none());
+        assert!(take("192.0.2.2").is_some());
+        drop((held, four));
         assert!(limit.counts.lock().is_empty());
     }
 
