@@ -10,6 +10,7 @@
 
 use std::time::{Duration, Instant};
 
+pub mod cgroup;
 pub mod conformance;
 pub mod doors;
 pub mod frames;

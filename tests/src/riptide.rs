@@ -2,6 +2,7 @@
 
 use crate::{
     PATIENCE,
+    cgroup::Cgroup,
     listener::{Listener, listener},
     metrics::Metrics,
     net::Namespace,
@@ -68,6 +69,13 @@ impl<'a> Start<'a> {
     #[must_use]
     pub fn new(namespace: Option<&'a Namespace>) -> Self {
         Self { namespace, ..Self::default() }
+    }
+
+    /// In this control group from its first instruction on.
+    #[must_use]
+    pub fn cgroup(self, cgroup: &Cgroup) -> Self {
+        let enter = "echo $$ > \"$0\" && exec \"$@\"";
+        self.through(&["sh", "-c", enter, &cgroup.processes().to_string_lossy()])
     }
 
     /// Adds arguments to `riptide run`, divided by white space.

@@ -316,3 +316,27 @@ fn connections_per_address_are_limited_if_asked() {
         connection.try_receive(false).ok().filter(|answer| answer.status == 200)
     });
 }
+
+/// A WebSocket is one client's for long, whoever brings it; an IPv6 client is its /64.
+#[test]
+fn websockets_per_address_are_limited_behind_a_proxy_too() {
+    let riptide = start("max_connections_per_address = 2");
+    let open = |client: &str| {
+        let connection = Connection::new(tcp(Ipv4Addr::LOCALHOST.into(), riptide.http()[0]), "");
+        Socket::open(connection, "/", &format!("X-Forwarded-For: {client}\r\n"))
+    };
+    for (addresses, neighbour) in [
+        (["203.0.113.7", "203.0.113.7", "203.0.113.7"], "203.0.113.8"),
+        (["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:1:ffff::3"], "2001:db8:0:2::1"),
+    ] {
+        let mut kept: Vec<Socket> =
+            addresses[..2].iter().map(|address| open(address).unwrap_or_else(|a| panic!("{a:?}"))).collect();
+        let refused = open(addresses[2]).err().expect("a refusal");
+        assert_eq!(refused.status, 503, "{refused:?}");
+        open(neighbour).unwrap_or_else(|answer| panic!("{answer:?}")).close();
+        kept.remove(0).close();
+        tests::eventually("room for another", || open(addresses[2]).ok());
+    }
+    let refused = riptide.metrics().sum("riptide_ws_refused_connections_total", &[("reason", "address")]);
+    assert!(refused >= 2.0, "{refused}");
+}

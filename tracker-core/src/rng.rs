@@ -1,7 +1,8 @@
 //! Randomness for choosing peers: fast, seeded from outside, and no secret.
 
 /// A small generator (wyrand: a Weyl sequence through a folded multiplication). It decides who is handed out, never
-/// what is secret, so it need not be cryptographic.
+/// what is secret, so it need not be cryptographic: who foretells its choices could ask for them as often anyway.
+/// Its choices can be seen, and with patience its state be told from them; so its seed is nobody's key as well.
 #[derive(Clone, Debug)]
 pub struct Rng {
     state: u64,

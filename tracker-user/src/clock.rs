@@ -1,6 +1,7 @@
 //! Protocol time: the coarse monotonic clock plus a saved base. The XDP program reads the same clock.
 
 use nix::time::{ClockId, clock_gettime};
+use tracker_core::model::Seconds;
 
 /// The clock of connection IDs and swarms.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,12 @@ impl Clock {
     pub fn now(self) -> u32 {
         (self.now_ns() / 1_000_000_000) as u32
     }
+}
+
+/// Protocol time in whole seconds, as the engine takes it.
+#[must_use]
+pub const fn seconds(now_ns: u64) -> Seconds {
+    (now_ns / 1_000_000_000) as Seconds
 }
 
 /// The coarse monotonic clock, nanoseconds since boot.

@@ -388,6 +388,10 @@ fn collect_websocket(hub: &Hub) {
     count_each("riptide_ws_messages_total", &[("direction", "out")], "kind", &counters.sent);
     count_each("riptide_ws_lost_messages_total", &[], "reason", &counters.lost);
     count_each("riptide_ws_closed_connections_total", &[], "reason", &counters.closed);
+    count_each("riptide_ws_refused_connections_total", &[], "reason", &counters.refused);
+    let (used, most) = hub.memory();
+    level("riptide_ws_memory_bytes", Labels::new(), used as u64);
+    level("riptide_ws_memory_limit_bytes", Labels::new(), most as u64);
 }
 
 fn describe() {
@@ -417,8 +421,9 @@ fn describe() {
             "Connections that did not end in order, closed by either side, and why",
         ),
         ("riptide_ws_messages_total", "WebSocket messages, by what they are"),
-        ("riptide_ws_lost_messages_total", "Offers and answers that did not get to their receiver, and why"),
+        ("riptide_ws_lost_messages_total", "WebSocket messages that did not get to their receiver, and why"),
         ("riptide_ws_closed_connections_total", "WebSocket connections that ended, and why"),
+        ("riptide_ws_refused_connections_total", "WebSocket handshakes that were refused, and why"),
         ("riptide_http_accept_pauses_total", "Times in which no connection was accepted, and why"),
         ("riptide_log_lines_lost_total", "Log lines that standard error did not take"),
     ] {
@@ -436,6 +441,8 @@ fn describe() {
         ("riptide_xsk_umem_frames", "All frames of an AF_XDP socket"),
         ("riptide_http_connections", "Connections open now, those that have become WebSockets apart"),
         ("riptide_ws_connections", "WebSocket connections open now"),
+        ("riptide_ws_memory_bytes", "Memory of WebSocket connections as websocket.memory counts it"),
+        ("riptide_ws_memory_limit_bytes", "What websocket.memory permits"),
         ("riptide_build_info", "1, with the version and commit of this binary"),
     ] {
         describe_gauge!(name, help);

@@ -3,7 +3,7 @@
 
 use super::{
     declare::{Change, Key, Table, declare},
-    kinds::{Count, Limit, Listeners, Many, Optional, Required, Size, Span, Switch, Threads, Word},
+    kinds::{Auto, Count, Limit, Listeners, Many, Optional, Required, Size, Span, Switch, Threads, Word},
     readers::{
         absolute_path, account, any_path, file_mode, header_name, interface_name, listening_address,
         log_filter, network, origin, socket_address, stream_address,
@@ -136,8 +136,9 @@ declare! {
         workers: Option<NonZeroUsize> = r#""auto""#, Threads { most: 1024 }, Restart;
         /// Connections at once, TLS included, WebSocket apart. Further ones wait in the kernel's queue.
         max_connections: usize = "16_384", Count::new(1, 4_000_000), Restart;
-        /// Connections at once from one address. 0: no limit, since many clients may share an address.
-        /// Trusted proxies and Unix sockets are not limited.
+        /// Connections at once from one address, or from one /64 of IPv6, which is what one client has. 0: no limit, since
+        /// many clients may share an address.
+        /// Trusted proxies and Unix sockets are not limited, but the WebSockets of a client behind them are.
         max_connections_per_address: Option<u32> = "0", Limit { most: 1_000_000 }, Restart;
         /// How long a new connection may take for its PROXY header, its TLS handshake and its first request.
         request_timeout: Duration = r#""10s""#, Span { least: 1, most: 10 * MINUTE }, Restart;
@@ -193,9 +194,13 @@ declare! {
         /// How often clients are asked to announce. A peer lives as long as its connection, so this only brings it
         /// further partners.
         interval: Duration = r#""2m""#, Span { least: 1, most: 4 * HOUR }, Reload;
-        /// WebSocket connections at once; further ones are refused. Clients that mean harm can make each hold about
-        /// `max_message_size` and `queue_size` together, 40 GiB in all with the defaults: on a small machine lower
-        /// this first, then `queue_size`.
+        /// The memory of all connections together, what waits to be sent and messages on their way included. A quiet
+        /// connection counts 24 KiB, and connections have at most three quarters of it; further ones are refused. A message
+        /// that does not fit is lost, and who has kept others from theirs the longest, by not taking what is sent or not
+        /// ending what it sends, is closed. "auto": an eighth of what this process may use,
+        /// which is the machine's memory or the least that a control group above it permits.
+        memory: Option<usize> = r#""auto""#, Auto(Size { least: MIB, most: 1024 * GIB }), Restart;
+        /// WebSocket connections at once, as far as `memory` permits; further ones are refused.
         max_connections: usize = "65_536", Count::new(1, 4_000_000), Restart;
         /// The longest message from a client; a longer one closes its connection. An announce carries an offer of about
         /// a kilobyte or two for each partner it asks for.

@@ -117,6 +117,22 @@ impl Kind for Size {
     }
 }
 
+/// Another kind's value, or `"auto"`.
+pub(super) struct Auto<K>(pub(super) K);
+
+impl<K: Kind> Kind for Auto<K> {
+    type Value = Option<K::Value>;
+    fn parse(&self, raw: &Raw, place: &Place) -> Result<Self::Value, String> {
+        match raw {
+            Raw::Text(text) if text == "auto" => Ok(None),
+            other => self.0.parse(other, place).map(Some).map_err(|_| wrong(other, self)),
+        }
+    }
+    fn accepts(&self) -> String {
+        format!("\"auto\" or {}", self.0.accepts())
+    }
+}
+
 /// A number of threads, or `"auto"` (or 0).
 pub(super) struct Threads {
     pub(super) most: usize,

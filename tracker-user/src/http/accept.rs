@@ -7,7 +7,7 @@ use super::{
     stage::Stage,
     stream::Socket,
 };
-use crate::{farewell::Farewell, tls::Tls};
+use crate::{farewell::Farewell, tls::Tls, ws};
 use nix::errno::Errno;
 use socket2::SockRef;
 use std::{
@@ -61,6 +61,10 @@ impl Listener {
                 let socket = SockRef::from(&listener);
                 socket.set_tcp_nodelay(true)?;
                 socket.set_tcp_user_timeout(Some(user_timeout))?;
+                // What the kernel holds for a client counts as the tracker's memory, and by itself grows to megabytes.
+                socket.set_send_buffer_size(ws::SEND_BUFFER)?;
+                socket.set_recv_buffer_size(ws::RECEIVE_BUFFER)?;
+                socket.set_tcp_notsent_lowat(ws::UNSENT)?;
                 Self::Tcp(TcpListener::from_std(listener)?)
             }
             Listening::Unix(listener, name) => {
@@ -286,6 +290,10 @@ mod tests {
             let accepted = SockRef::from(&accepted);
             assert!(accepted.tcp_nodelay().unwrap());
             assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(user_timeout));
+            // As much again for what the kernel itself needs.
+            assert_eq!(accepted.send_buffer_size().unwrap(), 2 * ws::SEND_BUFFER);
+            assert_eq!(accepted.recv_buffer_size().unwrap(), 2 * ws::RECEIVE_BUFFER);
+            assert_eq!(accepted.tcp_notsent_lowat().unwrap(), ws::UNSENT);
         });
     }
 

@@ -3,7 +3,7 @@
 use super::{
     activity::{Activity, FIRST_WORDS, LAST_WORDS},
     counters::{Action, Closed, Counters, Open, Outcome},
-    limits::{PerAddress, Place},
+    limits::Place,
     proxy_protocol,
     router::{Answer, Reply, Router},
     stage::Stage,
@@ -51,7 +51,6 @@ pub(super) struct Connections {
     http2: http2::Builder<TokioExecutor>,
     request_timeout: Duration,
     idle_timeout: Duration,
-    per_address: Option<Arc<PerAddress>>,
     proxy_protocol: bool,
 }
 
@@ -87,7 +86,6 @@ impl Connections {
             http2,
             request_timeout: config.request_timeout,
             idle_timeout: config.idle_timeout,
-            per_address: config.max_connections_per_address.map(PerAddress::new),
             proxy_protocol: config.proxy_protocol,
         }
     }
@@ -183,7 +181,7 @@ impl Connections {
                 told = true;
             }
         }
-        let place = match (&self.per_address, peer) {
+        let place = match (&self.router.per_address, peer) {
             (Some(limit), Some(ip)) if told || !trusted => {
                 Some(limit.take(Address::from(ip)).ok_or(Closed::AddressLimit)?)
             }

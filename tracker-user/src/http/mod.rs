@@ -20,6 +20,7 @@ use client::Clients;
 use connection::Connections;
 use counters::Counters;
 use endpoint::Bound;
+use limits::PerAddress;
 pub(crate) use limits::fit_descriptors;
 use router::Router;
 pub use stage::Stage;
@@ -83,6 +84,7 @@ impl Http {
             clients: Clients::new(config),
             counters: counters.clone(),
             max_body_size: config.max_body_size,
+            per_address: config.max_connections_per_address.map(PerAddress::new),
             hub: hub.clone(),
             pages: router::pages(staged.clone(), stats),
         };

@@ -5,6 +5,7 @@ use super::{
     activity::Activity,
     client::{Clients, NoAddress},
     counters::{Action, Counters, Outcome},
+    limits::{PerAddress, Place},
     stage::Stage,
     statistics::Statistics,
     tracker::{self, Tracker},
@@ -63,6 +64,8 @@ pub(super) struct Router {
     pub(super) counters: Arc<Counters>,
     /// The longest body of a request.
     pub(super) max_body_size: usize,
+    /// Bounds the connections of an address, if they are bounded.
+    pub(super) per_address: Option<Arc<PerAddress>>,
     /// WebSockets, if they are served.
     pub(super) hub: Option<Arc<Hub>>,
     /// Everything else, by the paths of [`Target`].
@@ -79,7 +82,7 @@ impl Router {
     ) -> Answer {
         let client = self.clients.address(peer, request.headers());
         if request.method() == Method::GET && is_handshake(&request) {
-            return there(self.shake_hands(request, client));
+            return there(self.shake_hands(request, client, peer));
         }
         let target = Target::of(request.uri().path());
         let refuse = |status| {
@@ -103,14 +106,31 @@ impl Router {
     }
 
     /// Opens a WebSocket, at whatever path it is asked for.
-    fn shake_hands(&self, request: Request<Incoming>, client: Client) -> Response<Reply> {
+    fn shake_hands(
+        &self,
+        request: Request<Incoming>,
+        client: Client,
+        peer: Option<IpAddr>,
+    ) -> Response<Reply> {
         let response = match (&self.hub, client) {
-            (Some(hub), Ok(address)) => hub.accept(request, address).map(Either::Right),
+            (Some(hub), Ok(address)) => {
+                hub.accept(request, address, || self.place(address, peer)).map(Either::Right)
+            }
             (Some(_), Err(why)) => text(StatusCode::BAD_REQUEST, why.to_string().into()),
             (None, _) => text(StatusCode::NOT_FOUND, Bytes::from_static(b"WebSocket is not served here")),
         };
         self.counters.answered(Action::Websocket, family(client), outcome(response.status()));
         response
+    }
+
+    /// A place for the WebSocket of a client among those of its address; `None` if it has all that it may have. A
+    /// connection that is not a proxy's has its place already.
+    fn place(&self, client: Address, peer: Option<IpAddr>) -> Option<Option<Place>> {
+        let behind_proxy = self.clients.trusts(peer) && !self.clients.trusts(Some(client.to_ip()));
+        match &self.per_address {
+            Some(limit) if behind_proxy => limit.take(client).map(Some),
+            _ => Some(None),
+        }
     }
 
     /// Answers an announce or scrape.

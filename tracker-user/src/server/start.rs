@@ -164,8 +164,15 @@ impl Server {
         let counters = Arc::new(Counters::new(io_threads));
         let hub = match config.websocket.enabled && !listeners.is_empty() {
             true => {
-                let seed = seed().map_err(system("random bytes"))?;
-                Some(Hub::new(&websocket_config, engine.clone(), clock, seed))
+                let [ticket_key, seed] = [(); 2].map(|()| seed().map_err(system("random bytes")));
+                let hub = Hub::new(&websocket_config, engine.clone(), clock, ticket_key?, seed?);
+                if hub.most_connections() < websocket_config.max_connections {
+                    tracing::info!(
+                        "websocket.memory holds {} WebSockets, fewer than websocket.max_connections",
+                        hub.most_connections()
+                    );
+                }
+                Some(hub)
             }
             false => None,
         };

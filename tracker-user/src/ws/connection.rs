@@ -2,30 +2,20 @@
 
 use super::{
     counters::{Closed, Lost, Sent},
-    hub::{Hub, Rules, Seat, seconds},
-    queue::{Next, Queue},
-    watched::Watched,
+    hub::{Hub, Seat},
+    queue::Next,
+    rules::Rules,
+    socket::Socket,
 };
-use futures_util::{Sink, Stream};
-use std::{
-    cell::RefCell,
-    convert::Infallible,
-    future::{Future, poll_fn},
-    io,
-    pin::{Pin, pin},
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use crate::clock::seconds;
+use std::{cell::RefCell, convert::Infallible, future::poll_fn, pin::pin, task::Poll, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
-    time::{Instant, Sleep, sleep, timeout},
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, sleep, timeout},
 };
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        self, Bytes, Message, Utf8Bytes,
-        protocol::{CloseFrame, Role, frame::coding::CloseCode},
-    },
+use tokio_tungstenite::tungstenite::{
+    Bytes, Message, Utf8Bytes,
+    protocol::{CloseFrame, frame::coding::CloseCode},
 };
 use tracker_core::{
     model::Seconds,
@@ -37,9 +27,8 @@ use tracker_core::{
 const RELAYS_PER_TURN: usize = 32;
 /// Turns after which what is written is sent, though more is at hand.
 const TURNS: usize = 16;
-/// How long a client may take to end a connection that is being closed, and how much it may still send meanwhile.
+/// How long a client may take to end a connection that is being closed.
 const FAREWELL: Duration = Duration::from_secs(1);
-const FAREWELL_BYTES: usize = 1 << 20;
 
 /// What a thread works with, one message at a time.
 struct Desk {
@@ -67,11 +56,12 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut seat: Seat, strea
 /// What the client is told, if it is there to be told.
 fn close_frame(closed: Closed) -> Option<CloseFrame> {
     let (code, reason) = match closed {
-        Closed::Client | Closed::Stalled => return None,
+        Closed::Client | Closed::Stalled | Closed::Reclaimed => return None,
         Closed::Oversize => (CloseCode::Size, "message too large"),
         Closed::Protocol => (CloseCode::Protocol, "not WebSocket as it should be"),
         Closed::Flood => (CloseCode::Policy, "too many messages"),
         Closed::Idle => (CloseCode::Policy, "no sign of life, or no end of a message"),
+        Closed::Memory => (CloseCode::Again, "no memory for this message"),
         Closed::Drained => (CloseCode::Away, "the tracker is stopping"),
     };
     Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) })
@@ -86,41 +76,47 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let mut signs = SignsOfLife::new(seat.hub.now_ns());
     let mut turns = 0;
     loop {
-        let more = poll_fn(|cx| Poll::Ready(socket.poll(&seat.queue, alarm.as_mut(), cx))).await;
+        let more = poll_fn(|cx| Poll::Ready(socket.poll(seat, alarm.as_mut(), cx))).await;
         if turns > 0 && (more.is_pending() || turns == TURNS) {
             socket.flush(seat).await?;
             turns = 0;
         }
         let at_hand = match more {
             Poll::Ready(at_hand) => at_hand,
-            Poll::Pending => poll_fn(|cx| socket.poll(&seat.queue, alarm.as_mut(), cx)).await,
+            Poll::Pending => {
+                if socket.is_large() {
+                    // Boxed, since its size would be every connection's.
+                    Box::pin(socket.renew(seat)).await;
+                }
+                poll_fn(|cx| socket.poll(seat, alarm.as_mut(), cx)).await
+            }
         };
         turns += 1;
-        let quiet = at_hand.message.is_none();
+        if at_hand.wanted {
+            return Err(Closed::Reclaimed);
+        }
         if let Some(message) = at_hand.message {
-            let message = message.ok_or(Closed::Client)?.map_err(|error| {
-                if socket.0.get_ref().is_flooded() { Closed::Flood } else { reason(&error) }
-            })?;
+            let message = message.ok_or(Closed::Client)?.map_err(|error| socket.reason(&error))?;
+            // Before it is acted on, so that no reply waits where nobody counts it.
+            socket.ready(seat).await?;
             let reply = seat.receive(&message, &mut signs)?;
             // Its memory is the read buffer's, which can be used again.
             drop(message);
-            if let Some(reply) = reply {
-                socket.feed(Message::text(reply), seat).await?;
+            if let Some(reply) = reply
+                && !socket.put(Message::text(reply))?
+            {
+                seat.hub.counters().lost.add(Lost::Memory);
             }
         }
         if at_hand.relays {
             deliver(seat, socket).await?;
         }
         if at_hand.alarm {
-            let (ask, again) =
-                signs.judge(socket.0.get_ref().begun_ns(), seat.hub.now_ns(), seat.hub.rules())?;
+            let (ask, again) = signs.judge(socket.begun_ns(), seat.hub.now_ns(), seat.hub.rules())?;
             if ask {
-                if quiet {
-                    // Boxed, since it is rare, and its size would be every connection's.
-                    Box::pin(socket.shrink(seat)).await?;
-                }
                 seat.hub.counters().sent.add(Sent::Ping);
-                socket.feed(Message::Ping(Bytes::new()), seat).await?;
+                socket.ready(seat).await?;
+                socket.put(Message::Ping(Bytes::new()))?;
             }
             alarm.as_mut().reset(Instant::now() + again);
         }
@@ -134,6 +130,8 @@ async fn deliver<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<(), Closed> {
     let now = seconds(seat.hub.now_ns());
     for _ in 0..RELAYS_PER_TURN {
+        // While it has to wait, the message does so in the queue.
+        socket.ready(seat).await?;
         let relay = match seat.queue.next() {
             Next::Relay(relay) => relay,
             Next::Empty => break,
@@ -141,12 +139,14 @@ async fn deliver<S: AsyncRead + AsyncWrite + Unpin>(
         };
         let kind = if matches!(relay, Relay::Offer { .. }) { Sent::Offer } else { Sent::Answer };
         let text = seat.peer.deliver(relay, &seat.hub.rules().signal, now);
-        let fed = socket.feed(Message::text(text), seat).await;
-        match fed {
-            Ok(()) => seat.hub.counters().sent.add(kind),
-            Err(_) => seat.hub.counters().lost.add(Lost::Gone),
+        match socket.put(Message::text(text)) {
+            Ok(true) => seat.hub.counters().sent.add(kind),
+            Ok(false) => seat.hub.counters().lost.add(Lost::Memory),
+            Err(closed) => {
+                seat.hub.counters().lost.add(Lost::Gone);
+                return Err(closed);
+            }
         }
-        fed?;
     }
     Ok(())
 }
@@ -158,7 +158,7 @@ impl Seat {
         let now_ns = hub.now_ns();
         signs.heard_ns = now_ns;
         if matches!(message, Message::Text(_) | Message::Binary(_) | Message::Ping(_)) {
-            signs.count(seconds(now_ns), hub.rules().max_messages_per_second)?;
+            signs.count(seconds(now_ns), hub.rules().bounds.messages_per_second)?;
         }
         DESK.with_borrow_mut(|desk| {
             let desk = desk.get_or_insert_with(|| Desk { rng: hub.generator(), out: Outbox::default() });
@@ -228,129 +228,5 @@ impl SignsOfLife {
         let ask = until_ping.is_zero();
         let again = if ask { rules.ping_interval } else { until_ping };
         Ok((ask, again.min(left)))
-    }
-}
-
-/// What there is to do.
-#[derive(Debug, Default)]
-struct AtHand {
-    /// A message, an error, or the end of all messages.
-    message: Option<Option<Result<Message, tungstenite::Error>>>,
-    relays: bool,
-    alarm: bool,
-}
-
-/// The socket, with limits on how long it may stall.
-struct Socket<S>(WebSocketStream<Watched<S>>);
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// Begins with empty buffers, between two frames.
-    async fn open(stream: S, seat: &Seat) -> Self {
-        let rules = seat.hub.rules();
-        let watched = Watched::new(stream, seat.hub.clock(), rules.max_messages_per_second);
-        Self(WebSocketStream::from_raw_socket(watched, Role::Server, Some(rules.socket)).await)
-    }
-
-    /// Gives back large buffers, if they are empty. All messages that have been read must have been taken.
-    async fn shrink(&mut self, seat: &Seat) -> Result<(), Closed> {
-        self.flush(seat).await?;
-        if let Some(stream) = self.0.get_mut().take_if_large() {
-            *self = Self::open(stream, seat).await;
-        }
-        Ok(())
-    }
-
-    /// Looks for everything at once, so that nothing keeps something else from its turn.
-    fn poll(&mut self, queue: &Queue, alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<AtHand> {
-        let mut at_hand = AtHand::default();
-        if let Poll::Ready(message) = Pin::new(&mut self.0).poll_next(cx) {
-            at_hand.message = Some(message);
-        }
-        at_hand.relays = queue.poll_ready(cx).is_ready();
-        at_hand.alarm = alarm.poll(cx).is_ready();
-        match at_hand {
-            AtHand { message: None, relays: false, alarm: false } => Poll::Pending,
-            some => Poll::Ready(some),
-        }
-    }
-
-    /// Puts a message into the write buffer, once there is room.
-    async fn feed(&mut self, message: Message, seat: &Seat) -> Result<(), Closed> {
-        self.patiently(seat, Sink::poll_ready).await?;
-        Pin::new(&mut self.0).start_send(message).map_err(|error| reason(&error))
-    }
-
-    /// Empties the write buffer.
-    async fn flush(&mut self, seat: &Seat) -> Result<(), Closed> {
-        self.patiently(seat, Sink::poll_flush).await
-    }
-
-    /// Waits for the client to take what is written, but only so long, and not when the tracker stops.
-    async fn patiently(
-        &mut self,
-        seat: &Seat,
-        mut poll: impl FnMut(
-            Pin<&mut WebSocketStream<Watched<S>>>,
-            &mut Context<'_>,
-        ) -> Poll<Result<(), tungstenite::Error>>,
-    ) -> Result<(), Closed> {
-        let mut poll = |cx: &mut Context<'_>| {
-            poll(Pin::new(&mut self.0), cx).map(|done| done.map_err(|error| reason(&error)))
-        };
-        if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(poll(cx))).await {
-            return done;
-        }
-        let waiting = poll_fn(|cx| match seat.queue.poll_close(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(Closed::Drained)),
-            Poll::Pending => poll(cx),
-        });
-        // Boxed, since most connections never get here, and its size would be theirs.
-        Box::pin(timeout(seat.hub.rules().send_timeout, waiting)).await.unwrap_or(Err(Closed::Stalled))
-    }
-
-    /// Says why the connection ends, and ends it. What still comes is thrown away: a socket that is closed with bytes
-    /// unread resets the connection, and the client would not learn the reason.
-    async fn part(&mut self, frame: CloseFrame) {
-        if self.0.close(Some(frame)).await.is_err() {
-            return;
-        }
-        let stream = self.0.get_mut();
-        if stream.shutdown().await.is_err() {
-            return;
-        }
-        let mut left = FAREWELL_BYTES;
-        while left > 0 {
-            let read = poll_fn(|cx| {
-                let mut room = [0; 1024];
-                let mut buffer = ReadBuf::new(&mut room);
-                ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
-                Poll::Ready(Ok::<usize, io::Error>(buffer.filled().len()))
-            });
-            match read.await {
-                Ok(1..) => left = left.saturating_sub(1024),
-                Ok(0) | Err(_) => return,
-            }
-        }
-    }
-}
-
-/// Why an error ends the connection.
-fn reason(error: &tungstenite::Error) -> Closed {
-    use tungstenite::error::{Error, ProtocolError};
-    match error {
-        Error::ConnectionClosed
-        | Error::AlreadyClosed
-        | Error::Io(_)
-        | Error::Tls(_)
-        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing) => {
-            Closed::Client
-        }
-        Error::Capacity(_) | Error::WriteBufferFull(_) => Closed::Oversize,
-        Error::Protocol(_)
-        | Error::Utf8(_)
-        | Error::AttackAttempt
-        | Error::Url(_)
-        | Error::Http(_)
-        | Error::HttpFormat(_) => Closed::Protocol,
     }
 }

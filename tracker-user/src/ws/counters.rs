@@ -1,5 +1,6 @@
 //! What the WebSocket side counts.
 
+use super::handshake::Refusal;
 use crate::events::Events;
 use tracker_common::labelled;
 use tracker_core::ws::Kind;
@@ -23,7 +24,7 @@ labelled! {
 }
 
 labelled! {
-    /// Why an offer or answer did not get to its receiver.
+    /// Why a message did not get to its receiver.
     pub enum Lost {
         /// The receiver's queue is full.
         QueueFull = "queue_full",
@@ -31,6 +32,8 @@ labelled! {
         Gone = "gone",
         /// An answer to no known offer, or to somebody who has left the torrent.
         Unroutable = "unroutable",
+        /// There was no room for it in `websocket.memory`: an offer or answer, or a long reply.
+        Memory = "memory",
     }
 }
 
@@ -51,6 +54,10 @@ labelled! {
         Stalled = "stalled",
         /// The tracker is stopping.
         Drained = "drained",
+        /// It sent a message for which there was no room in `websocket.memory`.
+        Memory = "memory",
+        /// Others wanted memory that it kept the longest: for what it did not take, or for a long message it did not end.
+        Reclaimed = "reclaimed",
     }
 }
 
@@ -61,8 +68,10 @@ pub struct Counters {
     pub received: Events<Kind>,
     /// Messages sent.
     pub sent: Events<Sent>,
-    /// Offers and answers lost.
+    /// Messages lost.
     pub lost: Events<Lost>,
     /// Connections ended.
     pub closed: Events<Closed>,
+    /// Handshakes refused.
+    pub refused: Events<Refusal>,
 }

@@ -11,30 +11,39 @@ use axum::{
     },
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracker_common::labelled;
 
 /// The one version there is.
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 /// Characters of a key: sixteen bytes in base64.
 const KEY_LEN: usize = 24;
 
-/// Why no WebSocket is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
-    /// It is no handshake.
-    #[error("this is no WebSocket handshake")]
-    NoHandshake,
-    /// Its version is another one.
-    #[error("only version 13 of WebSocket is spoken here")]
-    Version,
-    /// The web page it comes from may not connect.
-    #[error("this origin may not connect")]
-    Origin,
-    /// There are as many connections as there may be.
-    #[error("too many connections, try again later")]
-    Full,
-    /// The tracker is stopping.
-    #[error("the tracker is stopping")]
-    Draining,
+labelled! {
+    /// Why no WebSocket is opened.
+    #[derive(thiserror::Error)]
+    pub enum Refusal {
+        /// It is no handshake.
+        #[error("this is no WebSocket handshake")]
+        NoHandshake = "no_handshake",
+        /// Its version is another one.
+        #[error("only version 13 of WebSocket is spoken here")]
+        Version = "version",
+        /// The web page it comes from may not connect.
+        #[error("this origin may not connect")]
+        Origin = "origin",
+        /// There are as many connections as there may be.
+        #[error("too many connections, try again later")]
+        Full = "connections",
+        /// The tracker is stopping.
+        #[error("the tracker is stopping")]
+        Draining = "draining",
+        /// There is no memory for another connection.
+        #[error("too many connections, try again later")]
+        Memory = "memory",
+        /// Its address has all the connections that it may have.
+        #[error("too many connections from this address, try again later")]
+        Address = "address",
+    }
 }
 
 impl Refusal {
@@ -43,12 +52,16 @@ impl Refusal {
             Self::NoHandshake => StatusCode::BAD_REQUEST,
             Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::Origin => StatusCode::FORBIDDEN,
-            Self::Full | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::Draining | Self::Memory | Self::Address => StatusCode::SERVICE_UNAVAILABLE,
         };
         let mut response = Response::new(Body::from(format!("{self}\n")));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            // A crowd that is refused is not to be kept as a crowd of HTTP connections.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if self == Self::Version {
             headers.insert(SEC_WEBSOCKET_VERSION, VERSION);
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -191,6 +204,9 @@ mod tests {
         *old.version_mut() = Version::HTTP_10;
         assert_eq!(check(&old, &Origins::default()).unwrap_err(), Refusal::NoHandshake);
         assert_eq!(Refusal::Version.response().headers()["sec-websocket-version"], "13");
+        for (refusal, closes) in Refusal::ALL.into_iter().zip([false, false, false, true, true, true, true]) {
+            assert_eq!(refusal.response().headers().contains_key("connection"), closes, "{refusal:?}");
+        }
     }
 
     #[test]

@@ -1,62 +1,50 @@
-//! All WebSocket connections: opening them, finding them, closing them.
+//! All WebSocket connections: their places, finding them, closing them.
 
 use super::{
-    connection,
+    budget::Budget,
     counters::{Counters, Lost},
-    handshake::{self, Origins, Refusal},
-    queue::{Limits, Queue},
+    handshake::{Origins, Refusal},
+    queue::Queue,
+    rules::Rules,
 };
-use crate::{clock::Clock, config};
-use axum::{
-    body::Body,
-    http::{Request, Response},
+use crate::{
+    clock::{Clock, seconds},
+    config,
+    memory::Memory,
 };
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     fmt,
-    future::{Future as _, poll_fn},
     pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    task::Poll,
-    time::Duration,
 };
 use tokio::sync::Notify;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tracker_common::address::Address;
 use tracker_core::{
     engine::{ConnectionKey, Engine},
-    model::Seconds,
     rng::Rng,
-    ws::{Connection, Relay, Settings},
+    ws::{Connection, Relay},
 };
 
 /// So many that threads seldom meet at one.
 const SHARDS: usize = 64;
 
-/// Allocated for each connection as it opens, so that an idle one stays small. Larger messages get what they need.
-const READ_BUFFER: usize = 2 << 10;
-/// What gathers before it is written, unless nothing more is at hand: a TLS record.
-const WRITE_BUFFER: usize = 16 << 10;
+/// What all connections together may use of the memory that the process may use, if nobody says otherwise. Peers have
+/// three quarters of that (`limits.peers`), and HTTP has to have some.
+const SHARE: u64 = 8;
+/// The same where the system does not tell of its memory.
+const UNTOLD: usize = 256 << 20;
+
+fn share_of_memory() -> usize {
+    Memory::detect().map_or(UNTOLD, |memory| usize::try_from(memory.bytes / SHARE).unwrap_or(usize::MAX))
+}
 
 /// Where the queues of a share of the connections are found.
 type Shard = Mutex<HashMap<ConnectionKey, Arc<Queue>>>;
-
-/// How connections are run.
-#[derive(Debug)]
-pub(super) struct Rules {
-    pub(super) signal: Settings,
-    pub(super) socket: WebSocketConfig,
-    pub(super) queue: Limits,
-    pub(super) send_timeout: Duration,
-    pub(super) ping_interval: Duration,
-    pub(super) idle_timeout: Duration,
-    pub(super) max_messages_per_second: Option<u32>,
-}
 
 /// All WebSocket connections of the tracker.
 pub struct Hub {
@@ -65,6 +53,10 @@ pub struct Hub {
     rules: Rules,
     origins: Origins,
     max_connections: usize,
+    budget: Arc<Budget>,
+    /// Keys the hashes of offers, and nothing else.
+    ticket_key: [u64; 2],
+    /// Of the generators, which decide who is given to whom: clients see what comes of them.
     seed: [u64; 2],
     last_key: AtomicU64,
     generators: AtomicU64,
@@ -78,19 +70,27 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub without connections. `seed` is random and secret: it decides who is given to whom, and keys the hashes of
-    /// offers.
+    /// A hub without connections. `ticket_key` is a secret: who knows it can answer offers that it was not given. `seed`
+    /// is another random value.
     #[must_use]
-    pub fn new(config: &config::Websocket, engine: Arc<Engine>, clock: Clock, seed: [u64; 2]) -> Arc<Self> {
+    pub fn new(
+        config: &config::Websocket,
+        engine: Arc<Engine>,
+        clock: Clock,
+        ticket_key: [u64; 2],
+        seed: [u64; 2],
+    ) -> Arc<Self> {
         Arc::new(Self {
             engine,
             clock,
-            rules: rules(config),
+            rules: Rules::from(config),
+            budget: Budget::new(config.memory.unwrap_or_else(share_of_memory)),
             origins: Origins {
                 allowed: config.allowed_origins.clone(),
                 denied: config.denied_origins.clone(),
             },
             max_connections: config.max_connections,
+            ticket_key,
             seed,
             last_key: AtomicU64::new(0),
             generators: AtomicU64::new(0),
@@ -102,31 +102,6 @@ impl Hub {
         })
     }
 
-    /// Answers a handshake (RFC 6455, section 4.2) of a client at `client`: with 101, and then its connection runs in a
-    /// task of its own, or with the status of an error and a line of text. Call it in a Tokio runtime.
-    pub fn accept<B>(self: &Arc<Self>, mut request: Request<B>, client: Address) -> Response<Body> {
-        let opened = handshake::check(&request, &self.origins)
-            .and_then(|response| Ok((response, self.enter(client)?)));
-        match opened {
-            Err(refusal) => refusal.response(),
-            Ok((response, seat)) => {
-                let upgrade = hyper::upgrade::on(&mut request);
-                tokio::spawn(async move {
-                    let mut upgrade = pin!(upgrade);
-                    let upgraded = poll_fn(|cx| match seat.queue.poll_close(cx) {
-                        Poll::Ready(()) => Poll::Ready(None),
-                        Poll::Pending => upgrade.as_mut().poll(cx).map(Result::ok),
-                    });
-                    // A client that goes before it is answered has had no connection.
-                    if let Some(upgraded) = upgraded.await {
-                        connection::run(seat, TokioIo::new(upgraded)).await;
-                    }
-                });
-                response
-            }
-        }
-    }
-
     /// What has been counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -135,6 +110,16 @@ impl Hub {
     /// How many connections there are.
     pub fn connections(&self) -> usize {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// How many connections there may be: as configured, or as memory permits.
+    pub fn most_connections(&self) -> usize {
+        self.max_connections.min(self.budget.most_connections())
+    }
+
+    /// Memory of all connections, as it is counted: now, and the most it may be. Bytes.
+    pub fn memory(&self) -> (usize, usize) {
+        (self.budget.used(), self.budget.most())
     }
 
     /// Closes every connection with the status 1001, "going away", refuses new ones, and waits until all are gone: for
@@ -160,18 +145,22 @@ impl Hub {
         if self.draining.load(Ordering::SeqCst) {
             return Err(Refusal::Draining);
         }
+        if !self.budget.admit() {
+            return Err(Refusal::Memory);
+        }
         let enter = |open: usize| (open < self.max_connections).then_some(open + 1);
         if self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, enter).is_err() {
+            self.budget.dismiss();
             return Err(Refusal::Full);
         }
         let key = ConnectionKey(self.last_key.fetch_add(1, Ordering::Relaxed) + 1);
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(Queue::new(Arc::clone(&self.budget)));
         self.shard(key).lock().insert(key, Arc::clone(&queue));
         // Either this sees that a drain has begun, or the drain sees this queue.
         if self.draining.load(Ordering::SeqCst) {
             queue.close();
         }
-        let peer = Connection::new(key, client, self.seed);
+        let peer = Connection::new(key, client, self.ticket_key);
         Ok(Seat { hub: Arc::clone(self), key, queue, peer })
     }
 
@@ -190,6 +179,14 @@ impl Hub {
 
     pub(super) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    pub(super) fn origins(&self) -> &Origins {
+        &self.origins
+    }
+
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     pub(super) fn rules(&self) -> &Rules {
@@ -228,7 +225,7 @@ pub(super) struct Seat {
 
 impl Seat {
     /// Leaves the swarms and the hub: nothing more is relayed to this connection, and what waits is lost. Only its place
-    /// among `max_connections` is kept.
+    /// among the connections is kept.
     pub(super) fn leave(&mut self) {
         self.peer.close(&self.hub.engine, seconds(self.hub.now_ns()));
         self.hub.shard(self.key).lock().remove(&self.key);
@@ -239,35 +236,9 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.leave();
+        self.hub.budget.dismiss();
         if self.hub.open.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.hub.all_closed.notify_waiters();
         }
-    }
-}
-
-/// Protocol time as the engine takes it.
-pub(super) const fn seconds(now_ns: u64) -> Seconds {
-    (now_ns / 1_000_000_000) as Seconds
-}
-
-fn rules(config: &config::Websocket) -> Rules {
-    let seconds = |duration: Duration| Seconds::try_from(duration.as_secs()).unwrap_or(Seconds::MAX);
-    Rules {
-        signal: Settings {
-            max_torrents_per_connection: config.max_torrents_per_connection,
-            max_scrape_hashes: config.max_scrape_hashes,
-            max_pending_offers: config.max_pending_offers,
-            offer_lifetime: seconds(config.offer_lifetime),
-        },
-        socket: WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(WRITE_BUFFER)
-            .max_message_size(Some(config.max_message_size))
-            .max_frame_size(Some(config.max_message_size)),
-        queue: Limits { messages: config.queue_messages, bytes: config.queue_size },
-        send_timeout: config.send_timeout,
-        ping_interval: config.ping_interval,
-        idle_timeout: config.idle_timeout,
-        max_messages_per_second: config.max_messages_per_second,
     }
 }

@@ -1,16 +1,25 @@
 //! WebTorrent's sockets: the handshake, one task for each connection, and what one sends to another.
 //!
 //! What messages mean is `tracker_core::ws`; here they are carried. Relays for a connection wait in its `queue`, which
-//! is bounded, so that one that reads slowly costs nobody else anything.
+//! is bounded, so that one that reads slowly costs nobody else anything; and `budget` bounds what all of them hold
+//! together. Each file imports only those above it: `frames`, `budget`, `counters`, `handshake`, `queue`, `watched`,
+//! `rules`, `hub`, `socket`, `connection`, `open`.
 
+mod budget;
 mod connection;
 mod counters;
+mod frames;
 mod handshake;
 mod hub;
+mod open;
 mod queue;
+mod rules;
+mod socket;
 mod watched;
 
+pub use budget::{RECEIVE_BUFFER, SEND_BUFFER, UNSENT};
 pub use counters::{Closed, Counters, Lost, Sent};
+pub use handshake::Refusal;
 pub use hub::Hub;
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! What waits to be written to a connection: bounded, filled by any task, emptied by the connection's own.
 
-use super::counters::Lost;
+use super::{budget::Budget, counters::Lost};
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::VecDeque,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 use tracker_core::ws::Relay;
@@ -21,8 +22,11 @@ pub(super) struct Limits {
 }
 
 /// A bounded queue with one reader. Locks are held for a few instructions.
-#[derive(Debug, Default)]
-pub(super) struct Queue(Mutex<Inner>);
+#[derive(Debug)]
+pub(super) struct Queue {
+    inner: Mutex<Inner>,
+    budget: Arc<Budget>,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -46,15 +50,23 @@ pub(super) enum Next {
 }
 
 impl Queue {
+    /// An empty one, whose messages are counted.
+    pub(super) fn new(budget: Arc<Budget>) -> Self {
+        Self { inner: Mutex::default(), budget }
+    }
+
     /// Adds a message, or says why it is lost.
     pub(super) fn push(&self, relay: Relay, limits: Limits) -> Result<(), Lost> {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if inner.ended {
             return Err(Lost::Gone);
         }
         let bytes = inner.bytes + relay.text().len();
         if inner.relays.len() >= limits.messages || bytes > limits.bytes {
             return Err(Lost::QueueFull);
+        }
+        if !self.budget.take_message(relay.text()) {
+            return Err(Lost::Memory);
         }
         inner.bytes = bytes;
         inner.relays.push_back(relay);
@@ -64,29 +76,31 @@ impl Queue {
 
     /// Takes no more messages, and drops those that wait; gives their number.
     pub(super) fn end(&self) -> usize {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         inner.ended = true;
         inner.bytes = 0;
         let relays = std::mem::take(&mut inner.relays);
         drop(inner);
+        relays.iter().for_each(|relay| self.budget.give_message(relay.text()));
         relays.len()
     }
 
     /// Asks for the connection to be closed.
     pub(super) fn close(&self) {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         inner.closing = true;
         wake(inner);
     }
 
     /// Takes what is next.
     pub(super) fn next(&self) -> Next {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if inner.closing {
             return Next::Close;
         }
         let Some(relay) = inner.relays.pop_front() else { return Next::Empty };
         inner.bytes -= relay.text().len();
+        self.budget.give_message(relay.text());
         if inner.relays.is_empty() && inner.relays.capacity() > KEPT {
             inner.relays = VecDeque::new();
         }
@@ -104,7 +118,7 @@ impl Queue {
     }
 
     fn poll_for(&self, context: &mut Context<'_>, condition: impl Fn(&Inner) -> bool) -> Poll<()> {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if condition(&inner) {
             return Poll::Ready(());
         }
@@ -128,12 +142,13 @@ fn wake(mut inner: MutexGuard<'_, Inner>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    };
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     const LIMITS: Limits = Limits { messages: 3, bytes: 10 };
+
+    fn queue() -> Queue {
+        Queue::new(Budget::new(1 << 20))
+    }
 
     fn relay(text: &str) -> Relay {
         Relay::Answer { text: text.to_owned() }
@@ -141,7 +156,7 @@ mod tests {
 
     #[test]
     fn messages_come_out_as_they_went_in_and_no_more_of_them_than_there_is_room_for() {
-        let queue = Queue::default();
+        let queue = queue();
         for (text, room) in [("1", Ok(())), ("22", Ok(())), ("333", Ok(())), ("4", Err(Lost::QueueFull))] {
             assert_eq!(queue.push(relay(text), LIMITS), room);
         }
@@ -157,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_close_goes_before_what_waits() {
-        let queue = Queue::default();
+        let queue = queue();
         queue.push(relay("1"), LIMITS).unwrap();
         queue.close();
         assert_eq!(queue.next(), Next::Close);
@@ -166,7 +181,7 @@ mod tests {
 
     #[test]
     fn an_ended_queue_tells_what_it_held_and_takes_nothing() {
-        let queue = Queue::default();
+        let queue = queue();
         queue.push(relay("1"), LIMITS).unwrap();
         queue.push(relay("2"), LIMITS).unwrap();
         assert_eq!(queue.end(), 2);
@@ -176,11 +191,26 @@ mod tests {
 
     #[test]
     fn memory_is_given_back() {
-        let queue = Queue::default();
+        let queue = queue();
         let many = Limits { messages: 1000, bytes: 1000 };
         assert!((0..100).all(|_| queue.push(relay("x"), many).is_ok()));
         while queue.next() != Next::Empty {}
-        assert!(queue.0.lock().relays.capacity() <= KEPT);
+        assert!(queue.inner.lock().relays.capacity() <= KEPT);
+    }
+
+    #[test]
+    fn what_waits_is_counted_for_all_queues_together() {
+        let budget = Budget::new(10_000);
+        let [one, other] = [(); 2].map(|()| Queue::new(Arc::clone(&budget)));
+        let many = Limits { messages: 1000, bytes: 1 << 20 };
+        let text = "x".repeat(4_000);
+        assert_eq!(one.push(relay(&text), many), Ok(()));
+        assert_eq!(other.push(relay(&text), many), Ok(()));
+        assert_eq!(other.push(relay(&text), many), Err(Lost::Memory));
+        assert!((8_000..8_400).contains(&budget.used()), "{}", budget.used());
+        assert_eq!(one.next(), Next::Relay(relay(&text)));
+        assert_eq!(other.push(relay(&text), many), Ok(()));
+        assert_eq!((one.end(), other.end(), budget.used()), (0, 2, 0));
     }
 
     #[derive(Default)]
@@ -197,7 +227,7 @@ mod tests {
         let counting = Arc::new(Counting::default());
         let waker = Waker::from(counting.clone());
         let mut context = Context::from_waker(&waker);
-        let queue = Queue::default();
+        let queue = queue();
         queue.push(relay("1"), LIMITS).unwrap();
         assert!(queue.poll_ready(&mut context).is_ready());
         queue.next();

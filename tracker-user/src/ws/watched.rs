@@ -1,12 +1,12 @@
-//! A stream below a WebSocket that sees what tungstenite does not tell.
+//! A stream below a WebSocket that sees what tungstenite does not tell, and keeps account of what its buffers hold.
 //!
-//! It knows when no message is on its way, so that the buffers of a quiet connection can be given back: tungstenite's
-//! grow with the largest message and never shrink, and most connections are quiet. It knows since when a message is on
-//! its way, and how many frames there are in a second: tungstenite takes fragments without a word until it has a whole
-//! message.
+//! It knows when no message is on its way, so that large buffers can be given back: tungstenite's grow with the largest
+//! message and never shrink, and most connections are quiet. It knows since when a message is on its way, and how many
+//! frames there are in a second: tungstenite takes fragments without a word until it has a whole message. And it knows
+//! how long a message will be before there is room for it.
 
-use super::hub::seconds;
-use crate::clock::Clock;
+use super::{budget::Holding, counters::Closed, frames::Frames};
+use crate::clock::{Clock, seconds};
 use std::{
     io,
     pin::Pin,
@@ -21,28 +21,62 @@ const SMALL: usize = 4 << 10;
 /// Frames that a client may send for each message it may send: fragments, and answers to pings.
 const FRAMES_PER_MESSAGE: u32 = 10;
 
+/// What a client may send.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) messages_per_second: Option<u32>,
+    /// Bytes. tungstenite refuses longer ones, and keeps no room for them.
+    pub(super) message_size: usize,
+}
+
 /// A stream that frames are read from.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     /// `None` once it is taken.
     stream: Option<S>,
     frames: Frames,
-    /// More was written at once than a small buffer holds.
-    wrote_much: bool,
+    output: Output,
     pace: Pace,
+    holding: Holding,
+    most: usize,
+    refused: Option<Closed>,
+}
+
+/// What tungstenite holds to be written.
+#[derive(Clone, Copy, Debug, Default)]
+struct Output {
+    unwritten: usize,
+    /// The most there has been, to which its buffer has grown.
+    peak: usize,
+    /// The last that the kernel took, which it may not have sent yet. What it took before, it has sent.
+    last: usize,
+}
+
+impl Output {
+    /// A buffer that doubles, or one and what the kernel holds.
+    fn held(self) -> usize {
+        self.last.max(2 * self.peak)
+    }
 }
 
 impl<S> Watched<S> {
-    /// Watches a stream whose next byte begins a frame, for a client that may send so many messages in a second.
-    pub(super) fn new(stream: S, clock: Clock, max_messages_per_second: Option<u32>) -> Self {
-        let most = max_messages_per_second.map(|messages| messages.saturating_mul(FRAMES_PER_MESSAGE));
-        let pace = Pace { clock, most, second: 0, frames: 0, flooded: false, begun_ns: 0, last_begun: 0 };
-        Self { stream: Some(stream), frames: Frames::default(), wrote_much: false, pace }
+    /// Watches a stream whose next byte begins a frame.
+    pub(super) fn new(stream: S, clock: Clock, bounds: Bounds, holding: Holding) -> Self {
+        let most = bounds.messages_per_second.map(|messages| messages.saturating_mul(FRAMES_PER_MESSAGE));
+        Self {
+            stream: Some(stream),
+            frames: Frames::default(),
+            output: Output::default(),
+            pace: Pace { clock, most, second: 0, frames: 0, begun_ns: 0, last_begun: 0 },
+            holding,
+            most: bounds.message_size,
+            refused: None,
+        }
     }
 
-    /// Whether a read has failed because of too many frames in a second. Later reads do not.
-    pub(super) fn is_flooded(&self) -> bool {
-        self.pace.flooded
+    /// Why a read has failed, if it was not the stream's fault. Later reads do not fail for it.
+    pub(super) fn refused(&self) -> Option<Closed> {
+        self.refused
     }
 
     /// When the message began whose end has not been read, in protocol time.
@@ -50,10 +84,66 @@ impl<S> Watched<S> {
         (!self.frames.is_between_messages()).then_some(self.pace.begun_ns)
     }
 
-    /// Takes the stream, if its buffers have grown and nothing read of it is without its end.
-    pub(super) fn take_if_large(&mut self) -> Option<S> {
-        let large = self.wrote_much || self.frames.largest > SMALL as u64;
-        if large && self.frames.is_between_messages() { self.stream.take() } else { None }
+    /// Whether room is kept for a large message that has not ended.
+    pub(super) fn waits_for_much(&self) -> bool {
+        !self.frames.is_between_messages() && self.frames.held() > SMALL as u64
+    }
+
+    /// Whether the buffers above have grown, and nothing read is without its end.
+    pub(super) fn is_large(&self) -> bool {
+        let grown = self.output.peak > SMALL || self.frames.largest() > SMALL as u64;
+        grown && self.output.unwritten == 0 && self.frames.is_between_messages()
+    }
+
+    /// The stream and all that is known of it, for empty buffers; this one is of no more use.
+    pub(super) fn renew(&mut self) -> Self {
+        let Self { stream, frames, output, pace, holding, most, refused } = self;
+        let mut renewed = Self {
+            stream: stream.take(),
+            frames: std::mem::take(frames),
+            output: Output { last: output.last, ..Output::default() },
+            pace: *pace,
+            holding: holding.take(),
+            most: *most,
+            refused: *refused,
+        };
+        renewed.frames.forget();
+        // Less than before.
+        let _ = renewed.weigh();
+        renewed
+    }
+
+    /// Counts a message that is to be written; says whether there is room for it.
+    #[must_use]
+    pub(super) fn expect(&mut self, bytes: usize) -> bool {
+        let before = self.output;
+        self.output.unwritten += bytes;
+        self.output.peak = before.peak.max(self.output.unwritten);
+        let fits = self.weigh();
+        if !fits {
+            self.output = before;
+        }
+        fits
+    }
+
+    /// Everything has been written.
+    pub(super) fn flushed(&mut self) {
+        self.output.unwritten = 0;
+        self.holding.go_on();
+    }
+
+    /// The client takes nothing for now; says whether what is held for it meanwhile may be held.
+    #[must_use]
+    pub(super) fn stall(&mut self) -> bool {
+        self.holding.stall()
+    }
+
+    fn weigh(&mut self) -> bool {
+        if self.frames.largest() > self.most as u64 {
+            return true;
+        }
+        let input = usize::try_from(self.frames.held()).unwrap_or(usize::MAX).min(2 * self.most);
+        self.holding.set(input + self.output.held())
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut S>>
@@ -62,10 +152,24 @@ impl<S> Watched<S> {
     {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
+
+    /// Takes note of what was just read; an error if it may not go on, once.
+    fn note(&mut self) -> io::Result<()> {
+        let slow_enough = self.pace.note(&mut self.frames);
+        if self.refused.is_none() {
+            self.refused = match (slow_enough, self.weigh()) {
+                (false, _) => Some(Closed::Flood),
+                (true, false) => Some(Closed::Memory),
+                (true, true) => return Ok(()),
+            };
+            return Err(io::Error::other("refused"));
+        }
+        Ok(())
+    }
 }
 
 /// How fast frames come, and how slowly a message.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Pace {
     clock: Clock,
     /// Frames that may begin in a second.
@@ -73,15 +177,14 @@ struct Pace {
     second: Seconds,
     /// Those that did.
     frames: u32,
-    flooded: bool,
     /// When the last message was seen to begin, and its number.
     begun_ns: u64,
     last_begun: u32,
 }
 
 impl Pace {
-    /// Takes note of what was just read; an error if it is too much, once.
-    fn note(&mut self, frames: &mut Frames) -> io::Result<()> {
+    /// Counts what was just read; says whether it is not too much.
+    fn note(&mut self, frames: &mut Frames) -> bool {
         let now_ns = self.clock.now_ns();
         if frames.begun != self.last_begun {
             (self.begun_ns, self.last_begun) = (now_ns, frames.begun);
@@ -90,75 +193,7 @@ impl Pace {
             (self.second, self.frames) = (seconds(now_ns), 0);
         }
         self.frames = self.frames.saturating_add(std::mem::take(&mut frames.heads));
-        if self.flooded || self.most.is_none_or(|most| self.frames <= most) {
-            return Ok(());
-        }
-        self.flooded = true;
-        Err(io::Error::other("too many frames"))
-    }
-}
-
-/// Follows frames by their heads (RFC 6455, section 5.2).
-#[derive(Debug, Default)]
-struct Frames {
-    /// What has been read of a head, without its mask.
-    head: [u8; 10],
-    head_len: u8,
-    /// Bytes of mask and payload still to come.
-    left: u64,
-    /// Frames of the same message are still to come.
-    fragmented: bool,
-    closing: bool,
-    largest: u64,
-    /// Heads read to their end and not yet counted.
-    heads: u32,
-    /// Numbers messages as they begin; a control frame between two messages is one too. Wraps.
-    begun: u32,
-}
-
-impl Frames {
-    fn is_between_messages(&self) -> bool {
-        self.head_len == 0 && self.left == 0 && !self.fragmented && !self.closing
-    }
-
-    fn pass(&mut self, mut bytes: &[u8]) {
-        while let Some((&first, rest)) = bytes.split_first() {
-            if self.left > 0 {
-                let skipped = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
-                self.left -= skipped as u64;
-                bytes = &bytes[skipped..];
-            } else {
-                if self.head_len == 0 && !self.fragmented {
-                    self.begun = self.begun.wrapping_add(1);
-                }
-                self.head[usize::from(self.head_len)] = first;
-                self.head_len += 1;
-                bytes = rest;
-                self.end_head();
-            }
-        }
-    }
-
-    /// Takes up the payload, if the head is whole.
-    fn end_head(&mut self) {
-        let [first, second, extended @ ..] = self.head;
-        let (whole, length) = match second & 0x7f {
-            126 => (4, u64::from(u16::from_be_bytes([extended[0], extended[1]]))),
-            127 => (10, u64::from_be_bytes(extended)),
-            short => (2, u64::from(short)),
-        };
-        if self.head_len < 2 || self.head_len < whole {
-            return;
-        }
-        self.head_len = 0;
-        self.heads = self.heads.saturating_add(1);
-        self.left = length.saturating_add(if second & 0x80 == 0 { 0 } else { 4 });
-        self.largest = self.largest.max(length);
-        match first & 0x0f {
-            0..8 => self.fragmented = first & 0x80 == 0,
-            8 => self.closing = true,
-            _ => {}
-        }
+        self.most.is_none_or(|most| self.frames <= most)
     }
 }
 
@@ -175,7 +210,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             None | Some([]) => read,
             Some(bytes) => {
                 this.frames.pass(bytes);
-                read.map(|read| read.and(this.pace.note(&mut this.frames)))
+                read.map(|read| read.and(this.note()))
             }
         }
     }
@@ -184,8 +219,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.wrote_much |= bytes.len() > SMALL;
-        this.stream()?.poll_write(cx, bytes)
+        let written = this.stream()?.poll_write(cx, bytes);
+        if let Poll::Ready(Ok(bytes)) = written {
+            this.output.unwritten = this.output.unwritten.saturating_sub(bytes);
+            this.output.last = bytes;
+        }
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -199,98 +238,92 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::budget::Budget, *};
+    use std::sync::Arc;
 
-    /// A frame's bytes: first byte, masked or not, payload length.
-    fn frame(first: u8, masked: bool, length: usize) -> Vec<u8> {
-        let mask = if masked { 0x80 } else { 0 };
-        let mut bytes = vec![first];
-        match length {
-            0..126 => bytes.push(mask | length as u8),
-            126..0x1_0000 => {
-                bytes.push(mask | 126);
-                bytes.extend((length as u16).to_be_bytes());
-            }
-            _ => {
-                bytes.push(mask | 127);
-                bytes.extend((length as u64).to_be_bytes());
-            }
-        }
-        // Mask and payload look like heads of further frames.
-        bytes.extend(std::iter::repeat_n(0x81, length + if masked { 4 } else { 0 }));
-        bytes
+    fn watched(budget: &Arc<Budget>) -> Watched<()> {
+        let bounds = Bounds { messages_per_second: None, message_size: 128 << 10 };
+        Watched::new((), Clock::new(1 << 60), bounds, Holding::new(Arc::clone(budget)))
+    }
+
+    /// An unmasked frame's head, and so many bytes.
+    fn frame(length: usize) -> Vec<u8> {
+        [&[0x81, 126], &(length as u16).to_be_bytes()[..], &vec![0; length]].concat()
     }
 
     #[test]
-    fn ends_of_frames_are_found_however_they_are_cut() {
-        for length in [0, 1, 125, 126, 127, 300, 0xffff, 0x1_0000, 70_000] {
-            for masked in [false, true] {
-                let bytes = frame(0x81, masked, length);
-                for cut in [1, 2, 3, 5, 7, 10, 11, 14, 1000, bytes.len()] {
-                    let mut frames = Frames::default();
-                    let pieces = bytes.chunks(cut).count();
-                    for (number, piece) in bytes.chunks(cut).enumerate() {
-                        frames.pass(piece);
-                        assert_eq!(frames.is_between_messages(), number + 1 == pieces, "{length}, {cut}");
-                    }
-                    assert_eq!(frames.largest, length as u64);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_message_in_fragments_ends_with_its_last_and_a_close_ends_all() {
-        let mut frames = Frames::default();
-        for (first, between) in [
-            (0x81, true),
-            (0x01, false),
-            (0x89, false),
-            (0x00, false),
-            (0x80, true),
-            (0x8a, true),
-            (0x88, false),
-            (0x81, false),
-        ] {
-            frames.pass(&frame(first, true, 3));
-            assert_eq!(frames.is_between_messages(), between, "{first:x}");
-        }
-    }
-
-    #[test]
-    fn heads_and_beginnings_are_counted() {
-        let mut frames = Frames::default();
-        // A message, an empty one, one in three fragments with a pong between, and half a head.
-        for (first, length, heads, begun) in
-            [(0x81, 200, 1, 1), (0x82, 0, 2, 2), (1, 3, 3, 3), (0x8a, 0, 4, 3), (0, 0, 5, 3), (0x80, 9, 6, 3)]
-        {
-            frames.pass(&frame(first, true, length));
-            assert_eq!((frames.heads, frames.begun), (heads, begun), "{first:x}");
-        }
-        frames.pass(&[0x81]);
-        assert_eq!((frames.heads, frames.begun), (6, 4));
-    }
-
-    #[test]
-    fn a_length_beyond_all_measure_does_not_overflow() {
-        let mut frames = Frames::default();
-        frames.pass(&[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 5]);
-        assert!(!frames.is_between_messages());
-    }
-
-    #[test]
-    fn a_stream_is_taken_if_something_large_went_through() {
+    fn a_stream_is_renewed_if_something_large_went_through() {
+        let budget = Budget::new(1 << 20);
         for (length, large) in [(SMALL, false), (SMALL + 1, true)] {
-            let mut watched = Watched::new((), Clock::new(1 << 60), None);
-            watched.frames.pass(&frame(0x81, true, length));
-            assert_eq!(watched.take_if_large().is_some(), large);
+            let mut watched = watched(&budget);
+            watched.frames.pass(&frame(length));
+            assert_eq!(watched.is_large(), large);
         }
-        let mut watched = Watched::new((), Clock::new(1 << 60), None);
-        watched.wrote_much = true;
+        let mut watched = watched(&budget);
+        assert!(watched.expect(SMALL + 1));
+        assert!(!watched.is_large(), "not written");
+        watched.flushed();
         watched.frames.pass(&[0x81]);
-        assert!(watched.take_if_large().is_none(), "within a head");
+        assert!(!watched.is_large(), "within a head");
         watched.frames.pass(&[0x80, 1, 2, 3, 4]);
-        assert!(watched.take_if_large().is_some());
-        assert!(watched.take_if_large().is_none(), "twice");
+        assert!(watched.is_large());
+        let renewed = watched.renew();
+        assert!(!renewed.is_large() && renewed.stream.is_some() && watched.stream.is_none());
+    }
+
+    #[test]
+    fn the_pace_is_kept_through_a_renewal() {
+        let budget = Budget::new(1 << 20);
+        let mut watched = watched(&budget);
+        watched.pace.most = Some(3);
+        for (frames, refused) in [(3, None), (1, Some(Closed::Flood))] {
+            for _ in 0..frames {
+                watched.frames.pass(&frame(SMALL + 1));
+            }
+            // All within the second of the first, for a clock that stands.
+            watched.pace.second = seconds(watched.pace.clock.now_ns());
+            assert_eq!((watched.note().is_err(), watched.refused()), (refused.is_some(), refused));
+            watched = watched.renew();
+        }
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_counted_and_given_back() {
+        let budget = Budget::new(200 << 10);
+        let mut one = watched(&budget);
+        one.frames.pass(&frame(50_000)[..100]);
+        assert!(one.note().is_ok() && one.waits_for_much());
+        let reading = budget.used();
+        assert!((45_000..=50_000).contains(&reading), "{reading}");
+        // The length alone is too much for what is left.
+        let mut other = watched(&budget);
+        for _ in 0..3 {
+            other.frames.pass(&[0x01, 126, 0xff, 0xff]);
+            other.frames.pass(&[0; 0xffff]);
+        }
+        assert!(other.note().is_err());
+        assert_eq!((other.refused(), other.note().is_ok()), (Some(Closed::Memory), true));
+        assert!(!other.expect(100_000), "nor is there room for such a reply");
+        drop(other);
+        assert_eq!(budget.used(), reading);
+        one.frames.pass(&[0; 50_000 - 96]);
+        let mut one = one.renew();
+        assert_eq!(budget.used(), 0);
+        assert!(one.expect(30_000) && budget.used() > 50_000);
+        one.output.last = 30_000;
+        one.flushed();
+        let one = one.renew();
+        assert!((25_000..30_000).contains(&budget.used()), "the kernel may hold it");
+        drop(one);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_message_that_will_be_refused_for_its_length_is_not_counted() {
+        let budget = Budget::new(1 << 20);
+        let mut watched = watched(&budget);
+        watched.frames.pass(&[0x81, 127, 0x7f, 0, 0, 0, 0, 0, 0, 0]);
+        assert!(watched.note().is_ok());
+        assert_eq!(budget.used(), 0);
     }
 }

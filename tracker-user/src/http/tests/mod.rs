@@ -66,7 +66,7 @@ impl Rig {
             })
             .collect();
         let (farewells, ended) = mpsc::unbounded_channel();
-        let hub = Some(Hub::new(&config.websocket, engine.clone(), Clock::new(0), [3, 4]));
+        let hub = Some(Hub::new(&config.websocket, engine.clone(), Clock::new(0), [3, 4], [5, 6]));
         let counters = Arc::new(Counters::new(2));
         let shared =
             Shared { engine, clock: Clock::new(0), threads: 2, counters: counters.clone(), hub, stats: None };

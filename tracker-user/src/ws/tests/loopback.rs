@@ -18,7 +18,7 @@ async fn connect(tracker: &Tracker) -> (Client<BufReader<TcpStream>>, Server) {
     let address = listener.local_addr().unwrap();
     let hub = Arc::clone(&tracker.hub);
     let router = Router::new().fallback(move |request: Request| async move {
-        hub.accept(request, Address::from(IpAddr::from([127, 0, 0, 1])))
+        hub.accept(request, Address::from(IpAddr::from([127, 0, 0, 1])), || Some(()))
     });
     let server = Server(tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }));
     let stream = TcpStream::connect(address).await.unwrap();

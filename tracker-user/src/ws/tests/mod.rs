@@ -1,5 +1,6 @@
 mod client;
 mod loopback;
+mod memory;
 
 use super::{Closed, Hub, Lost, Sent, connection, handshake::Refusal};
 use crate::{
@@ -26,7 +27,7 @@ impl Tracker {
         let mut config = Config::default().websocket;
         change(&mut config);
         let engine = Arc::new(Engine::new(Policy::default(), [1, 2]));
-        let hub = Hub::new(&config, engine.clone(), Clock::new(1 << 60), [3, 4]);
+        let hub = Hub::new(&config, engine.clone(), Clock::new(1 << 60), [3, 4], [5, 6]);
         Self { engine, hub }
     }
 
@@ -89,7 +90,7 @@ async fn an_offer_and_its_answer_cross_the_tracker() {
     let counters = tracker.hub.counters();
     assert_eq!(Kind::ALL.map(|kind| counters.received.of(kind)), [2, 2, 1, 0]);
     assert_eq!(Sent::ALL.map(|kind| counters.sent.of(kind)), [2, 1, 0, 1, 1, 0]);
-    assert_eq!(Lost::ALL.map(|reason| counters.lost.of(reason)), [0, 0, 1]);
+    assert_eq!(Lost::ALL.map(|reason| counters.lost.of(reason)), [0, 0, 1, 0]);
     assert_eq!(tracker.hub.connections(), 2);
 }
 
