@@ -95,8 +95,8 @@ impl Connection {
 
     /// What an end is while something is awaited.
     pub(crate) fn cut_off(&self) -> io::Error {
-        let where_ = if self.input.is_empty() { "instead of" } else { "in the middle of" };
-        io::Error::new(io::ErrorKind::UnexpectedEof, format!("it closed the connection {where_} an answer"))
+        let when = if self.input.is_empty() { "instead of" } else { "in the middle of" };
+        io::Error::new(io::ErrorKind::UnexpectedEof, format!("it closed the connection {when} an answer"))
     }
 }
 

@@ -248,6 +248,44 @@ mod tests {
     }
 
     #[test]
+    fn every_field_of_an_announce_has_its_place() {
+        let request = Announce {
+            info_hash: [7; 20],
+            peer_id: [8; 20],
+            downloaded: 1,
+            left: 2,
+            uploaded: 3,
+            event: 4,
+            ip: [10, 0, 0, 5],
+            key: 0xdead_beef,
+            num_want: -1,
+            port: 0x1ae1,
+        };
+        let expected = hex(&format!(
+            "1122334455667788 00000001 0a0b0c0d {} {} 0000000000000001 0000000000000002 0000000000000003 \
+             00000004 0a000005 deadbeef ffffffff 1ae1",
+            "07".repeat(20),
+            "08".repeat(20)
+        ));
+        assert_eq!(
+            request.bytes([0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88], 0x0a0b_0c0d)[..],
+            expected
+        );
+    }
+
+    #[test]
+    fn every_field_of_a_reply_is_read_from_its_place() {
+        let read = |text: &str| format!("{:?}", read(&hex(text)));
+        assert_eq!(
+            read("00000001 01020304 00000708 00000001 00000002 0a000001 1ae1"),
+            "Ok(Announced { interval: 1800, leechers: 1, seeders: 2, peers: [10, 0, 0, 1, 26, 225] })"
+        );
+        assert_eq!(read("00000003 01020304 6e6f"), "Ok(Error([110, 111]))");
+        assert_eq!(counts(&[0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3]), [1, 2, 3]);
+        assert_eq!(read("00000004 01020304"), "Err(Action)");
+    }
+
+    #[test]
     fn connect_replies() {
         let good = hex("00000000 01020304 1122334455667788");
         let check = |reply: &[u8]| check(reply, Kind::Connect, 0, Family::Ipv4);
