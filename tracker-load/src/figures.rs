@@ -2,70 +2,36 @@
 
 use hdrhistogram::Histogram;
 use std::fmt;
+use tracker_common::labelled;
 
 /// The longest latency that is told apart, nanoseconds: what is longer counts as this.
 const LONGEST: u64 = 60_000_000_000;
 
-/// What can be wrong with a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum Wrong {
-    /// Its length does not fit its content.
-    Length,
-    /// It answers another action than was asked for.
-    Action,
-    /// It answers no request in flight: never sent, from another source, or answered before.
-    Unasked,
-    /// The tracker refused the request: an error reply, or a failure reason.
-    Refused,
-    /// It cannot be read: HTTP, bencode, JSON or WebSocket framing.
-    Malformed,
-    /// The HTTP status is not 200, or the WebSocket was closed.
-    Status,
-    /// A field is missing, or says something else than it must.
-    Field,
-    /// More peers than wanted.
-    TooMany,
-    /// A peer without a port or an address.
-    Peer,
-    /// The same peer twice.
-    Repeated,
-    /// Counts that cannot be: fewer than the peers listed, or absurdly many.
-    Counts,
-}
-
-impl Wrong {
-    /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
-        Self::Length,
-        Self::Action,
-        Self::Unasked,
-        Self::Refused,
-        Self::Malformed,
-        Self::Status,
-        Self::Field,
-        Self::TooMany,
-        Self::Peer,
-        Self::Repeated,
-        Self::Counts,
-    ];
-
-    /// Its name in the table and in JSON.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Length => "length",
-            Self::Action => "action",
-            Self::Unasked => "unasked",
-            Self::Refused => "refused",
-            Self::Malformed => "malformed",
-            Self::Status => "status",
-            Self::Field => "field",
-            Self::TooMany => "too_many_peers",
-            Self::Peer => "impossible_peer",
-            Self::Repeated => "repeated_peer",
-            Self::Counts => "counts",
-        }
+labelled! {
+    /// What can be wrong with a reply, with its name in the table and in JSON.
+    pub enum Wrong {
+        /// Its length does not fit its content.
+        Length = "length",
+        /// It answers another action than was asked for.
+        Action = "action",
+        /// It answers no request in flight: never sent, from another source, or answered before.
+        Unasked = "unasked",
+        /// The tracker refused the request: an error reply, or a failure reason.
+        Refused = "refused",
+        /// It cannot be read: HTTP, bencode, JSON or WebSocket framing.
+        Malformed = "malformed",
+        /// The HTTP status is not 200, or the WebSocket was closed.
+        Status = "status",
+        /// A field is missing, or says something else than it must.
+        Field = "field",
+        /// More peers than wanted.
+        TooMany = "too_many_peers",
+        /// A peer without a port or an address.
+        Peer = "impossible_peer",
+        /// The same peer twice.
+        Repeated = "repeated_peer",
+        /// Counts that cannot be: fewer than the peers listed, or absurdly many.
+        Counts = "counts",
     }
 }
 
@@ -295,14 +261,6 @@ fn share(part: u64, whole: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn kinds_are_numbered_in_order_and_named_apart() {
-        for (number, kind) in Wrong::ALL.into_iter().enumerate() {
-            assert_eq!(kind as usize, number);
-            assert!(Wrong::ALL[..number].iter().all(|other| other.label() != kind.label()));
-        }
-    }
 
     #[test]
     fn workers_add_up() {

@@ -1,5 +1,7 @@
 //! Finding the served rate: the highest offered rate at which few enough requests stay unanswered (RFC 2544's way).
 
+use tracker_common::labelled;
+
 /// How the search goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Search {
@@ -48,26 +50,15 @@ pub struct Probe {
     pub unanswered: f64,
 }
 
-/// How a probe ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Answered well enough.
-    Passed,
-    /// Too many stayed unanswered.
-    Lost,
-    /// The generator could not send so much.
-    NotSent,
-}
-
-impl Verdict {
-    /// Its name in lines and in JSON.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Passed => "passed",
-            Self::Lost => "lost",
-            Self::NotSent => "not_sent",
-        }
+labelled! {
+    /// How a probe ended.
+    pub enum Verdict {
+        /// Answered well enough.
+        Passed = "passed",
+        /// Too many stayed unanswered.
+        Lost = "lost",
+        /// The generator could not send so much.
+        NotSent = "not_sent",
     }
 }
 
@@ -80,29 +71,17 @@ pub struct Found {
     pub limit: Limit,
 }
 
-/// What stopped a search.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// The tracker left too much unanswered.
-    Tracker,
-    /// The generator could not send more: the tracker may serve more.
-    Generator,
-    /// The highest rate allowed was served.
-    Top,
-    /// There was no search: answers came as fast as the connections asked.
-    Connections,
-}
-
-impl Limit {
-    /// Its name in JSON.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Tracker => "tracker",
-            Self::Generator => "generator",
-            Self::Top => "top",
-            Self::Connections => "connections",
-        }
+labelled! {
+    /// What stopped a search.
+    pub enum Limit {
+        /// The tracker left too much unanswered.
+        Tracker = "tracker",
+        /// The generator could not send more: the tracker may serve more.
+        Generator = "generator",
+        /// The highest rate allowed was served.
+        Top = "top",
+        /// There was no search: answers came as fast as the connections asked.
+        Connections = "connections",
     }
 }
 
