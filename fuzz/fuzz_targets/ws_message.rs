@@ -35,7 +35,7 @@ fuzz_target!(|text: &str| {
     let engine = &*ENGINE;
     let settings = Settings { max_scrape_hashes: 3, ..Settings::default() };
     let (mut rng, mut out) = (Rng::new([3, 4]), Outbox::default());
-    let mut connect =
+    let connect =
         |number| Connection::new(ConnectionKey(number), Address::from_ipv4([10, 0, 0, number as u8]), [5, 6]);
     let (mut other, mut client) = (connect(1), connect(2));
     other.receive(WAITS, engine, &settings, NOW, &mut rng, &mut out);
