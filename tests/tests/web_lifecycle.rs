@@ -189,6 +189,29 @@ fn a_reload_holds_at_every_door() {
 }
 
 #[test]
+fn a_reload_takes_what_websockets_are_told_and_who_is_believed() {
+    let house = House::new(Door::Plain);
+    let client = house.client(Family::V4, 1);
+    let hash = id20("reloaded", 0);
+    let mut socket = client.websocket();
+    let mut interval = || socket.ask(&announce(hash, id20("webrtc", 0)))["interval"].as_u64();
+    assert_eq!(interval(), Some(120));
+    let claiming = Announce::leecher(hash, 1).with("ip", "203.0.113.7");
+    let listed = || client.announce(&Announce::leecher(hash, 2)).all();
+    client.announce(&claiming);
+    assert_eq!(listed(), [client.at(1)]);
+    let file = house.riptide().directory().path().join("riptide.toml");
+    let mut text = std::fs::read_to_string(&file).expect("its configuration");
+    text += "[websocket]\ninterval = \"3m\"\n[swarm]\ntrust_ip_networks = [\"127.0.0.0/8\"]\n";
+    std::fs::write(&file, text).expect("a file");
+    house.riptide().signal(Signal::SIGHUP);
+    tests::eventually("the new interval", || (interval() == Some(180)).then_some(()));
+    client.announce(&claiming);
+    assert!(listed().contains(&"203.0.113.7:1".parse().expect("an address")), "{:?}", listed());
+    assert!(!house.riptide().log_text().contains("restart"), "{}", house.riptide().log_text());
+}
+
+#[test]
 fn flags_replace_the_listeners_of_the_file() {
     let riptide = Start::new(None)
         .http("listen = [\"127.0.0.1:1\"]")
