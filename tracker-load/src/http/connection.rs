@@ -122,3 +122,43 @@ fn answer(buffer: &[u8], head_only: bool, ended: bool) -> Result<Option<(Answer,
 pub(crate) fn invalid(wrong: Wrong) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("what came cannot be read ({})", wrong.label()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{os::unix::net::UnixStream, time::Duration};
+
+    /// A connection whose other side has sent these bytes, and the other side.
+    fn sent(bytes: &[u8]) -> (Connection, UnixStream) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        theirs.write_all(bytes).unwrap();
+        (Connection::new(Stream::over(ours, None)), theirs)
+    }
+
+    #[test]
+    fn answers_are_told_apart_by_their_lengths() {
+        let (mut connection, theirs) = sent(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A:  b \r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n\
+              HTTP/1.1 204 No\r\n\r\nHTTP/1.0 404 No\r\n\r\nto the end",
+        );
+        let answer = connection.receive(false).unwrap();
+        assert_eq!((answer.status, answer.text().as_str(), answer.header("x-a")), (200, "ok", Some("b")));
+        assert_eq!(connection.receive(true).unwrap().header("content-length"), Some("9"));
+        assert_eq!(connection.receive(false).unwrap().status, 204);
+        drop(theirs);
+        let answer = connection.receive(false).unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (404, "to the end"));
+        assert_eq!(connection.receive(false).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn what_does_not_come_is_an_error_of_its_own() {
+        let (mut connection, theirs) = sent(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nno");
+        assert_eq!(connection.receive(false).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(theirs);
+        assert_eq!(connection.receive(false).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let (mut connection, _theirs) = sent(b"SSH-2.0-x\r\n");
+        assert_eq!(connection.receive(false).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}
