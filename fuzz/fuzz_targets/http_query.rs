@@ -175,7 +175,7 @@ fuzz_target!(|data: &[u8]| {
         let asked = query::announce(text);
         assert_eq!(asked, naive_announce(text));
         out.clear();
-        let outcome = responder.announce(&engine, text, client, 1_000, &mut out);
+        let (outcome, _) = responder.announce(&engine, text, client, 1_000, &mut out);
         assert!(asked.is_ok() || outcome == Outcome::Failure);
         check_reply(&out, outcome, client);
 

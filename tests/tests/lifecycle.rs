@@ -372,7 +372,13 @@ fn limits_hold() {
     near.announce(&Announce::leecher(id20("limits", 1), 1));
     let third = near.try_announce(&Announce::leecher(id20("limits", 2), 1));
     assert!(matches!(third, Reply::Error(_)), "a torrent too many: {third:?}");
-    riptide.metrics_until("two torrents", |m| m.sum("riptide_torrents", &[]) == 2.0);
+    let metrics = riptide.metrics_until("two torrents", |m| m.sum("riptide_torrents", &[]) == 2.0);
+    for (reason, announces) in
+        [("address_full", 1.0), ("torrent_full", 1.0), ("torrents", 1.0), ("memory", 0.0)]
+    {
+        let refused = metrics.sum("riptide_peers_refused_total", &[("reason", reason)]);
+        assert_eq!(refused, announces, "{reason}:\n{}", metrics.text);
+    }
 }
 
 #[test]

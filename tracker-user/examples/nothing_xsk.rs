@@ -123,5 +123,5 @@ fn answer(path: &mut XskPath, i: usize, reply: &[u8]) {
     room[..reply.len()].copy_from_slice(reply);
     room[4..8].copy_from_slice(&transaction);
     let (request, len) = (Action::Announce, reply.len());
-    path.finish(i, Outcome::Reply { request, reply: request, len });
+    path.finish(i, Outcome::Reply { request, reply: request, len, not_kept: None });
 }

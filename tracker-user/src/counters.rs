@@ -3,7 +3,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracker_common::{address::Family, bep15::Action, labelled};
-use tracker_core::udp::{DropReason, Outcome};
+use tracker_core::{
+    engine::NotKept,
+    udp::{DropReason, Outcome},
+};
 
 /// A counter with one writer and any number of readers.
 #[derive(Debug, Default)]
@@ -87,6 +90,7 @@ pub struct PathCounters {
     received_bytes: [Count; 2],
     sent_bytes: [Count; 2],
     dropped: [Count; Dropped::ALL.len()],
+    not_kept: [Count; NotKept::ALL.len()],
 }
 
 impl PathCounters {
@@ -100,7 +104,12 @@ impl PathCounters {
     #[inline]
     pub fn judged(&self, family: Family, outcome: Outcome) {
         match outcome {
-            Outcome::Reply { request, .. } => self.requests[request as usize][family as usize].add(1),
+            Outcome::Reply { request, not_kept, .. } => {
+                self.requests[request as usize][family as usize].add(1);
+                if let Some(why) = not_kept {
+                    self.not_kept[why as usize].add(1);
+                }
+            }
             Outcome::Drop(reason) => self.dropped(Dropped::Request(reason)),
         }
     }
@@ -140,6 +149,12 @@ impl PathCounters {
     #[must_use]
     pub fn bytes(&self, family: Family) -> (u64, u64) {
         (self.received_bytes[family as usize].get(), self.sent_bytes[family as usize].get())
+    }
+
+    /// Announcers that were not kept.
+    #[must_use]
+    pub fn not_kept(&self, why: NotKept) -> u64 {
+        self.not_kept[why as usize].get()
     }
 
     /// Requests and replies that went no further.

@@ -27,7 +27,7 @@ use tracker_common::{
     maps::{Counter, Kind, Tally},
 };
 use tracker_core::{
-    engine::{Engine, SwarmSizes},
+    engine::{Engine, NotKept, SwarmSizes},
     model::Network,
 };
 
@@ -125,6 +125,9 @@ impl Sources {
             collect_websocket(hub);
         }
         self.collect_engine();
+        for why in NotKept::ALL {
+            count("riptide_peers_refused_total", labels([("reason", why.label())]), self.not_kept(why));
+        }
         count("riptide_log_lines_lost_total", Labels::new(), self.log.lost());
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("RIPTIDE_COMMIT"))];
         level("riptide_build_info", labels(build), 1);
@@ -187,6 +190,14 @@ impl Sources {
                 })
                 .sum(),
         }
+    }
+
+    /// Peers that were not kept, by any protocol.
+    fn not_kept(&self, why: NotKept) -> u64 {
+        let udp: u64 =
+            Path::ALL.iter().flat_map(|path| self.paths(*path)).map(|path| path.not_kept(why)).sum();
+        let websocket = self.websocket.as_ref().map_or(0, |hub| hub.counters().not_kept.of(why));
+        udp + self.http.not_kept.of(why) + websocket
     }
 
     fn collect_engine(&self) {
@@ -425,6 +436,10 @@ fn describe() {
         ("riptide_ws_closed_connections_total", "WebSocket connections that ended, and why"),
         ("riptide_ws_refused_connections_total", "WebSocket handshakes that were refused, and why"),
         ("riptide_http_accept_pauses_total", "Times in which no connection was accepted, and why"),
+        (
+            "riptide_peers_refused_total",
+            "Announces whose peer was not kept, and why; memory: limits.peers is reached",
+        ),
         ("riptide_log_lines_lost_total", "Log lines that standard error did not take"),
     ] {
         describe_counter!(name, help);

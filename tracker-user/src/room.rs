@@ -3,6 +3,7 @@
 use crate::{
     config::{Config, XdpMode},
     memory::Memory,
+    ws::memory_of,
     xdp::{queues::receive_queues, umem::FRAME_LEN},
 };
 use std::fmt;
@@ -56,12 +57,13 @@ fn fitting(memory: u64, fixed: u64) -> u64 {
 
 /// Bytes that are spoken for before any peer.
 fn fixed(config: &Config) -> u64 {
-    let Config { swarm, xdp, .. } = config;
+    let Config { swarm, xdp, websocket, .. } = config;
     let packets = match xdp.mode {
         XdpMode::Off => 0,
         _ => xdp.interfaces.iter().map(|name| queues(name) * u64::from(xdp.frames) * FRAME_LEN as u64).sum(),
     };
-    swarm.downloaded_entries as u64 * DOWNLOADED_ENTRY + packets + OWN
+    let sockets = if websocket.enabled { memory_of(websocket) as u64 } else { 0 };
+    swarm.downloaded_entries as u64 * DOWNLOADED_ENTRY + sockets + packets + OWN
 }
 
 /// One where the driver does not say, or the interface is not there yet.
@@ -77,7 +79,9 @@ mod tests {
     #[test]
     fn what_is_left_of_three_quarters_is_for_peers() {
         let mut config = Config::default();
-        assert_eq!(fixed(&config), 64_000_000 + (32 << 20));
+        config.websocket.memory = Some(5 << 20);
+        assert_eq!(fixed(&config), 64_000_000 + (5 << 20) + (32 << 20));
+        config.websocket.enabled = false;
         config.swarm.downloaded_entries = 0;
         assert_eq!(fixed(&config), 32 << 20);
         // 192 MiB less 32, by 256 bytes.
@@ -90,6 +94,7 @@ mod tests {
     fn frames_of_every_queue_count() {
         let mut config = Config::default();
         config.swarm.downloaded_entries = 0;
+        config.websocket.enabled = false;
         config.xdp.interfaces = vec!["lo".to_owned(), "none-such0".to_owned()];
         config.xdp.frames = 8192;
         assert_eq!(fixed(&config), (32 << 20) + 2 * 8192 * 2048);

@@ -10,6 +10,7 @@ mod hash;
 mod import;
 mod index;
 mod members;
+mod not_kept;
 mod peer;
 mod pieces;
 mod prefetch;
@@ -30,6 +31,7 @@ mod tests;
 pub use crate::admission::Rejected;
 pub use change::{Cause, Change, Taken};
 pub use import::Imported;
+pub use not_kept::NotKept;
 pub use report::{
     Announce, Announced, ConnectionKey, Known, Lists, Membership, Partner, Place, SwarmSizes, SweepReport,
     Totals, Want, WebrtcAnnounce, WebrtcAnnounced,

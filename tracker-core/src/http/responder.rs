@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     admission::{Applicant, Door, Retry, Terms},
-    engine::{Announce, Announced, Engine, Lists, Want},
+    engine::{Announce, Announced, Engine, Lists, NotKept, Want},
     model::{Counts, InfoHash, Seconds},
     rng::Rng,
 };
@@ -60,7 +60,8 @@ impl Responder {
         }
     }
 
-    /// Announces the peer at `client` and appends the reply to `out`: a bencoded dictionary, whatever the outcome.
+    /// Announces the peer at `client` and appends the reply to `out`: a bencoded dictionary, whatever the outcome. Also
+    /// gives why the peer is not kept, if it is not for a limit.
     pub fn announce(
         &mut self,
         engine: &Engine,
@@ -68,10 +69,10 @@ impl Responder {
         client: Address,
         now: Seconds,
         out: &mut BytesMut,
-    ) -> Outcome {
+    ) -> (Outcome, Option<NotKept>) {
         let asked = match query::announce(query) {
             Ok(asked) => asked,
-            Err(error) => return refuse(out, error.message(), None),
+            Err(error) => return (refuse(out, error.message(), None), None),
         };
         let AnnounceQuery { info_hash, port, event, left, num_want, compact, .. } = asked;
         let policy = engine.policy();
@@ -92,9 +93,12 @@ impl Responder {
                     false => peers.write_dictionaries(out, client.family()),
                 }
                 out.put_u8(b'e');
-                Outcome::Ok
+                (Outcome::Ok, announced.membership.not_kept())
             }
-            Err(rejected) => refuse(out, rejected.message(), policy.admission.retry(rejected)),
+            Err(rejected) => {
+                let retry = policy.admission.retry(rejected);
+                (refuse(out, rejected.message(), retry), rejected.not_kept())
+            }
         }
     }
 

@@ -142,7 +142,8 @@ impl Tracker {
     fn raw(&mut self, ip: &str, query: &str) -> (Vec<u8>, Outcome) {
         let client = ip.parse::<IpAddr>().unwrap().into();
         self.out.clear();
-        let outcome = self.responder.announce(&self.engine, query.as_bytes(), client, NOW, &mut self.out);
+        let (outcome, _) =
+            self.responder.announce(&self.engine, query.as_bytes(), client, NOW, &mut self.out);
         (self.out.to_vec(), outcome)
     }
 
@@ -197,7 +198,7 @@ fn the_reply_is_appended() {
     let mut tracker = Tracker::new(Policy::default());
     let client = V4.parse::<IpAddr>().unwrap().into();
     let mut out = BytesMut::from("before");
-    tracker.responder.announce(&tracker.engine, b"", client, NOW, &mut out);
+    let _ = tracker.responder.announce(&tracker.engine, b"", client, NOW, &mut out);
     tracker.responder.scrape(&tracker.engine, b"", &mut out);
     assert_eq!(
         out,

@@ -2,7 +2,7 @@
 
 use crate::{
     admission::{Admission, Applicant, Claim, Door},
-    engine::{Announce, Engine, Lists, Located, Want},
+    engine::{Announce, Engine, Lists, Located, NotKept, Want},
     model::{InfoHash, Seconds},
     rng::Rng,
     udp::codec::{self, AnnounceBody, Request},
@@ -60,6 +60,8 @@ pub enum Outcome {
         reply: Action,
         /// Bytes of reply, at most [`ResponderConfig::max_datagram`].
         len: usize,
+        /// Why the announcer is not kept, if it is not for a limit.
+        not_kept: Option<NotKept>,
     },
     /// Nothing is to be sent.
     Drop(DropReason),
@@ -162,7 +164,7 @@ impl Responder {
             Ok(Judged::Connect { transaction_id, connection_id }) => {
                 let buffer = budget(batch.reply_buffer(index), self.config.max_datagram);
                 let len = codec::encode_connect(buffer, transaction_id, connection_id);
-                return batch.finish(index, reply(Action::Connect, Action::Connect, len));
+                return batch.finish(index, reply(Action::Connect, Action::Connect, len, None));
             }
             Ok(Judged::Announce { transaction_id, admitted }) => {
                 (transaction_id, engine.locate(&admitted.announce.info_hash), Ask::Announce(admitted))
@@ -268,8 +270,8 @@ fn budget(buffer: &mut [u8], max_datagram: usize) -> &mut [u8] {
     &mut buffer[..length]
 }
 
-fn reply(request: Action, reply: Action, len: Option<usize>) -> Outcome {
-    len.map_or(Outcome::Drop(DropReason::NoBuffer), |len| Outcome::Reply { request, reply, len })
+fn reply(request: Action, reply: Action, len: Option<usize>, not_kept: Option<NotKept>) -> Outcome {
+    len.map_or(Outcome::Drop(DropReason::NoBuffer), |len| Outcome::Reply { request, reply, len, not_kept })
 }
 
 fn admit(admission: &Admission, source: Address, body: &AnnounceBody) -> Admitted {
@@ -316,11 +318,12 @@ fn answer_announce(
         Ok(announced) => {
             let peers = announced.ipv4_peers * 6 + announced.ipv6_peers * 18;
             let head = codec::encode_announce_head(head, transaction_id, *interval, announced.counts);
-            reply(Action::Announce, Action::Announce, head.map(|head| head + peers))
+            let not_kept = announced.membership.not_kept();
+            reply(Action::Announce, Action::Announce, head.map(|head| head + peers), not_kept)
         }
         Err(rejected) => {
             let len = codec::encode_error(buffer, transaction_id, rejected.message());
-            reply(Action::Announce, Action::Error, len)
+            reply(Action::Announce, Action::Error, len, rejected.not_kept())
         }
     }
 }
@@ -340,5 +343,5 @@ fn answer_scrape(
         *row = codec::scrape_row(engine.scrape_at(located, hash));
         len += row.len();
     }
-    reply(Action::Scrape, Action::Scrape, Some(len))
+    reply(Action::Scrape, Action::Scrape, Some(len), None)
 }

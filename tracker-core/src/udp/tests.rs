@@ -408,7 +408,7 @@ fn refusals_are_error_replies_in_ascii() {
     for torrent in [7, 8] {
         let mut frames = Frames(vec![Tail { torrent, ..TAIL }.from("10.0.0.1")]);
         tracker.responder.handle_batch(&tracker.engine, NOW, &mut frames);
-        let Some(Outcome::Reply { request: Action::Announce, reply: Action::Error, len }) =
+        let Some(Outcome::Reply { request: Action::Announce, reply: Action::Error, len, .. }) =
             frames.0[0].outcome
         else {
             panic!("{:?}", frames.0[0].outcome);

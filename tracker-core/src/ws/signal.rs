@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     admission::{Applicant, Door, Terms},
-    engine::{ConnectionKey, Engine, Membership, Partner, Rejected, WebrtcAnnounce},
+    engine::{ConnectionKey, Engine, Membership, NotKept, Partner, Rejected, WebrtcAnnounce},
     model::{Counts, Event, InfoHash, PeerId, Seconds},
     rng::Rng,
 };
@@ -48,6 +48,8 @@ pub struct Outbox {
     pub reply: Option<String>,
     /// For others.
     pub relays: Vec<(ConnectionKey, Relay)>,
+    /// Why the peer that announced itself is not kept, if it is not for a limit.
+    pub not_kept: Option<NotKept>,
     pub(super) lists: Lists,
     partners: Vec<Partner>,
 }
@@ -82,6 +84,7 @@ impl Relay {
 /// Answers a binary message, which means nothing here. `out` is cleared first.
 pub fn refuse_binary(out: &mut Outbox) -> Received {
     out.relays.clear();
+    out.not_kept = None;
     out.reply = Some(write::failure(None, None, Malformed::NotText));
     Received { kind: Kind::Malformed, outcome: Outcome::Failed }
 }
@@ -159,6 +162,7 @@ impl Connection {
         out: &mut Outbox,
     ) -> Received {
         out.reply = None;
+        out.not_kept = None;
         out.relays.clear();
         let offers = engine.policy().admission.max_offers;
         let limits = Limits { offers, hashes: settings.max_scrape_hashes };
@@ -245,6 +249,10 @@ impl Connection {
         let connection = self.key;
         let asked = WebrtcAnnounce { info_hash, peer_id, connection, address, event, left, partners };
         let announced = engine.announce_webrtc(&asked, now, rng, &mut out.partners);
+        out.not_kept = match &announced {
+            Ok(announced) => announced.membership.not_kept(),
+            Err(rejected) => rejected.not_kept(),
+        };
         let member = announced
             .as_ref()
             .is_ok_and(|announced| matches!(announced.membership, Membership::Added | Membership::Refreshed));

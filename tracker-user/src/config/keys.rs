@@ -278,10 +278,11 @@ declare! {
     /// Bounds of what strangers can make the tracker keep.
     [limits] Limits {
         /// Peers in all. Further ones are answered but not kept, and new torrents are refused a little before. "auto": what
-        /// fits into the memory that this process may use, which is the machine's or the least that a control group above
-        /// it permits. Of three quarters of that, 64 bytes go to each of `swarm.downloaded_entries`, 32 MiB to the process
-        /// itself, and the packet memory of `[xdp]` off; the rest is divided by 256 bytes, the worst that a stranger can
-        /// make a peer cost, with a torrent for each. There are always 10,000. A line at the start says the number.
+        /// fits into the memory that this process may use, the machine's or the least that a control group above it
+        /// permits. Of three quarters of that go off 64 bytes for each of `swarm.downloaded_entries`, 32 MiB for the
+        /// process itself, `websocket.memory`, and the packet memory of `[xdp]`; the rest is divided by 256 bytes, the worst
+        /// that a stranger can make a peer cost, with a torrent for each. There are always 10,000. A line at the start says
+        /// the number.
         peers: Option<NonZeroUsize> = r#""auto""#, Threads { most: 1_000_000_000 }, Reload;
         /// Torrents with peers. Announces for further ones are refused.
         torrents: usize = "20_000_000", Count::new(1, 1_000_000_000), Reload;

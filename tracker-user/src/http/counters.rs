@@ -4,6 +4,7 @@
 use crate::{counters::DURATION_BOUNDS, events::Events};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tracker_common::{address::Family, labelled};
+use tracker_core::engine::NotKept;
 
 labelled! {
     /// What a request asks for.
@@ -94,6 +95,8 @@ pub struct Counters {
     pub closed: Events<Closed>,
     /// How often accepting has paused.
     pub pauses: Events<Pause>,
+    /// Peers that announced themselves and are not kept.
+    pub not_kept: Events<NotKept>,
 }
 
 impl Counters {
@@ -106,6 +109,7 @@ impl Counters {
             accepted: Default::default(),
             closed: Events::default(),
             pauses: Events::default(),
+            not_kept: Events::default(),
         }
     }
 

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use std::{io, sync::Arc, time::Instant};
 use tracker_common::address::Address;
 use tracker_core::{
-    engine::Engine,
+    engine::{Engine, NotKept},
     http::{Outcome as Answered, Responder, bencode},
 };
 
@@ -65,13 +65,13 @@ impl Tracker {
 
     /// Tells of torrents.
     pub(super) fn scrape(&self, query: &[u8]) -> (Bytes, Outcome) {
-        self.at_desk(Action::Scrape, |responder, out| responder.scrape(&self.engine, query, out))
+        self.at_desk(Action::Scrape, |responder, out| (responder.scrape(&self.engine, query, out), None))
     }
 
     fn at_desk(
         &self,
         action: Action,
-        answer: impl FnOnce(&mut Responder, &mut BytesMut) -> Answered,
+        answer: impl FnOnce(&mut Responder, &mut BytesMut) -> (Answered, Option<NotKept>),
     ) -> (Bytes, Outcome) {
         let mut desk = self.desks[thread_number() % self.desks.len()].lock();
         let Desk { responder, out, requests } = &mut *desk;
@@ -79,9 +79,12 @@ impl Tracker {
         let began = requests.is_multiple_of(REQUESTS_BETWEEN_TIMINGS).then(Instant::now);
         // What a reply that panicked has left behind goes in front of none.
         out.clear();
-        let answered = answer(responder, out);
+        let (answered, not_kept) = answer(responder, out);
         let reply = out.split().freeze();
         drop(desk);
+        if let Some(why) = not_kept {
+            self.counters.not_kept.add(why);
+        }
         if let Some(began) = began {
             self.counters.took(action, u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
         }

@@ -201,7 +201,7 @@ fn sources() -> Arc<Sources> {
 #[test]
 fn requests_are_counted_by_path_action_and_family() {
     let sources = sources();
-    let answered = |request| udp::Outcome::Reply { request, reply: Action::Error, len: 8 };
+    let answered = |request| udp::Outcome::Reply { request, reply: Action::Error, len: 8, not_kept: None };
     for (worker, path) in [(0, Path::Xsk), (1, Path::Xsk), (1, Path::Socket)] {
         let path = sources.workers[worker].path(path);
         path.judged(Family::Ipv4, answered(Action::Announce));

@@ -174,6 +174,9 @@ impl Seat {
                 }
             };
             note(hub, received);
+            if let Some(why) = out.not_kept {
+                hub.counters().not_kept.add(why);
+            }
             for (to, relay) in out.relays.drain(..) {
                 hub.relay(to, relay);
             }

@@ -3,7 +3,7 @@
 use super::handshake::Refusal;
 use crate::events::Events;
 use tracker_common::labelled;
-use tracker_core::ws::Kind;
+use tracker_core::{engine::NotKept, ws::Kind};
 
 labelled! {
     /// What is sent to a client.
@@ -74,4 +74,6 @@ pub struct Counters {
     pub closed: Events<Closed>,
     /// Handshakes refused.
     pub refused: Events<Refusal>,
+    /// Peers that announced themselves and are not kept.
+    pub not_kept: Events<NotKept>,
 }

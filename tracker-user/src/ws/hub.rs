@@ -39,8 +39,10 @@ const SHARE: u64 = 8;
 /// The same where the system does not tell of its memory.
 const UNTOLD: usize = 256 << 20;
 
-fn share_of_memory() -> usize {
-    Memory::detect().map_or(UNTOLD, |memory| usize::try_from(memory.bytes / SHARE).unwrap_or(usize::MAX))
+/// What all connections together may use, bytes: `websocket.memory`, or a share of what the process may.
+pub(crate) fn memory_of(config: &config::Websocket) -> usize {
+    let share = |memory: Memory| usize::try_from(memory.bytes / SHARE).unwrap_or(usize::MAX);
+    config.memory.unwrap_or_else(|| Memory::detect().map_or(UNTOLD, share))
 }
 
 /// Where the queues of a share of the connections are found.
@@ -84,7 +86,7 @@ impl Hub {
             engine,
             clock,
             rules: Rules::from(config),
-            budget: Budget::new(config.memory.unwrap_or_else(share_of_memory)),
+            budget: Budget::new(memory_of(config)),
             origins: Origins {
                 allowed: config.allowed_origins.clone(),
                 denied: config.denied_origins.clone(),

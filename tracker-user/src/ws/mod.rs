@@ -21,6 +21,7 @@ pub use budget::{RECEIVE_BUFFER, SEND_BUFFER, UNSENT};
 pub use counters::{Closed, Counters, Lost, Sent};
 pub use handshake::Refusal;
 pub use hub::Hub;
+pub(crate) use hub::memory_of;
 
 #[cfg(test)]
 mod tests;
