@@ -51,7 +51,11 @@ fn digits(text: &[u8]) -> Option<&str> {
 /// Endpoints first, then addresses, the brackets of one alone filled up to an endpoint's.
 fn claim(text: &[u8]) -> Option<Claim> {
     let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= 47)?;
-    let alone = if text.starts_with('[') && !text.contains('%') { format!("{text}:1").parse::<SocketAddr>().ok() } else { None };
+    let alone = if text.starts_with('[') && !text.contains('%') {
+        format!("{text}:1").parse::<SocketAddr>().ok()
+    } else {
+        None
+    };
     match (text.parse::<SocketAddr>(), text.parse::<IpAddr>(), alone) {
         (Ok(endpoint), ..) if endpoint.port() == 0 => None,
         (Ok(endpoint), ..) => Some(Claim { address: endpoint.ip().into(), port: Some(endpoint.port()) }),

@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "this is what it is for")]
 
+mod holds;
 mod population;
 
 use population::{Population, Spread, tables};
@@ -175,7 +176,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = file.map(|at| arguments.get(at + 1).ok_or("--json is followed by a file")).transpose()?;
     let length = if quick { QUICK } else { FULL };
 
-    let mut cases = Vec::new();
+    let mut cases = holds::measure(quick)?;
     let uniform = Subject::new(1_000_000, 2_000_000, Spread::Uniform)?;
     cases.push(turns(
         "batched, one by one",

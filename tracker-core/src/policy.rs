@@ -32,6 +32,9 @@ impl Policy {
     /// More peers of one torrent cannot be numbered; a higher limit counts as this.
     pub const MAX_PEERS_PER_TORRENT: usize = 16_000_000;
 
+    /// The highest limit on the peers of one client network; a higher one counts as this.
+    pub const MAX_PEERS_PER_ADDRESS: u32 = 500;
+
     /// Four hours. A peer's last sign of life is kept as 15 bits of seconds, which wrap after nine: the rest is the
     /// time a full cycle of sweeps may take.
     pub const MAX_PEER_TIMEOUT: Seconds = 4 * 3600;

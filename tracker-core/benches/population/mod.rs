@@ -110,7 +110,8 @@ impl Population {
     }
 }
 
-fn info_hash(torrent: u64) -> InfoHash {
+/// Of the torrent of this number.
+pub(crate) fn info_hash(torrent: u64) -> InfoHash {
     let mut hash = [0; 20];
     let words = [mix(torrent), mix(torrent ^ 1 << 63), torrent];
     hash.chunks_mut(8).zip(words).for_each(|(part, word)| {

@@ -65,7 +65,7 @@ impl Shard {
     }
 
     /// As [`Shard::apply`], where somebody listens.
-    #[cold]
+    #[inline(never)]
     fn apply_and_note<P: Placed>(
         &mut self,
         common: Common<'_>,
@@ -154,7 +154,8 @@ fn refusal<P: Placed>(swarm: &Swarm, common: Common<'_>, peer: &P, policy: &Poli
     if swarm.len() >= policy.max_peers_per_torrent.min(Policy::MAX_PEERS_PER_TORRENT) {
         return Some(Membership::TorrentFull);
     }
-    if let Some(limit) = policy.peers_per_address.map(|limit| limit as usize)
+    if let Some(limit) =
+        policy.peers_per_address.map(|limit| limit.min(Policy::MAX_PEERS_PER_ADDRESS) as usize)
         && swarm.sharing(&peer.address(), limit, common.tables.key) >= limit
     {
         return Some(Membership::AddressFull);

@@ -11,6 +11,8 @@ use super::slots::{self, MAX_ENTRIES, empty, room_in};
 pub(super) struct Index {
     form: Form,
     len: u32,
+    /// Always in parts, since positions may be higher than there are entries.
+    sparse: bool,
 }
 
 #[derive(Debug)]
@@ -53,12 +55,18 @@ const fn part_of(hash: u64, parts: usize) -> usize {
 impl Index {
     /// An index without any slot.
     pub(super) fn none() -> Self {
-        Self { form: Form::Flat(Box::default()), len: 0 }
+        Self { form: Form::Flat(Box::default()), len: 0, sparse: false }
+    }
+
+    /// An index that may leave out some of the array's entries.
+    pub(super) fn sparse() -> Self {
+        let parts = (0..MIN_PARTS).map(|_| Part::default()).collect();
+        Self { form: Form::Parts(parts), len: 0, sparse: true }
     }
 
     /// An index of the entries with these hashes, numbered in this order, no more than a small index holds.
     pub(super) fn of(hashes: impl ExactSizeIterator<Item = u64>) -> Self {
-        let mut index = Self { form: Form::Flat(empty(with_slack(hashes.len()))), len: 0 };
+        let mut index = Self { form: Form::Flat(empty(with_slack(hashes.len()))), ..Self::none() };
         for (position, hash) in hashes.enumerate() {
             if let Form::Flat(slots) = &mut index.form {
                 slots::insert(slots, hash, position);
@@ -214,7 +222,7 @@ impl Index {
     fn give_back(&mut self, hash_of: &impl Fn(usize) -> u64) {
         let length = self.len as usize;
         let Form::Parts(parts) = &mut self.form else { return };
-        if length <= FLAT_MAX / 2 {
+        if length <= FLAT_MAX / 2 && !self.sparse {
             let all = parts.iter().flat_map(|part| slots::positions(&part.slots));
             self.form = Form::Flat(rebuilt(all, with_slack(length), hash_of));
         } else if parts.len() > MIN_PARTS && length < parts.len() * PART_ENTRIES / 2 {
@@ -224,9 +232,16 @@ impl Index {
 }
 
 impl Part {
-    fn of(positions: &[usize], hash_of: &impl Fn(usize) -> u64) -> Self {
-        let slots = rebuilt(positions.iter().copied(), with_slack(positions.len()), hash_of);
-        Self { slots, len: positions.len() as u32 }
+    /// Of entries with their hashes, whose reading costs more than all else.
+    fn of(entries: &[(u64, usize)]) -> Self {
+        let mut slots = empty(with_slack(entries.len()));
+        entries.iter().for_each(|&(hash, position)| slots::insert(&mut slots, hash, position));
+        Self { slots, len: entries.len() as u32 }
+    }
+
+    /// Its entries with their hashes.
+    fn entries(&self, hash_of: &impl Fn(usize) -> u64) -> impl Iterator<Item = (u64, usize)> {
+        slots::positions(&self.slots).map(|position| (hash_of(position), position))
     }
 
     /// To what its entries need, and some more.
@@ -253,11 +268,12 @@ fn rebuilt<S: slots::Slot>(
 }
 
 fn in_parts(positions: impl Iterator<Item = usize>, hash_of: &impl Fn(usize) -> u64) -> Form {
-    let mut parts: [Vec<usize>; MIN_PARTS] = Default::default();
+    let mut parts: [Vec<(u64, usize)>; MIN_PARTS] = Default::default();
     for position in positions {
-        parts[part_of(hash_of(position), MIN_PARTS)].push(position);
+        let hash = hash_of(position);
+        parts[part_of(hash, MIN_PARTS)].push((hash, position));
     }
-    Form::Parts(parts.iter().map(|positions| Part::of(positions, hash_of)).collect())
+    Form::Parts(parts.iter().map(|entries| Part::of(entries)).collect())
 }
 
 /// Divides the next part in order between its own number and a new one.
@@ -266,23 +282,20 @@ fn split_next(parts: &mut Vec<Part>, hash_of: &impl Fn(usize) -> u64) {
     if parts.len() == parts.capacity() {
         parts.reserve_exact(4.max(parts.len() / 8));
     }
-    parts.push(Part::default());
     let old = std::mem::take(&mut parts[number]);
     let (stay, go): (Vec<_>, Vec<_>) =
-        slots::positions(&old.slots).partition(|&position| part_of(hash_of(position), parts.len()) == number);
+        old.entries(hash_of).partition(|&(hash, _)| part_of(hash, parts.len() + 1) == number);
     drop(old);
-    parts[number] = Part::of(&stay, hash_of);
-    if let Some(last) = parts.last_mut() {
-        *last = Part::of(&go, hash_of);
-    }
+    parts[number] = Part::of(&stay);
+    parts.push(Part::of(&go));
 }
 
 /// Undoes the last split.
 fn merge_last(parts: &mut Vec<Part>, hash_of: &impl Fn(usize) -> u64) {
     let Some(last) = parts.pop() else { return };
     let number = parts.len() - (1 << parts.len().ilog2());
-    let all: Vec<_> = slots::positions(&parts[number].slots).chain(slots::positions(&last.slots)).collect();
-    parts[number] = Part::of(&all, hash_of);
+    let all: Vec<_> = parts[number].entries(hash_of).chain(last.entries(hash_of)).collect();
+    parts[number] = Part::of(&all);
     if parts.len() < parts.capacity() / 2 {
         parts.shrink_to(parts.len() + parts.len() / 8);
     }

@@ -6,7 +6,7 @@ use super::{
     peer::Peer,
     pieces::{Pieces, View},
 };
-use crate::model::Role;
+use crate::{model::Role, policy::Policy};
 use tracker_common::address::Address;
 
 /// Peers in a piece of an array: few enough to be copied within a request.
@@ -276,7 +276,8 @@ pub(super) struct Members<P> {
     peers: Pieces<P, PIECE>,
     shape: Shape,
     index: Index,
-    /// By client network, where [`Tables::by_network`] says so and there is an index.
+    /// By client network, where [`Tables::by_network`] says so and there is an index. Of each network it has no more than
+    /// [`Policy::MAX_PEERS_PER_ADDRESS`], since entries with the same hash are looked for one by one.
     networks: Option<Box<Index>>,
 }
 
@@ -337,22 +338,12 @@ impl<P: Peer> Members<P> {
         let Some(networks) = &self.networks else {
             return self.peers.view().iter().filter(|peer| peer.shares_network(address)).take(limit).count();
         };
-        let mut count = 0;
-        networks.find(key.network(address), |position| {
-            let shares = self.peers.get(position).is_some_and(|peer| peer.shares_network(address));
-            count += usize::from(shares);
-            count >= limit
-        });
-        count
+        sharing_in(networks, &self.peers, address, limit, key)
     }
 
     pub(super) fn insert(&mut self, peer: P, role: Role, tables: Tables) -> usize {
         if self.index.is_none() && self.len() >= INDEX_FROM {
-            let peers = || self.peers.view().iter();
-            self.index = index_of(self.len(), peers().map(|peer| peer.hash(tables.key)));
-            self.networks = tables
-                .by_network
-                .then(|| Box::new(index_of(self.len(), peers().map(|peer| network_hash(peer, tables.key)))));
+            self.make_indexes(tables);
         }
         self.peers.push(peer, Self::GROWTH.max(self.len() / 8));
         let Self { peers, shape, index, networks } = self;
@@ -365,9 +356,21 @@ impl<P: Peer> Members<P> {
         let position = shape.insert(peers, peer, role, tracked);
         index.insert(peer.hash(key), position, |at| peers.at(at).hash(key));
         if let Some(networks) = networks {
-            networks.insert(network_hash(&peer, key), position, |at| network_hash(&peers.at(at), key));
+            add_to_network(networks, peers, position, key);
         }
         position
+    }
+
+    /// For a list that has just become long.
+    fn make_indexes(&mut self, tables: Tables) {
+        let Self { peers, index, networks, .. } = self;
+        let hashes: Vec<u64> = peers.view().iter().map(|peer| peer.hash(tables.key)).collect();
+        *index = Index::of(hashes.into_iter());
+        if tables.by_network {
+            let mut by_network = Box::new(Index::sparse());
+            (0..peers.len()).for_each(|at| add_to_network(&mut by_network, peers, at, tables.key));
+            *networks = Some(by_network);
+        }
     }
 
     pub(super) fn remove(&mut self, position: usize, key: HashKey) {
@@ -413,10 +416,28 @@ impl<P: Peer> Members<P> {
     }
 }
 
-/// Of a list that has just become long.
-fn index_of(length: usize, hashes: impl Iterator<Item = u64>) -> Index {
-    let hashes: Vec<u64> = hashes.take(length).collect();
-    Index::of(hashes.into_iter())
+/// How many of the peers that an index has are in the client network of an address, counted up to a limit.
+fn sharing_in<P: Peer>(
+    networks: &Index,
+    peers: &Pieces<P, PIECE>,
+    address: &Address,
+    limit: usize,
+    key: HashKey,
+) -> usize {
+    let mut count = 0;
+    networks.find(key.network(address), |position| {
+        count += usize::from(peers.get(position).is_some_and(|peer| peer.shares_network(address)));
+        count >= limit
+    });
+    count
+}
+
+/// Adds a peer to its network, unless that has as many as count.
+fn add_to_network<P: Peer>(networks: &mut Index, peers: &Pieces<P, PIECE>, position: usize, key: HashKey) {
+    let (peer, most) = (peers.at(position), Policy::MAX_PEERS_PER_ADDRESS as usize);
+    if sharing_in(networks, peers, &peer.address(), most, key) < most {
+        networks.insert(network_hash(&peer, key), position, |at| network_hash(&peers.at(at), key));
+    }
 }
 
 #[cfg(test)]
@@ -499,6 +520,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Whoever has many ports must not make others wait: entries with the same hash are looked for one by one.
+    #[test]
+    fn peers_of_one_network_are_counted_as_far_as_a_limit_goes() {
+        let mut members = nobody();
+        let elsewhere = Peer4::new(&Address::from_ipv4([10, 0, 0, 2]), 1, Stamp::default());
+        members.insert(elsewhere, Role::Leecher, TABLES);
+        let most = Policy::MAX_PEERS_PER_ADDRESS as usize;
+        for n in 0..most + 100 {
+            let sharing = members.sharing(&peer(0).address(), most, KEY);
+            assert_eq!(sharing, n.min(most));
+            members.insert(peer(n), Role::ALL[n % 3], TABLES);
+        }
+        assert_eq!(members.sharing(&elsewhere.address(), 9, KEY), 1);
+        for n in 0..most + 99 {
+            let position = members.find(&peer(n), KEY).unwrap();
+            members.remove(position, KEY);
+        }
+        assert_eq!(members.sharing(&peer(0).address(), 9, KEY), 1);
     }
 
     /// An index that has shrunk below the size at which one is made has to grow again.

@@ -92,6 +92,15 @@ pub struct Located {
     hash: u64,
 }
 
+impl Located {
+    /// The number of its shard, below [`Engine::SHARDS`].
+    #[inline]
+    #[must_use]
+    pub const fn shard(&self) -> usize {
+        self.hash as usize % SHARDS
+    }
+}
+
 impl Engine {
     /// An empty engine. `hash_key` has to be random: strangers choose info hashes and addresses, and must not be
     /// able to choose where these are stored. See [`Policy::peers_per_address`] for what a limit from the beginning does.
@@ -283,7 +292,7 @@ impl Engine {
 
     #[inline]
     fn shard(&self, at: &Located) -> &Mutex<Shard> {
-        &self.shards[at.hash as usize % SHARDS].0
+        &self.shards[at.shard()].0
     }
 
     const fn common(&self) -> Common<'_> {

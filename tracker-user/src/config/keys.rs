@@ -288,9 +288,9 @@ declare! {
         torrents: usize = "20_000_000", Count::new(1, 1_000_000_000), Reload;
         /// Peers of one torrent. Further ones are answered but not kept.
         peers_per_torrent: usize = "1_000_000", Count::new(1, 16_000_000), Reload;
-        /// Peers of one torrent at one address. 0: no limit, since many clients may share an address.
-        /// A limit makes each new peer cost a pass over its torrent's peers.
-        peers_per_address: Option<u32> = "0", Limit { most: 65_536 }, Reload;
+        /// Peers of one torrent at one address of IPv4 or in one /64 of IPv6. 0: no limit, since many clients may share an
+        /// address. Where there was none at the start, a limit costs each new peer a pass over its torrent's peers.
+        peers_per_address: Option<u32> = "0", Limit { most: 500 }, Reload;
     }
 
     /// What outlives the process.
