@@ -190,24 +190,58 @@ fn a_program_that_a_stranger_detached_comes_back_with_its_sockets() {
     riptide.stop();
 }
 
+/// Has an interface use so many receive queues from here on.
+fn use_receive_queues(host: &tests::net::Namespace, interface: &str, queues: u32) {
+    let mut ethtool = host.command("ethtool");
+    let queues = queues.to_string();
+    let output = ethtool.args(["-L", interface, "rx", &queues, "tx", "1"]).output().expect("ethtool");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A wire whose tracker's end has one receive queue and may get up to four.
+fn wire_with_spare_queues() -> Wire {
+    let wire = Wire::with_queues(4);
+    // An end with a program needs as many receive queues as the other has transmit queues.
+    use_receive_queues(&wire.clients, "c0", 4);
+    use_receive_queues(&wire.tracker, "t0", 1);
+    wire
+}
+
 /// A queue that is added while the tracker runs gets its socket too.
 #[test]
 fn queues_that_are_added_are_served() {
-    let wire = Wire::with_queues(4);
-    let queues = |host: &tests::net::Namespace, interface: &str, queues: &str| {
-        let mut ethtool = host.command("ethtool");
-        let output = ethtool.args(["-L", interface, "rx", queues, "tx", "1"]).output().expect("ethtool");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
+    let wire = wire_with_spare_queues();
     let sockets = |m: &tests::metrics::Metrics| m.sum("riptide_xsk_umem_frames", &[("interface", "t0")]);
-    // An end with a program needs as many receive queues as the other has transmit queues.
-    queues(&wire.clients, "c0", "4");
-    queues(&wire.tracker, "t0", "1");
     let riptide = native(&wire, "--udp 0.0.0.0:6969");
     let one = sockets(&riptide.metrics());
-    queues(&wire.tracker, "t0", "4");
+    use_receive_queues(&wire.tracker, "t0", 4);
     wire.tracker.ip("addr add 10.77.9.1/32 dev t0\n");
     riptide.metrics_until("four sockets", |m| sockets(m) == 4.0 * one);
+    riptide.stop();
+}
+
+/// AF_XDP sockets that are open in a namespace.
+fn open_xdp_sockets(host: &tests::net::Namespace) -> u32 {
+    let protocols = host.command("cat").arg("/proc/net/protocols").output().expect("cat").stdout;
+    let text = String::from_utf8_lossy(&protocols).into_owned();
+    let row = text.lines().find(|line| line.starts_with("XDP ")).expect("a kernel with AF_XDP");
+    row.split_whitespace().nth(2).and_then(|count| count.parse().ok()).expect("a count of sockets")
+}
+
+/// A socket that the program cannot be shown serves nobody, so it must not keep its queue from the next one.
+#[test]
+fn a_socket_that_finds_no_place_in_the_map_gives_its_queue_back() {
+    let wire = wire_with_spare_queues();
+    let riptide = native(&wire, "--udp 0.0.0.0:6969");
+    assert_eq!(open_xdp_sockets(&wire.tracker), 1);
+    maps::freeze(&riptide, "SOCKETS");
+    use_receive_queues(&wire.tracker, "t0", 4);
+    wire.tracker.ip("addr add 10.77.9.1/32 dev t0\n");
+    let line = riptide.wait_for_line("what became of the new queues", |line| line.contains("queue 1: "));
+    assert!(line.contains("a map of the XDP program"), "{line}");
+    eventually("only the socket that serves is open", || {
+        (open_xdp_sockets(&wire.tracker) == 1).then_some(())
+    });
     riptide.stop();
 }
 

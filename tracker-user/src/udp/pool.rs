@@ -129,7 +129,7 @@ impl Pool {
     /// Tells all to stop.
     pub fn stop(&self) {
         for handle in &self.handles {
-            handle.send(Command::Stop);
+            let _ended = handle.send(Command::Stop);
         }
     }
 

@@ -15,6 +15,7 @@ use nix::{
 };
 use std::{
     io,
+    os::fd::AsRawFd as _,
     sync::{Arc, mpsc},
     time::Instant,
 };
@@ -49,13 +50,13 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Tells it, waking it up. Lost if the worker has ended, which its thread's end reports.
-    pub fn send(&self, command: Command) {
-        if self.commands.send(command).is_ok()
-            && let Err(error) = self.bell.write(1)
-        {
+    /// Tells it, waking it up. Whether it was there to hear; if not, the end of its thread is reported.
+    pub fn send(&self, command: Command) -> bool {
+        let heard = self.commands.send(command).is_ok();
+        if heard && let Err(error) = self.bell.write(1) {
             tracing::debug!(%error, "waking a worker");
         }
+        heard
     }
 }
 
@@ -83,7 +84,7 @@ impl std::fmt::Debug for Worker {
     }
 }
 
-/// Names of descriptors in the epoll set: ordinary sockets by index, AF_XDP sockets, the bell.
+/// Names of descriptors in the epoll set: ordinary sockets by index, AF_XDP sockets from here on, the bell.
 const EVENT_XSK: u64 = 1 << 32;
 const EVENT_BELL: u64 = u64::MAX;
 /// Events taken at a time; what does not fit comes with the next call.
@@ -210,7 +211,8 @@ impl Worker {
                 EVENT_XSK.. => {
                     // Its interface is gone; it would be reported for ever, and is removed by whoever watches those.
                     if event.events().intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP)
-                        && let Some((_, path)) = self.xsks.get((event.data() - EVENT_XSK) as usize)
+                        && let Some((_, path)) =
+                            self.xsks.iter().find(|(_, path)| event_of(path.socket()) == event.data())
                     {
                         let _ = self.epoll.delete(path.socket());
                     }
@@ -241,31 +243,28 @@ impl Worker {
         false
     }
 
+    /// Serves a socket too. One that cannot be waited for is closed, so that its frames pass to the ordinary sockets.
     fn add(&mut self, socket: XskSocket, on_loopback: bool) {
+        if let Err(error) = self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, event_of(&socket))) {
+            tracing::warn!(%error, "an AF_XDP socket cannot be waited for and is closed");
+            return;
+        }
         let interface = socket.interface_index();
         let path = XskPath::new(socket, self.batch, on_loopback, self.counters.clone());
         self.xsks.push((interface, path));
-        self.watch_xsks();
     }
 
     fn remove(&mut self, interface: u32) {
-        for (_, path) in &self.xsks {
+        for (_, path) in self.xsks.extract_if(.., |(index, _)| *index == interface) {
+            // Whoever reads its statistics at this moment has the descriptor too.
             let _ = self.epoll.delete(path.socket());
         }
-        self.xsks.retain(|(index, _)| *index != interface);
-        self.watch_xsks();
     }
+}
 
-    /// Puts every AF_XDP socket into the epoll set under its present index.
-    fn watch_xsks(&self) {
-        for (index, (_, path)) in (0..).zip(&self.xsks) {
-            let _ = self.epoll.delete(path.socket());
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, EVENT_XSK + index);
-            if let Err(error) = self.epoll.add(path.socket(), event) {
-                tracing::warn!(%error, "an AF_XDP socket cannot be waited for; requests on its queue may be late");
-            }
-        }
-    }
+/// The name of an AF_XDP socket in the epoll set, unique while it is open.
+fn event_of(socket: &XskSocket) -> u64 {
+    EVENT_XSK + u64::from(socket.as_raw_fd().unsigned_abs())
 }
 
 /// Times one batch in a few.

@@ -64,17 +64,17 @@ impl Workers {
         Self { handles, next: 0 }
     }
 
-    fn give(&mut self, socket: XskSocket, is_loopback: bool) {
-        if let Some(worker) = self.handles.get(self.next % self.handles.len().max(1)) {
-            worker.send(Command::Add(Box::new(socket), is_loopback));
-        }
-        self.next += 1;
+    /// Hands a socket to the next worker. Whether that took it; if not, it is closed.
+    fn give(&mut self, socket: XskSocket, is_loopback: bool) -> bool {
+        let worker = self.handles.get(self.next % self.handles.len().max(1));
+        self.next = self.next.wrapping_add(1);
+        worker.is_some_and(|worker| worker.send(Command::Add(Box::new(socket), is_loopback)))
     }
 
     fn take_back(&self, interface_index: u32) {
         let (done, finished) = mpsc::sync_channel(self.handles.len());
         for worker in &self.handles {
-            worker.send(Command::Remove(interface_index, done.clone()));
+            let _ended = worker.send(Command::Remove(interface_index, done.clone()));
         }
         drop(done);
         for _ in &self.handles {
@@ -105,6 +105,20 @@ pub enum Error {
     Program(#[from] program::Error),
 }
 
+/// Why a receive queue has no socket that serves it.
+#[derive(Debug, thiserror::Error)]
+enum QueueError {
+    /// None could be opened.
+    #[error("{0}{hint}", hint = socket_hint(.0))]
+    Open(#[from] io::Error),
+    /// The program could not be shown the socket.
+    #[error(transparent)]
+    Show(#[from] program::Error),
+    /// Nobody reads it.
+    #[error("no worker took its socket")]
+    Refused,
+}
+
 /// What metrics read of an interface.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -131,8 +145,8 @@ struct Attached {
     /// The workers poll.
     deferral: Option<Deferral>,
     sockets: BTreeMap<u32, Weak<Gauges>>,
-    /// The line that names the mode has been written.
-    told: bool,
+    /// The line that was written last, which names the mode.
+    told: String,
 }
 
 /// An interface named in the configuration, with its loaded program.
@@ -227,7 +241,7 @@ impl Interface {
                         program_id: self.program.id(),
                         deferral: put_off_interrupts(link, *mode, context),
                         sockets: BTreeMap::new(),
-                        told: false,
+                        told: String::new(),
                     });
                     self.last_problem.clear();
                     return self.update(network, context);
@@ -239,60 +253,40 @@ impl Interface {
         Err(Error::NoMode(why_not.join("; ")))
     }
 
-    /// Opens a socket for each receive queue that has none, shows it to the program and gives it to a worker. Logs one
-    /// line that names the mode, and why a better one was not had. Returns whether a queue is left that may be had
-    /// later.
+    /// Has each receive queue served that is not yet. Logs one line that names the mode, and why a better one was not had,
+    /// whenever that has changed. Returns whether a queue is left that may be had later.
     pub fn serve_queues(&mut self, network: &Network, context: &Context, workers: &mut Workers) -> bool {
         let (Some(attached), Some(link)) = (&mut self.attached, network.link(&self.name)) else {
             return false;
         };
         attached.sockets.retain(|_, socket| socket.strong_count() > 0);
-        let before = attached.sockets.len();
-        let mut problem = None;
-        for queue in 0..queue_count(link) {
+        let unfit = unfit_for_sockets(link, attached.mode);
+        let mut problem = unfit.map(str::to_owned);
+        let queues = if unfit.is_none() { queue_count(link) } else { 0 };
+        for queue in 0..queues {
             if attached.sockets.contains_key(&queue) {
                 continue;
             }
-            if let Some(why) = unfit_for_sockets(link, attached.mode) {
-                problem = Some(why.to_owned());
-                break;
-            }
-            match open_socket(link, queue, attached, context) {
-                Ok(socket) => {
-                    let (fd, gauges) = (socket.as_raw_fd(), Arc::downgrade(socket.gauges()));
-                    let shown = self.program.set_socket(queue, fd);
-                    workers.give(socket, link.is_loopback);
-                    match shown {
-                        Ok(()) => drop(attached.sockets.insert(queue, gauges)),
-                        Err(error) => problem = Some(error.to_string()),
-                    }
-                }
+            match serve_queue(link, queue, attached, &mut self.program, context, workers) {
+                Ok(gauges) => drop(attached.sockets.insert(queue, gauges)),
                 // The driver says that there are more queues than can be bound.
-                Err(error) if error.raw_os_error() == Some(libc::EINVAL) && queue > 0 => break,
-                Err(error) => {
-                    let first = problem.is_none();
-                    if first {
-                        problem = Some(format!("queue {queue}: {error}{}", socket_hint(&error)));
-                    }
+                Err(QueueError::Open(error)) if error.raw_os_error() == Some(libc::EINVAL) && queue > 0 => {
+                    break;
                 }
+                Err(error) => drop(problem.get_or_insert_with(|| format!("queue {queue}: {error}"))),
             }
         }
-        let count = attached.sockets.len();
-        let gained = count > before;
-        let bind =
-            attached.sockets.values().find_map(Weak::upgrade).map_or("none", |socket| socket.bind.label());
-        if !attached.told || gained {
-            let sockets = if count == 0 {
-                "connects only".to_owned()
-            } else {
-                format!("AF_XDP sockets: {count}, {bind}")
-            };
-            let lacking = problem.as_ref().map_or_else(String::new, |problem| format!("; {problem}"));
-            let (name, mode, why_not) = (&self.name, attached.mode.label(), &attached.why_not);
-            tracing::info!("xdp {name}: {mode} mode, {sockets}{lacking}{why_not}");
-            attached.told = true;
+        let sockets = match attached.sockets.values().find_map(Weak::upgrade) {
+            None => "connects only".to_owned(),
+            Some(socket) => format!("AF_XDP sockets: {}, {}", attached.sockets.len(), socket.bind.label()),
+        };
+        let lacking = problem.as_ref().map_or_else(String::new, |problem| format!("; {problem}"));
+        let line = format!("{} mode, {sockets}{lacking}{}", attached.mode.label(), attached.why_not);
+        if attached.told != line {
+            tracing::info!("xdp {}: {line}", self.name);
+            attached.told = line;
         }
-        problem.is_some() && unfit_for_sockets(link, attached.mode).is_none()
+        problem.is_some() && unfit.is_none()
     }
 
     /// Switches the program on or off; off, every frame passes.
@@ -435,6 +429,22 @@ fn put_off_interrupts(link: &Link, mode: Mode, context: &Context) -> Option<Defe
             tracing::info!("xdp {}: workers do not poll under load: {error}", link.name);
         })
         .ok()
+}
+
+/// Opens a socket on a queue, shows it to the program and gives it to a worker. It is in one hand at a time, so whichever
+/// step fails, it is closed, and the queue can be had again.
+fn serve_queue(
+    link: &Link,
+    queue: u32,
+    attached: &Attached,
+    program: &mut Program,
+    context: &Context,
+    workers: &mut Workers,
+) -> Result<Weak<Gauges>, QueueError> {
+    let socket = open_socket(link, queue, attached, context)?;
+    let gauges = Arc::downgrade(socket.gauges());
+    program.set_socket(queue, socket.as_raw_fd())?;
+    workers.give(socket, link.is_loopback).then_some(gauges).ok_or(QueueError::Refused)
 }
 
 fn open_socket(link: &Link, queue: u32, attached: &Attached, context: &Context) -> io::Result<XskSocket> {
