@@ -4,7 +4,7 @@ use crate::{
     config::{Config, XdpMode},
     memory::Memory,
     ws::memory_of,
-    xdp::{queues::receive_queues, umem::FRAME_LEN},
+    xdp::{frame::FRAME_LEN, queues::receive_queues},
 };
 use std::fmt;
 

@@ -5,7 +5,7 @@ use super::{
     host::{Firewall, Host},
     text,
 };
-use crate::{config::Config, privileges::START_CAPABILITIES, xdp::umem::FRAME_LEN};
+use crate::{config::Config, privileges::START_CAPABILITIES, xdp::frame::FRAME_LEN};
 use caps::Capability;
 use std::net::SocketAddr;
 

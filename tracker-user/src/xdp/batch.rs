@@ -1,6 +1,6 @@
 //! Turns the frames of an AF_XDP socket into requests, and writes the replies into the same frames.
 
-use super::socket::XskSocket;
+use super::{frame::Frame, socket::XskSocket};
 use crate::counters::{Dropped, Path, WorkerCounters};
 use std::sync::Arc;
 use tracker_common::{
@@ -11,10 +11,11 @@ use tracker_common::{
 };
 use tracker_core::udp::{Batch, Outcome, Received};
 
-/// A received frame.
-#[derive(Clone, Copy, Debug)]
+/// A received datagram.
+#[derive(Debug)]
 struct Item {
-    address: u64,
+    /// Where it lies, until it is finished.
+    frame: Option<Frame>,
     datagram: Datagram,
     payload_len: usize,
 }
@@ -46,17 +47,17 @@ impl XskPath {
         self.items.clear();
         let mut unread = false;
         while self.items.len() < self.items.capacity() {
-            let Some((address, len)) = self.socket.receive() else { break };
-            let frame = self.socket.frame(address);
-            let frame = &frame[..frame.len().min(len as usize)];
+            let Some((frame, len)) = self.socket.receive() else { break };
+            let bytes = self.socket.bytes(&frame);
+            let bytes = &bytes[..bytes.len().min(len as usize)];
             // The program redirects only what it has parsed; a frame that does not parse is not one of those.
-            match packet::parse(frame) {
+            match packet::parse(bytes) {
                 Ok(datagram) => {
                     let payload_len = datagram.payload_len.unwrap_or(0);
-                    self.items.push(Item { address, datagram, payload_len });
+                    self.items.push(Item { frame: Some(frame), datagram, payload_len });
                 }
                 Err(_) => {
-                    self.socket.recycle(address);
+                    self.socket.recycle(frame);
                     unread = true;
                 }
             }
@@ -81,12 +82,15 @@ impl Batch for XskPath {
 
     #[inline]
     fn request(&self, i: usize) -> Received<'_> {
-        let item = &self.items[i];
-        let frame = self.socket.frame(item.address);
+        let Item { frame, datagram, payload_len } = &self.items[i];
+        let bytes = frame.as_ref().map_or(&[][..], |frame| self.socket.bytes(frame));
         Received {
-            source: item.datagram.source,
-            source_port: item.datagram.ports.source,
-            payload: &frame[item.datagram.payload_offset()..][..item.payload_len],
+            source: datagram.source,
+            source_port: datagram.ports.source,
+            payload: bytes
+                .get(datagram.payload_offset()..)
+                .and_then(|rest| rest.get(..*payload_len))
+                .unwrap_or(&[]),
             verified: true,
             on_loopback: self.on_loopback,
         }
@@ -94,21 +98,23 @@ impl Batch for XskPath {
 
     #[inline]
     fn reply_buffer(&mut self, i: usize) -> &mut [u8] {
-        let item = &self.items[i];
-        &mut self.socket.frame_mut(item.address)[item.datagram.payload_offset()..]
+        let Item { frame, datagram, .. } = &mut self.items[i];
+        let bytes = frame.as_mut().map_or(&mut [][..], |frame| self.socket.bytes_mut(frame));
+        bytes.get_mut(datagram.payload_offset()..).unwrap_or(&mut [])
     }
 
     fn finish(&mut self, i: usize, outcome: Outcome) {
-        let Item { address, datagram, payload_len } = self.items[i];
+        let Item { frame, datagram, payload_len } = &mut self.items[i];
+        let Some(mut frame) = frame.take() else { return };
         let counters = self.counters.path(Path::Xsk);
-        counters.received(datagram.family, payload_len);
+        counters.received(datagram.family, *payload_len);
         counters.judged(datagram.family, outcome);
         let Outcome::Reply { reply, len, .. } = outcome else {
-            self.socket.recycle(address);
+            self.socket.recycle(frame);
             return;
         };
-        let frame_len = address_reply(self.socket.frame_mut(address), &datagram, len);
-        if self.socket.send(address, frame_len as u32) {
+        let frame_len = address_reply(self.socket.bytes_mut(&mut frame), datagram, len);
+        if self.socket.send(frame, frame_len as u32) {
             counters.sent(datagram.family, reply, len);
         } else {
             counters.dropped(Dropped::NoBuffer);

@@ -1,12 +1,13 @@
 //! The kernel's fast path: the XDP program, its AF_XDP sockets, and what keeps both in step with the network.
 //!
-//! `program` loads and attaches, `umem`, `ring` and `socket` carry frames, `batch` turns frames into requests and
+//! `program` loads and attaches, `frame`, `umem`, `ring` and `socket` carry frames, `batch` turns frames into requests and
 //! replies, `deferral` keeps interrupts away from busy workers, `network` and `destinations` say which addresses are
 //! ours, `manager` reconciles all of it as interfaces come and go.
 
 pub mod batch;
 pub mod deferral;
 pub mod destinations;
+pub mod frame;
 pub mod interface;
 pub mod log;
 pub mod manager;

@@ -2,9 +2,10 @@
 //! documentation, "Rings").
 #![allow(unsafe_code, reason = "ring entries and indices lie in memory shared with the kernel")]
 
-use super::umem::Mapping;
+use super::{frame::Frame, umem::Mapping};
 use std::{
     marker::PhantomData,
+    mem::offset_of,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -24,14 +25,37 @@ pub struct Offsets {
     pub flags: u64,
 }
 
-/// An entry of a ring: plain old data that the kernel may write at any time it owns the slot.
-pub trait Entry: Copy {}
-impl Entry for u64 {}
-impl Entry for libc::xdp_desc {}
+/// What a ring carries. An entry that is pushed is moved to the kernel; one that is popped comes from it.
+///
+/// # Safety
+/// The type is laid out as the kernel's, and all bits are a value of it.
+pub unsafe trait Entry {}
+// SAFETY: the kernel's `__u64`.
+unsafe impl Entry for Frame {}
+// SAFETY: as `struct xdp_desc`, which is checked below it.
+unsafe impl Entry for Descriptor {}
+
+/// What the rx and tx rings carry (`struct xdp_desc`): a frame, and how many bytes of it are data.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Descriptor {
+    /// The frame.
+    pub frame: Frame,
+    /// Bytes of data.
+    pub len: u32,
+    /// Flags; none is used here.
+    pub options: u32,
+}
+const _: () = assert!(
+    size_of::<Descriptor>() == size_of::<libc::xdp_desc>()
+        && offset_of!(Descriptor, frame) == offset_of!(libc::xdp_desc, addr)
+        && offset_of!(Descriptor, len) == offset_of!(libc::xdp_desc, len)
+        && offset_of!(Descriptor, options) == offset_of!(libc::xdp_desc, options)
+);
 
 /// What both ends share: the mapping, its indices and its size.
 #[derive(Clone, Debug)]
-pub struct Shared {
+struct Shared {
     mapping: Arc<Mapping>,
     offsets: Offsets,
     mask: u32,
@@ -39,8 +63,7 @@ pub struct Shared {
 
 impl Shared {
     /// A ring of `size` entries (a power of two) of type `T`, or `None` if the mapping cannot hold it.
-    #[must_use]
-    pub fn new<T: Entry>(mapping: Arc<Mapping>, offsets: Offsets, size: u32) -> Option<Self> {
+    fn new<T: Entry>(mapping: Mapping, offsets: Offsets, size: u32) -> Option<Self> {
         let index = size_of::<AtomicU32>() as u64;
         let fits = [
             (offsets.producer, index, index),
@@ -52,7 +75,7 @@ impl Shared {
         .all(|(offset, len, align)| {
             offset.checked_add(*len).is_some_and(|end| end <= mapping.len() as u64) && offset % align == 0
         });
-        (size.is_power_of_two() && fits).then_some(Self { mapping, offsets, mask: size - 1 })
+        (size.is_power_of_two() && fits).then(|| Self { mapping: Arc::new(mapping), offsets, mask: size - 1 })
     }
 
     fn index(&self, offset: u64) -> &AtomicU32 {
@@ -75,17 +98,24 @@ impl Shared {
         unsafe { self.mapping.start().as_ptr().add(place).cast() }
     }
 
-    /// How many entries wait for the consumer. Any thread may ask.
-    #[must_use]
-    pub fn level(&self) -> u32 {
+    fn level(&self) -> u32 {
         self.producer().load(Ordering::Acquire).wrapping_sub(self.consumer().load(Ordering::Acquire))
     }
 
-    /// Whether the kernel wants to be woken to go on with this ring (`XDP_RING_NEED_WAKEUP`).
-    #[inline]
-    #[must_use]
-    pub fn needs_wakeup(&self) -> bool {
+    fn needs_wakeup(&self) -> bool {
         self.index(self.offsets.flags).load(Ordering::Relaxed) & libc::XDP_RING_NEED_WAKEUP != 0
+    }
+}
+
+/// What any thread may read of a ring.
+#[derive(Clone, Debug)]
+pub struct Gauge(Shared);
+
+impl Gauge {
+    /// How many entries wait for the consumer.
+    #[must_use]
+    pub fn level(&self) -> u32 {
+        self.0.level()
     }
 }
 
@@ -99,9 +129,13 @@ pub struct Producer<T> {
 }
 
 impl<T: Entry> Producer<T> {
-    /// The producing end. There must be only one.
+    /// The producing end of a ring of `size` entries (a power of two), or `None` if the mapping cannot hold it.
     #[must_use]
-    pub fn new(shared: Shared) -> Self {
+    pub fn new(mapping: Mapping, offsets: Offsets, size: u32) -> Option<Self> {
+        Shared::new::<T>(mapping, offsets, size).map(Self::over)
+    }
+
+    fn over(shared: Shared) -> Self {
         let next = shared.producer().load(Ordering::Relaxed);
         let consumer_seen = shared.consumer().load(Ordering::Acquire);
         Self { shared, next, consumer_seen, entry: PhantomData }
@@ -119,17 +153,20 @@ impl<T: Entry> Producer<T> {
         size - self.next.wrapping_sub(self.consumer_seen)
     }
 
-    /// Writes the next entry, invisible to the kernel until [`Producer::submit`]. Whether there was room.
+    /// Moves the next entry in, invisible to the kernel until [`Producer::submit`].
+    ///
+    /// # Errors
+    /// Without room the entry comes back.
     #[inline]
-    pub fn push(&mut self, value: T) -> bool {
+    pub fn push(&mut self, value: T) -> Result<(), T> {
         if self.room(1) == 0 {
-            return false;
+            return Err(value);
         }
         // SAFETY: between consumer and producer index plus size, the slot is ours; the kernel reads it only after
         // `submit` has moved the producer index past it.
         unsafe { self.shared.entry::<T>(self.next).write(value) };
         self.next = self.next.wrapping_add(1);
-        true
+        Ok(())
     }
 
     /// Shows the kernel all that was pushed.
@@ -138,10 +175,24 @@ impl<T: Entry> Producer<T> {
         self.shared.producer().store(self.next, Ordering::Release);
     }
 
-    /// The part that any thread may look at.
+    /// How many entries wait for the kernel.
+    #[inline]
     #[must_use]
-    pub fn shared(&self) -> &Shared {
-        &self.shared
+    pub fn level(&self) -> u32 {
+        self.shared.level()
+    }
+
+    /// Whether the kernel wants to be woken to go on with this ring (`XDP_RING_NEED_WAKEUP`).
+    #[inline]
+    #[must_use]
+    pub fn needs_wakeup(&self) -> bool {
+        self.shared.needs_wakeup()
+    }
+
+    /// What any thread may read.
+    #[must_use]
+    pub fn gauge(&self) -> Gauge {
+        Gauge(self.shared.clone())
     }
 }
 
@@ -155,14 +206,18 @@ pub struct Consumer<T> {
 }
 
 impl<T: Entry> Consumer<T> {
-    /// The consuming end. There must be only one.
+    /// The consuming end of a ring of `size` entries (a power of two), or `None` if the mapping cannot hold it.
     #[must_use]
-    pub fn new(shared: Shared) -> Self {
+    pub fn new(mapping: Mapping, offsets: Offsets, size: u32) -> Option<Self> {
+        Shared::new::<T>(mapping, offsets, size).map(Self::over)
+    }
+
+    fn over(shared: Shared) -> Self {
         let next = shared.consumer().load(Ordering::Relaxed);
         Self { shared, next, producer_seen: next, entry: PhantomData }
     }
 
-    /// The next entry, if any. Its slot stays ours until [`Consumer::release`].
+    /// Moves the next entry out, if there is any. Its slot stays ours until [`Consumer::release`].
     #[inline]
     pub fn pop(&mut self) -> Option<T> {
         if self.next == self.producer_seen {
@@ -172,7 +227,7 @@ impl<T: Entry> Consumer<T> {
             }
         }
         // SAFETY: between consumer and producer index the slot holds an entry that the kernel finished before it
-        // moved the producer index, and will not touch before `release`.
+        // moved the producer index, and will not touch before `release`. It is read once: `next` goes on.
         let value = unsafe { self.shared.entry::<T>(self.next).read() };
         self.next = self.next.wrapping_add(1);
         Some(value)
@@ -184,10 +239,10 @@ impl<T: Entry> Consumer<T> {
         self.shared.consumer().store(self.next, Ordering::Release);
     }
 
-    /// The part that any thread may look at.
+    /// What any thread may read.
     #[must_use]
-    pub fn shared(&self) -> &Shared {
-        &self.shared
+    pub fn gauge(&self) -> Gauge {
+        Gauge(self.shared.clone())
     }
 }
 
@@ -197,15 +252,17 @@ mod tests {
     use std::collections::VecDeque;
 
     const SIZE: u32 = 8;
+    // SAFETY: numbers stand for frames here.
+    unsafe impl Entry for u64 {}
+
     const OFFSETS: Offsets = Offsets { producer: 0, consumer: 64, flags: 128, descriptors: 192 };
 
     /// A ring whose indices begin at `start`, with both ends in this process.
     fn ring(start: u32) -> (Producer<u64>, Consumer<u64>) {
-        let mapping = Arc::new(Mapping::anonymous(4096).unwrap());
-        let shared = Shared::new::<u64>(mapping, OFFSETS, SIZE).unwrap();
+        let shared = Shared::new::<u64>(Mapping::anonymous(4096).unwrap(), OFFSETS, SIZE).unwrap();
         shared.producer().store(start, Ordering::Relaxed);
         shared.consumer().store(start, Ordering::Relaxed);
-        (Producer::new(shared.clone()), Consumer::new(shared))
+        (Producer::over(shared.clone()), Consumer::over(shared))
     }
 
     #[test]
@@ -217,14 +274,14 @@ mod tests {
             for step in 0_u32..200 {
                 for _ in 0..step % 11 {
                     let pushed = producer.push(next);
-                    assert_eq!(pushed, model.len() < SIZE as usize);
-                    if pushed {
+                    assert_eq!(pushed, if model.len() < SIZE as usize { Ok(()) } else { Err(next) });
+                    if pushed.is_ok() {
                         model.push_back(next);
                         next += 1;
                     }
                 }
                 producer.submit();
-                assert_eq!(producer.shared().level(), model.len() as u32);
+                assert_eq!(producer.level(), model.len() as u32);
                 for _ in 0..(step * 7) % 5 {
                     assert_eq!(consumer.pop(), model.pop_front());
                 }
@@ -237,22 +294,21 @@ mod tests {
     #[test]
     fn nothing_is_seen_before_submit_and_nothing_is_reused_before_release() {
         let (mut producer, mut consumer) = ring(0);
-        assert!(producer.push(1));
+        assert_eq!(producer.push(1), Ok(()));
         assert_eq!(consumer.pop(), None);
         producer.submit();
         for value in 2..=u64::from(SIZE) {
-            assert!(producer.push(value));
+            assert_eq!(producer.push(value), Ok(()));
         }
         assert_eq!(consumer.pop(), Some(1));
-        assert!(!producer.push(9), "the slot of an unreleased entry was given out");
+        assert_eq!(producer.push(9), Err(9), "the slot of an unreleased entry was given out");
         consumer.release();
-        assert!(producer.push(9));
+        assert_eq!(producer.push(9), Ok(()));
         assert_eq!(producer.room(1), 0);
     }
 
     #[test]
     fn a_mapping_that_is_too_small_is_refused() {
-        let mapping = Arc::new(Mapping::anonymous(4096).unwrap());
         for (offsets, size) in [
             (OFFSETS, 7),
             (OFFSETS, 1024),
@@ -260,7 +316,8 @@ mod tests {
             (Offsets { descriptors: 196, ..OFFSETS }, SIZE),
             (Offsets { flags: u64::MAX, ..OFFSETS }, SIZE),
         ] {
-            assert!(Shared::new::<u64>(mapping.clone(), offsets, size).is_none(), "{offsets:?} {size}");
+            let mapping = Mapping::anonymous(4096).unwrap();
+            assert!(Producer::<u64>::new(mapping, offsets, size).is_none(), "{offsets:?} {size}");
         }
     }
 }

@@ -2,8 +2,9 @@
 #![allow(unsafe_code, reason = "socket options of AF_XDP are structs passed by pointer")]
 
 use super::{
-    ring::{Consumer, Offsets, Producer, Shared},
-    umem::{FRAME_LEN, Mapping, Umem},
+    frame::{FRAME_LEN, Frame, Frames},
+    ring::{Consumer, Descriptor, Entry, Gauge, Offsets, Producer},
+    umem::{Mapping, Umem},
 };
 use std::{
     io,
@@ -67,10 +68,10 @@ const SO_BUSY_POLL_BUDGET: i32 = 70;
 #[derive(Debug)]
 pub struct Gauges {
     fd: Arc<OwnedFd>,
-    fill: Shared,
-    rx: Shared,
-    tx: Shared,
-    completion: Shared,
+    fill: Gauge,
+    rx: Gauge,
+    tx: Gauge,
+    completion: Gauge,
     free: AtomicU32,
     /// The interface.
     pub interface: String,
@@ -125,15 +126,15 @@ impl Gauges {
     }
 }
 
-/// A bound socket. All frames but those in the fill ring and in flight are in `free`.
+/// A bound socket. All frames but those in a ring or a batch are in `free`.
 #[derive(Debug)]
 pub struct XskSocket {
     umem: Umem,
-    fill: Producer<u64>,
-    rx: Consumer<libc::xdp_desc>,
-    tx: Producer<libc::xdp_desc>,
-    completion: Consumer<u64>,
-    free: Vec<u64>,
+    fill: Producer<Frame>,
+    rx: Consumer<Descriptor>,
+    tx: Producer<Descriptor>,
+    completion: Consumer<Frame>,
+    free: Frames,
     /// Frames given to the kernel to receive into and not yet received back.
     lent: u32,
     most_lent: u32,
@@ -171,7 +172,7 @@ impl XskSocket {
         let fd = Arc::new(unsafe { OwnedFd::from_raw_fd(fd) });
         let raw = fd.as_raw_fd();
 
-        let umem = Umem::new(options.frames)?;
+        let (umem, free) = Umem::new(options.frames)?;
         let registration = libc::xdp_umem_reg {
             addr: umem.address(),
             len: umem.len(),
@@ -188,36 +189,26 @@ impl XskSocket {
         }
         let offsets: libc::xdp_mmap_offsets = get_option(raw, libc::XDP_MMAP_OFFSETS)?;
         let size = options.ring_size;
-        let map = |offsets: libc::xdp_ring_offset, page: i64, entry: usize| {
-            let len = offsets.desc as usize + size as usize * entry;
-            let offsets = Offsets {
-                producer: offsets.producer,
-                consumer: offsets.consumer,
-                descriptors: offsets.desc,
-                flags: offsets.flags,
-            };
-            Mapping::ring(raw, page, len).map(|mapping| (Arc::new(mapping), offsets))
-        };
+        let (fill_page, completion_page) = (
+            libc::XDP_UMEM_PGOFF_FILL_RING.cast_signed(),
+            libc::XDP_UMEM_PGOFF_COMPLETION_RING.cast_signed(),
+        );
         let unusable = || io::Error::other("the kernel's AF_XDP rings have an unknown layout");
-        let numbers = |offsets, page| {
-            let (mapping, offsets) = map(offsets, page, size_of::<u64>())?;
-            Shared::new::<u64>(mapping, offsets, size).ok_or_else(unusable)
-        };
-        let descriptors = |offsets, page| {
-            let (mapping, offsets) = map(offsets, page, size_of::<libc::xdp_desc>())?;
-            Shared::new::<libc::xdp_desc>(mapping, offsets, size).ok_or_else(unusable)
-        };
-        let fill = numbers(offsets.fr, libc::XDP_UMEM_PGOFF_FILL_RING.cast_signed())?;
-        let completion = numbers(offsets.cr, libc::XDP_UMEM_PGOFF_COMPLETION_RING.cast_signed())?;
-        let rx = descriptors(offsets.rx, libc::XDP_PGOFF_RX_RING)?;
-        let tx = descriptors(offsets.tx, libc::XDP_PGOFF_TX_RING)?;
+        let (mapping, at) = map_ring::<Frame>(raw, size, &offsets.fr, fill_page)?;
+        let fill = Producer::new(mapping, at, size).ok_or_else(unusable)?;
+        let (mapping, at) = map_ring::<Frame>(raw, size, &offsets.cr, completion_page)?;
+        let completion = Consumer::new(mapping, at, size).ok_or_else(unusable)?;
+        let (mapping, at) = map_ring::<Descriptor>(raw, size, &offsets.rx, libc::XDP_PGOFF_RX_RING)?;
+        let rx = Consumer::new(mapping, at, size).ok_or_else(unusable)?;
+        let (mapping, at) = map_ring::<Descriptor>(raw, size, &offsets.tx, libc::XDP_PGOFF_TX_RING)?;
+        let tx = Producer::new(mapping, at, size).ok_or_else(unusable)?;
 
         let gauges = Arc::new(Gauges {
             fd: fd.clone(),
-            fill: fill.clone(),
-            rx: rx.clone(),
-            tx: tx.clone(),
-            completion: completion.clone(),
+            fill: fill.gauge(),
+            rx: rx.gauge(),
+            tx: tx.gauge(),
+            completion: completion.gauge(),
             free: AtomicU32::new(options.frames),
             interface: interface.to_owned(),
             queue: options.queue,
@@ -226,11 +217,11 @@ impl XskSocket {
         });
         let mut socket = Self {
             umem,
-            fill: Producer::new(fill),
-            rx: Consumer::new(rx),
-            tx: Producer::new(tx),
-            completion: Consumer::new(completion),
-            free: (0..options.frames).rev().map(|frame| u64::from(frame) * FRAME_LEN as u64).collect(),
+            fill,
+            rx,
+            tx,
+            completion,
+            free,
             lent: 0,
             most_lent: match bind {
                 Bind::ZeroCopy => options.ring_size,
@@ -291,46 +282,51 @@ impl XskSocket {
         &self.gauges
     }
 
-    /// The next received frame: its address and length, as in the descriptor.
+    /// The next received frame, and how many bytes were received.
     #[inline]
-    pub fn receive(&mut self) -> Option<(u64, u32)> {
-        let descriptor = self.rx.pop()?;
+    pub fn receive(&mut self) -> Option<(Frame, u32)> {
+        let Descriptor { frame, len, .. } = self.rx.pop()?;
         self.lent = self.lent.saturating_sub(1);
-        Some((descriptor.addr, descriptor.len))
+        Some((frame, len))
     }
 
-    /// The bytes from `address` to the end of its frame.
+    /// The bytes of a received frame, to the end of its memory.
     #[inline]
     #[must_use]
-    pub fn frame(&self, address: u64) -> &[u8] {
-        self.umem.frame(address)
+    pub fn bytes(&self, frame: &Frame) -> &[u8] {
+        self.umem.bytes(frame)
     }
 
-    /// As [`XskSocket::frame`], to write.
+    /// As [`XskSocket::bytes`], to write.
     #[inline]
-    pub fn frame_mut(&mut self, address: u64) -> &mut [u8] {
-        self.umem.frame_mut(address)
+    pub fn bytes_mut(&mut self, frame: &mut Frame) -> &mut [u8] {
+        self.umem.bytes_mut(frame)
     }
 
-    /// Queues a received frame, now holding a reply of `len` bytes from `address` on. `false`, and the frame freed,
-    /// when as many are on their way as may be.
+    /// Queues a received frame, now holding a reply of `len` bytes. `false`, and the frame freed, when as many are on
+    /// their way as may be.
     #[inline]
-    pub fn send(&mut self, address: u64, len: u32) -> bool {
-        if self.tx_in_flight < self.tx_budget
-            && self.tx.push(libc::xdp_desc { addr: address, len, options: 0 })
-        {
-            self.tx_in_flight += 1;
-            true
-        } else {
-            self.recycle(address);
-            false
+    pub fn send(&mut self, frame: Frame, len: u32) -> bool {
+        if self.tx_in_flight >= self.tx_budget {
+            self.recycle(frame);
+            return false;
+        }
+        match self.tx.push(Descriptor { frame, len, options: 0 }) {
+            Ok(()) => {
+                self.tx_in_flight += 1;
+                true
+            }
+            Err(Descriptor { frame, .. }) => {
+                self.recycle(frame);
+                false
+            }
         }
     }
 
     /// Frees a received frame that is not to be sent.
     #[inline]
-    pub fn recycle(&mut self, address: u64) {
-        self.free.push(address & !(FRAME_LEN as u64 - 1));
+    pub fn recycle(&mut self, frame: Frame) {
+        self.free.push(frame);
     }
 
     /// Ends a batch: releases what was received, submits what is to be sent, wakes the kernel if it wants that,
@@ -339,14 +335,14 @@ impl XskSocket {
         self.rx.release();
         self.tx.submit();
         let kicked = self.kick();
-        while let Some(address) = self.completion.pop() {
+        while let Some(frame) = self.completion.pop() {
             self.tx_in_flight -= 1;
-            self.recycle(address);
+            self.recycle(frame);
         }
         self.completion.release();
         self.refill();
         // A kick has polled already.
-        if self.busy_poll && !kicked || self.fill.shared().needs_wakeup() {
+        if self.busy_poll && !kicked || self.fill.needs_wakeup() {
             // SAFETY: a receive without a buffer writes nothing.
             unsafe {
                 libc::recvfrom(
@@ -364,7 +360,7 @@ impl XskSocket {
     /// Whether frames wait to be sent that the kernel has not taken.
     #[must_use]
     pub fn has_unsent(&self) -> bool {
-        self.tx.shared().level() > 0
+        self.tx.level() > 0
     }
 
     /// Has the kernel send what was submitted, if it waits for that. Whether it was called.
@@ -372,7 +368,7 @@ impl XskSocket {
         // A kick sends at most a budget's worth; what then remains is sent by the next one.
         const KICKS: u32 = 4;
         for kicks in 0..KICKS {
-            if self.tx.shared().level() == 0 || !self.tx.shared().needs_wakeup() {
+            if self.tx.level() == 0 || !self.tx.needs_wakeup() {
                 return kicks > 0;
             }
             // SAFETY: a send without data reads nothing.
@@ -396,16 +392,16 @@ impl XskSocket {
 
     fn refill(&mut self) {
         while self.lent < self.most_lent
-            && let Some(address) = self.free.pop()
+            && let Some(frame) = self.free.pop()
         {
-            if !self.fill.push(address) {
-                self.free.push(address);
+            if let Err(frame) = self.fill.push(frame) {
+                self.free.push(frame);
                 break;
             }
             self.lent += 1;
         }
         self.fill.submit();
-        self.gauges.free.store(self.free.len() as u32, Ordering::Relaxed);
+        self.gauges.free.store(self.free.len(), Ordering::Relaxed);
     }
 }
 
@@ -419,6 +415,23 @@ impl AsRawFd for XskSocket {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
+}
+
+/// Maps a ring of `size` entries of type `T`, and says where its parts lie.
+fn map_ring<T: Entry>(
+    fd: RawFd,
+    size: u32,
+    offsets: &libc::xdp_ring_offset,
+    page: i64,
+) -> io::Result<(Mapping, Offsets)> {
+    let mapping = Mapping::ring(fd, page, offsets.desc as usize + size as usize * size_of::<T>())?;
+    let offsets = Offsets {
+        producer: offsets.producer,
+        consumer: offsets.consumer,
+        descriptors: offsets.desc,
+        flags: offsets.flags,
+    };
+    Ok((mapping, offsets))
 }
 
 /// Has system calls on a socket of any kind poll the device that its frames come from.

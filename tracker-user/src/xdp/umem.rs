@@ -1,10 +1,8 @@
 //! The memory that AF_XDP frames live in: one anonymous mapping, cut into frames of equal size.
 #![allow(unsafe_code, reason = "the mapping is shared with the kernel and reached through raw pointers")]
 
+use super::frame::{FRAME_LEN, Frame, Frames};
 use std::{io, ptr::NonNull};
-
-/// Bytes of a frame. Two fit a page; a full Ethernet frame and the kernel's headroom fit in one.
-pub const FRAME_LEN: usize = 2048;
 
 /// A private mapping that unmaps itself.
 #[derive(Debug)]
@@ -86,12 +84,13 @@ pub struct Umem {
 }
 
 impl Umem {
-    /// Memory for this many frames.
+    /// Memory for this many frames, and the frames.
     ///
     /// # Errors
     /// When the kernel has no memory.
-    pub fn new(frames: u32) -> io::Result<Self> {
-        Ok(Self { memory: Mapping::anonymous(frames as usize * FRAME_LEN)? })
+    pub fn new(frames: u32) -> io::Result<(Self, Frames)> {
+        let memory = Mapping::anonymous(frames as usize * FRAME_LEN)?;
+        Ok((Self { memory }, Frames::all(frames)))
     }
 
     /// Where it begins, for the kernel.
@@ -112,22 +111,21 @@ impl Umem {
         self.memory.is_empty()
     }
 
-    /// The bytes from `address` (an offset into the memory, as in a descriptor) to the end of its frame, or nothing
-    /// if it lies outside.
+    /// The bytes of a frame, from where its data begins to its end, or nothing if it lies outside this memory.
     #[inline]
     #[must_use]
-    pub fn frame(&self, address: u64) -> &[u8] {
-        let (start, len) = self.range(address);
-        // SAFETY: `range` keeps inside the mapping. Frames that the kernel may write are in the fill ring; callers
-        // hold only addresses received from the rx ring, which are theirs until given back.
+    pub fn bytes(&self, frame: &Frame) -> &[u8] {
+        let (start, len) = self.range(frame.address());
+        // SAFETY: `range` keeps inside the mapping. The kernel writes only into frames that are in its rings, and this
+        // one is not: its only value is the caller's.
         unsafe { std::slice::from_raw_parts(self.memory.start().as_ptr().add(start), len) }
     }
 
-    /// As [`Umem::frame`], to write.
+    /// As [`Umem::bytes`], to write.
     #[inline]
-    pub fn frame_mut(&mut self, address: u64) -> &mut [u8] {
-        let (start, len) = self.range(address);
-        // SAFETY: as in `frame`; `&mut self` keeps other borrows of this memory away.
+    pub fn bytes_mut(&mut self, frame: &mut Frame) -> &mut [u8] {
+        let (start, len) = self.range(frame.address());
+        // SAFETY: as in `bytes`; `&mut self` keeps other borrows of this memory away.
         unsafe { std::slice::from_raw_parts_mut(self.memory.start().as_ptr().add(start), len) }
     }
 
@@ -147,14 +145,23 @@ mod tests {
 
     #[test]
     fn a_frame_reaches_to_its_end_and_no_further() {
-        let mut umem = Umem::new(4).unwrap();
+        let (mut umem, mut frames) = Umem::new(3).unwrap();
+        let (first, mut second, third) =
+            (frames.pop().unwrap(), frames.pop().unwrap(), frames.pop().unwrap());
+        umem.bytes_mut(&mut second).fill(7);
+        for (frame, byte) in [(&first, 0), (&second, 7), (&third, 0)] {
+            assert_eq!(umem.bytes(frame), [byte; FRAME_LEN]);
+        }
+        [first, second, third].into_iter().for_each(|frame| frames.push(frame));
+    }
+
+    #[test]
+    fn what_the_kernel_names_is_bounded_by_the_memory() {
+        let (umem, _frames) = Umem::new(4).unwrap();
         let frame = FRAME_LEN as u64;
-        umem.frame_mut(frame).fill(7);
-        assert_eq!(umem.frame(0).iter().map(|b| u64::from(*b)).sum::<u64>(), 0);
-        assert_eq!(umem.frame(2 * frame - 1), [7]);
-        assert_eq!(umem.frame(frame + 256).len(), FRAME_LEN - 256);
-        assert_eq!(umem.frame(4 * frame - 2).len(), 2);
-        assert!(umem.frame(4 * frame).is_empty());
-        assert!(umem.frame(u64::MAX).is_empty());
+        assert_eq!(umem.range(frame + 256), (FRAME_LEN + 256, FRAME_LEN - 256));
+        assert_eq!(umem.range(4 * frame - 2), (4 * FRAME_LEN - 2, 2));
+        assert_eq!(umem.range(4 * frame), (0, 0));
+        assert_eq!(umem.range(u64::MAX), (0, 0));
     }
 }
