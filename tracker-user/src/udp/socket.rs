@@ -5,6 +5,7 @@ use crate::counters::{Dropped, Path, WorkerCounters};
 use std::{
     io, mem,
     net::{SocketAddr, UdpSocket},
+    ops::Range,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     sync::Arc,
 };
@@ -181,38 +182,58 @@ impl SocketPath {
     /// Sends the replies of the batch.
     pub fn send(&mut self) {
         let counters = self.counters.path(Path::Socket);
-        let mut first = 0;
-        while first < self.replies.len() {
-            let rest = &mut self.arena.send[first..self.replies.len()];
+        let (socket, messages) = (&self.socket, &mut self.arena.send[..self.replies.len()]);
+        let send = |first: usize| {
+            let rest = &mut messages[first..];
             // SAFETY: the first `replies.len()` headers were filled in by `finish` for this batch and point into the
             // arena, which the kernel only reads.
             let sent = unsafe {
-                libc::sendmmsg(
-                    self.socket.as_raw_fd(),
-                    rest.as_mut_ptr(),
-                    rest.len() as u32,
-                    libc::MSG_DONTWAIT,
-                )
+                libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, libc::MSG_DONTWAIT)
             };
-            match usize::try_from(sent) {
-                Ok(sent) => {
-                    for reply in &self.replies[first..first + sent] {
-                        counters.sent(reply.family, reply.action, reply.len);
-                    }
-                    first += sent;
-                }
-                Err(_) => {
-                    // The first of the rest was refused: it is lost, the others may still go.
-                    let full = matches!(
-                        io::Error::last_os_error().raw_os_error(),
-                        Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM)
-                    );
-                    counters.dropped(if full { Dropped::NoBuffer } else { Dropped::SendFailed });
-                    first += 1;
+            usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+        };
+        offer(self.replies.len(), send, |offered, fate| match fate {
+            Fate::Sent => {
+                for reply in &self.replies[offered] {
+                    counters.sent(reply.family, reply.action, reply.len);
                 }
             }
-        }
+            Fate::Lost(why) => offered.for_each(|_| counters.dropped(why)),
+        });
     }
+}
+
+/// What became of messages that the kernel was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Sent,
+    Lost(Dropped),
+}
+
+/// Offers `count` messages by as few calls of `send` as can be, which takes those from an index on and returns how many the
+/// kernel took, or why not even the first. Tells what became of each.
+fn offer(
+    count: usize,
+    mut send: impl FnMut(usize) -> io::Result<usize>,
+    mut tell: impl FnMut(Range<usize>, Fate),
+) {
+    let mut first = 0;
+    while first < count {
+        let (end, fate) = match send(first) {
+            Ok(sent @ 1..) => (count.min(first + sent), Fate::Sent),
+            // A full buffer empties at the pace of the wire: the others would find no room either.
+            Err(error) if is_full(&error) => (count, Fate::Lost(Dropped::NoBuffer)),
+            // What is wrong with one, its address for instance, says nothing about the next.
+            Ok(0) | Err(_) => (first + 1, Fate::Lost(Dropped::SendFailed)),
+        };
+        tell(first..end, fate);
+        first = end;
+    }
+}
+
+/// Whether the kernel had no room to send from.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM))
 }
 
 impl AsFd for SocketPath {
@@ -355,5 +376,86 @@ impl Arena {
             }
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        os::{fd::OwnedFd, unix::net::UnixDatagram},
+        time::Duration,
+    };
+
+    /// Offers to a kernel that answers so, call by call, and says which call began where and what became of all.
+    fn offered(count: usize, answers: &[Result<usize, i32>]) -> (Vec<usize>, Vec<(Range<usize>, Fate)>) {
+        let (mut calls, mut fates) = (Vec::new(), Vec::new());
+        let mut answers = answers.iter();
+        let send = |first| {
+            calls.push(first);
+            let answer = answers.next().copied().expect("no further call");
+            answer.map_err(io::Error::from_raw_os_error)
+        };
+        offer(count, send, |range, fate| fates.push((range, fate)));
+        (calls, fates)
+    }
+
+    #[test]
+    fn a_full_buffer_is_asked_once() {
+        const FULL: Fate = Fate::Lost(Dropped::NoBuffer);
+        for error in [libc::EAGAIN, libc::ENOBUFS, libc::ENOMEM] {
+            assert_eq!(offered(64, &[Err(error)]), (vec![0], vec![(0..64, FULL)]));
+            let part = offered(64, &[Ok(40), Err(error)]);
+            assert_eq!(part, (vec![0, 40], vec![(0..40, Fate::Sent), (40..64, FULL)]));
+        }
+    }
+
+    #[test]
+    fn a_refused_reply_takes_no_other_with_it() {
+        const REFUSED: Fate = Fate::Lost(Dropped::SendFailed);
+        let (calls, fates) = offered(5, &[Ok(2), Err(libc::EINVAL), Ok(2)]);
+        assert_eq!(calls, [0, 2, 3]);
+        assert_eq!(fates, [(0..2, Fate::Sent), (2..3, REFUSED), (3..5, Fate::Sent)]);
+        assert_eq!(offered(0, &[]), (vec![], vec![]));
+    }
+
+    /// A Unix socket stands for one whose buffer is full: that of a UDP socket empties by itself.
+    #[test]
+    fn replies_that_find_no_room_are_counted_and_later_ones_go() {
+        const REQUESTS: u64 = 4;
+        let (server, client) = UnixDatagram::pair().unwrap();
+        for end in [&server, &client] {
+            end.set_nonblocking(true).unwrap();
+        }
+        let filler = server.try_clone().unwrap();
+        let counters = Arc::new(WorkerCounters::default());
+        let address = "127.0.0.1:0".parse().unwrap();
+        let mut path =
+            SocketPath::new(UdpSocket::from(OwnedFd::from(server)), address, 8, 512, counters.clone());
+        let mut answer_all = || {
+            for _ in 0..REQUESTS {
+                client.send(b"request").unwrap();
+            }
+            assert_eq!(path.receive() as u64, REQUESTS);
+            for i in 0..path.len() {
+                path.reply_buffer(i)[..5].copy_from_slice(b"reply");
+                let action = Action::Connect;
+                path.finish(i, Outcome::Reply { request: action, reply: action, len: 5, not_kept: None });
+            }
+            path.send();
+            let path = counters.path(Path::Socket);
+            let sent: u64 =
+                [Family::Ipv4, Family::Ipv6].iter().map(|f| path.responses(Action::Connect, *f)).sum();
+            (sent, path.drops(Dropped::NoBuffer), path.drops(Dropped::SendFailed))
+        };
+        while filler.send(b"filler").is_ok() {}
+        assert_eq!(answer_all(), (0, REQUESTS, 0));
+        let mut buffer = [0; 16];
+        while client.recv(&mut buffer).is_ok() {}
+        assert_eq!(answer_all(), (REQUESTS, REQUESTS, 0));
+        client.set_nonblocking(false).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let len = client.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..len], b"reply");
     }
 }
