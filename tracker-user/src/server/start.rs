@@ -26,10 +26,7 @@ use crate::{
         pool::{Pool, Shared, usable_cpus},
     },
     ws::Hub,
-    xdp::{
-        interface::{Context, Workers},
-        manager,
-    },
+    xdp::{interface::Context, manager},
 };
 use std::{
     io,
@@ -227,7 +224,7 @@ impl Server {
         let (running_config, config_seen) = watch::channel(config.clone());
         let sweep_ends = Farewell::new("the sweep", farewell.clone());
         runtime.spawn(sweep::run(engine.clone(), clock, config_seen, sweep_ends));
-        let xdp = prepared.run(Workers::new(pool.handles().to_vec()), &farewell)?;
+        let xdp = prepared.run(pool.servers(), &farewell)?;
         http.serving();
 
         Ok(Self {

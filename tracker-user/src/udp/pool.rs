@@ -5,7 +5,14 @@ use super::{
     socket::SocketPath,
     worker::{Command, Handle, Worker},
 };
-use crate::{clock::Clock, config::Udp, counters::WorkerCounters, farewell::Farewell, random::seed};
+use crate::{
+    clock::Clock,
+    config::Udp,
+    counters::WorkerCounters,
+    farewell::Farewell,
+    random::seed,
+    xdp::{servers::Servers, socket::XskSocket},
+};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
@@ -13,8 +20,9 @@ use nix::{
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
-    sync::Arc,
+    sync::{Arc, mpsc as sync_mpsc},
     thread,
+    time::Duration,
 };
 use tokio::sync::mpsc;
 use tracker_common::connection_id::ConnectionIds;
@@ -22,6 +30,9 @@ use tracker_core::{
     engine::Engine,
     udp::{Responder, ResponderConfig},
 };
+
+/// How long workers have to close the sockets of an interface that is gone.
+const TAKE_BACK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What all workers share.
 #[derive(Debug)]
@@ -106,10 +117,10 @@ impl Pool {
         Ok(pool)
     }
 
-    /// The ways to tell the workers something.
+    /// The workers as those who serve AF_XDP sockets.
     #[must_use]
-    pub fn handles(&self) -> &[Handle] {
-        &self.handles
+    pub fn servers(&self) -> XskServers {
+        XskServers { handles: self.handles.clone(), next: 0 }
     }
 
     /// What the workers count.
@@ -146,6 +157,34 @@ impl Pool {
             }
         }
         failed
+    }
+}
+
+/// The workers, and whose turn it is to get an AF_XDP socket.
+#[derive(Debug)]
+pub struct XskServers {
+    handles: Vec<Handle>,
+    next: usize,
+}
+
+impl Servers for XskServers {
+    fn give(&mut self, socket: XskSocket, on_loopback: bool) -> bool {
+        let worker = self.handles.get(self.next % self.handles.len().max(1));
+        self.next = self.next.wrapping_add(1);
+        worker.is_some_and(|worker| worker.send(Command::Add(Box::new(socket), on_loopback)))
+    }
+
+    fn take_back(&mut self, interface_index: u32) {
+        let (done, finished) = sync_mpsc::sync_channel(self.handles.len());
+        for worker in &self.handles {
+            let _ended = worker.send(Command::Remove(interface_index, done.clone()));
+        }
+        drop(done);
+        for _ in &self.handles {
+            if finished.recv_timeout(TAKE_BACK_DEADLINE).is_err() {
+                break;
+            }
+        }
     }
 }
 

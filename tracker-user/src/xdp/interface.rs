@@ -6,12 +6,12 @@ use super::{
     network::{Link, Network},
     program::{self, Counters, LoadOptions, Mode, Program},
     queues::receive_queues,
+    servers::Servers,
     socket::{Bind, Gauges, Options, XskSocket},
 };
 use crate::{
     clock::Clock,
     config::{BusyPoll, Xdp, XdpMode, ZeroCopy},
-    udp::worker::{Command, Handle},
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -19,8 +19,7 @@ use std::{
     net::SocketAddr,
     os::fd::AsRawFd as _,
     path::Path,
-    sync::{Arc, Weak, mpsc},
-    time::Duration,
+    sync::{Arc, Weak},
 };
 use tracker_common::{
     connection_id::{keys_at, slot_at},
@@ -30,8 +29,6 @@ use tracker_common::{
 
 /// Receive queues of an interface that are served by AF_XDP; the network stack serves any beyond.
 pub const MAX_QUEUES: u32 = 256;
-/// How long workers have to let go of the sockets of an interface that is gone.
-const REMOVE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What every interface's program has to know.
 #[derive(Clone, Debug)]
@@ -48,41 +45,6 @@ pub struct Context {
     pub lifetime_slots: u32,
     /// Whether the process still is who it was at its start, when sockets are opened.
     pub keeps_rights: bool,
-}
-
-/// The workers, and whose turn it is to get a socket.
-#[derive(Debug)]
-pub struct Workers {
-    handles: Vec<Handle>,
-    next: usize,
-}
-
-impl Workers {
-    /// Beginning with the first.
-    #[must_use]
-    pub fn new(handles: Vec<Handle>) -> Self {
-        Self { handles, next: 0 }
-    }
-
-    /// Hands a socket to the next worker. Whether that took it; if not, it is closed.
-    fn give(&mut self, socket: XskSocket, is_loopback: bool) -> bool {
-        let worker = self.handles.get(self.next % self.handles.len().max(1));
-        self.next = self.next.wrapping_add(1);
-        worker.is_some_and(|worker| worker.send(Command::Add(Box::new(socket), is_loopback)))
-    }
-
-    fn take_back(&self, interface_index: u32) {
-        let (done, finished) = mpsc::sync_channel(self.handles.len());
-        for worker in &self.handles {
-            let _ended = worker.send(Command::Remove(interface_index, done.clone()));
-        }
-        drop(done);
-        for _ in &self.handles {
-            if finished.recv_timeout(REMOVE_DEADLINE).is_err() {
-                break;
-            }
-        }
-    }
 }
 
 /// Why an interface is not served by XDP.
@@ -255,7 +217,7 @@ impl Interface {
 
     /// Has each receive queue served that is not yet. Logs one line that names the mode, and why a better one was not had,
     /// whenever that has changed. Returns whether a queue is left that may be had later.
-    pub fn serve_queues(&mut self, network: &Network, context: &Context, workers: &mut Workers) -> bool {
+    pub fn serve_queues(&mut self, network: &Network, context: &Context, servers: &mut dyn Servers) -> bool {
         let (Some(attached), Some(link)) = (&mut self.attached, network.link(&self.name)) else {
             return false;
         };
@@ -267,7 +229,7 @@ impl Interface {
             if attached.sockets.contains_key(&queue) {
                 continue;
             }
-            match serve_queue(link, queue, attached, &mut self.program, context, workers) {
+            match serve_queue(link, queue, attached, &mut self.program, context, servers) {
                 Ok(gauges) => drop(attached.sockets.insert(queue, gauges)),
                 // The driver says that there are more queues than can be bound.
                 Err(QueueError::Open(error)) if error.raw_os_error() == Some(libc::EINVAL) && queue > 0 => {
@@ -354,10 +316,10 @@ impl Interface {
 
     /// Brings the attachment, the sockets and the maps in step with the network. What cannot be done is logged once, and
     /// tried again at the next call. Returns whether that should be soon.
-    pub fn reconcile(&mut self, network: &Network, context: &Context, workers: &mut Workers) -> bool {
+    pub fn reconcile(&mut self, network: &Network, context: &Context, servers: &mut dyn Servers) -> bool {
         if let Some(why) = self.loss(network) {
             tracing::warn!("xdp {}: {why}; the ordinary sockets serve on", self.name);
-            self.release(workers);
+            self.release(servers);
         }
         let told = self.last_problem.clone();
         let result = match &self.attached {
@@ -371,7 +333,7 @@ impl Interface {
             }
             self.last_problem = problem;
         }
-        self.serve_queues(network, context, workers)
+        self.serve_queues(network, context, servers)
     }
 
     /// What ended the attachment, if something has.
@@ -387,17 +349,24 @@ impl Interface {
         }
     }
 
-    /// Detaches, and has the workers close its sockets.
-    pub fn release(&mut self, workers: &Workers) {
+    /// Detaches, and has its sockets closed.
+    fn release(&mut self, servers: &mut dyn Servers) {
+        if let Some(index) = self.detach() {
+            servers.take_back(index);
+        }
+    }
+
+    /// Detaches and leaves the sockets to those who serve them. Returns the number of the interface it was attached to.
+    pub fn detach(&mut self) -> Option<u32> {
         self.program.detach();
-        let Some(attached) = self.attached.take() else { return };
+        let attached = self.attached.take()?;
         for socket in attached.sockets.values().filter_map(Weak::upgrade) {
             self.lost_before += socket.lost();
         }
         for queue in attached.sockets.keys() {
             self.program.unset_socket(*queue);
         }
-        workers.take_back(attached.index);
+        Some(attached.index)
     }
 }
 
@@ -439,12 +408,12 @@ fn serve_queue(
     attached: &Attached,
     program: &mut Program,
     context: &Context,
-    workers: &mut Workers,
+    servers: &mut dyn Servers,
 ) -> Result<Weak<Gauges>, QueueError> {
     let socket = open_socket(link, queue, attached, context)?;
     let gauges = Arc::downgrade(socket.gauges());
     program.set_socket(queue, socket.as_raw_fd())?;
-    workers.give(socket, link.is_loopback).then_some(gauges).ok_or(QueueError::Refused)
+    servers.give(socket, link.is_loopback).then_some(gauges).ok_or(QueueError::Refused)
 }
 
 fn open_socket(link: &Link, queue: u32, attached: &Attached, context: &Context) -> io::Result<XskSocket> {

@@ -1,9 +1,10 @@
 //! Keeps every interface's program attached and in step with the network, from a thread of its own.
 
 use super::{
-    interface::{Context, Error, Interface, Report, Workers},
+    interface::{Context, Error, Interface, Report},
     log,
     network::{self, Netlink, Network},
+    servers::Servers,
 };
 use crate::{config::XdpMode, farewell::Farewell};
 use std::{
@@ -142,14 +143,14 @@ impl Prepared {
         self.interfaces.is_empty()
     }
 
-    /// Opens sockets and gives them to the workers, switches the programs on, and follows the network from then on.
+    /// Opens sockets and gives them to those who serve them, switches the programs on, and follows the network from then on.
     /// `None` where there is nothing to look after. `ended` hears when the thread that does so is no more.
     ///
     /// # Errors
     /// When the thread cannot be had, or a program not be switched on that was asked for by name.
     pub fn run(
         mut self,
-        mut workers: Workers,
+        mut servers: impl Servers + Send + 'static,
         ended: &mpsc::UnboundedSender<String>,
     ) -> Result<Option<Manager>, StartError> {
         if self.is_empty() {
@@ -157,7 +158,7 @@ impl Prepared {
         }
         let mut soon = false;
         for interface in &mut self.interfaces {
-            soon |= interface.serve_queues(&self.network, &self.context, &mut workers);
+            soon |= interface.serve_queues(&self.network, &self.context, &mut servers);
             match interface.set_enabled(true) {
                 Ok(()) => {}
                 Err(source) if self.context.config.mode == XdpMode::Auto => {
@@ -174,14 +175,14 @@ impl Prepared {
         let farewell = Farewell::new(THREAD, ended.clone());
         let thread = thread::Builder::new().name(THREAD.into()).spawn(move || {
             let _farewell = farewell;
-            runtime.block_on(self.follow(workers, soon, stopped));
+            runtime.block_on(self.follow(servers, soon, stopped));
         })?;
         Ok(Some(Manager { stop, thread }))
     }
 
     async fn follow(
         mut self,
-        mut workers: Workers,
+        mut servers: impl Servers,
         mut soon: bool,
         mut stopped: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
     ) {
@@ -223,7 +224,7 @@ impl Prepared {
             }
             soon = false;
             for interface in &mut self.interfaces {
-                soon |= interface.reconcile(&self.network, &self.context, &mut workers);
+                soon |= interface.reconcile(&self.network, &self.context, &mut servers);
             }
             self.reports.write(&self.interfaces);
         }
@@ -236,7 +237,7 @@ impl Prepared {
                 tracing::warn!("xdp {}: {error}", interface.name());
             }
             // What has arrived for the workers they still answer, so their sockets stay with them.
-            interface.release(&Workers::new(Vec::new()));
+            interface.detach();
         }
         self.reports.write(&self.interfaces);
     }

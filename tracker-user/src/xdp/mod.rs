@@ -2,7 +2,7 @@
 //!
 //! `program` loads and attaches, `frame`, `umem`, `ring` and `socket` carry frames, `batch` turns frames into requests and
 //! replies, `deferral` keeps interrupts away from busy workers, `network` and `destinations` say which addresses are
-//! ours, `manager` reconciles all of it as interfaces come and go.
+//! ours, `manager` reconciles all of it as interfaces come and go. It knows those who serve the sockets by `servers` only.
 
 pub mod batch;
 pub mod deferral;
@@ -15,5 +15,6 @@ pub mod network;
 pub mod program;
 pub mod queues;
 pub mod ring;
+pub mod servers;
 pub mod socket;
 pub mod umem;
