@@ -99,6 +99,48 @@ fn padding_is_not_payload() {
     assert_eq!(dropped, 4.0);
 }
 
+/// As the network stack does: damaged requests are dropped, those of local senders, who leave the checksum to hardware, are
+/// not.
+#[test]
+fn requests_with_a_wrong_checksum_are_dropped() {
+    for path in [Path::Native, Path::Generic] {
+        let rig = Rig::new(path);
+        let wire = rig.wire().expect("a wire");
+        let link =
+            Link { source: frames::mac(&wire.clients, "c0"), destination: frames::mac(&wire.tracker, "t0") };
+        let sender = Sender::new(&wire.clients, "c0");
+        for (tracker, checksum_at, answered_without) in
+            [("10.77.0.1:6969", 14 + 20 + 6, true), ("[fd77::1]:6969", 14 + 40 + 6, false)]
+        {
+            let client = client(wire, tracker);
+            let id = client.connect();
+            let hash = id20("checksum", u32::from(answered_without));
+            let request = |peer| {
+                let payload = Announce::leecher(hash, peer).bytes(id, client.transaction());
+                frames::udp(link, client.address(), address(tracker), &payload)
+            };
+            sender.send(&request(1));
+            let mut answers = vec![client.receive()];
+            let mut damaged = request(2);
+            *damaged.last_mut().expect("a payload") ^= 1;
+            sender.send(&damaged);
+            let mut without = request(3);
+            without[checksum_at..checksum_at + 2].fill(0);
+            sender.send(&without);
+            if answered_without {
+                answers.push(client.receive());
+            }
+            client.fence();
+            assert!(answers.iter().all(|answer| answer.len() >= 20), "{answers:02x?}");
+            assert_eq!(client.row(hash).leechers, 1 + u32::from(answered_without), "{tracker}");
+        }
+        let metrics = rig.metrics();
+        let wrong = [("path", "xsk"), ("reason", "bad_checksum")];
+        assert_eq!(metrics.sum("riptide_udp_dropped_total", &wrong), 3.0);
+        assert!(metrics.sum("riptide_udp_responses_total", &[("path", "xsk")]) >= 3.0);
+    }
+}
+
 /// What the program does not read it leaves to the network stack, whose sockets answer.
 #[test]
 fn frames_with_options_are_answered_by_sockets() {

@@ -1,6 +1,9 @@
 //! The headers of a reply, built from scratch: the request's bytes are not trusted for anything but addresses.
 
-use crate::checksum::Sum;
+use crate::{
+    address::{Address, Family},
+    checksum::Sum,
+};
 
 /// Ethernet without tags.
 pub const ETHERNET_LEN: usize = 14;
@@ -58,6 +61,17 @@ pub const fn udp(source_port: u16, destination_port: u16, payload_len: u16, sum:
     let pseudo = ((PROTOCOL_UDP as u32) << 16 | length as u32).to_be();
     let checksum = u16::from_be(sum.u64(header.to_be()).u32(pseudo).finish_udp()) as u64;
     (header | checksum).to_be()
+}
+
+/// The sum of the pseudo-header that a UDP checksum covers before the datagram (RFC 768; RFC 8200, section 8.1).
+#[must_use]
+pub const fn udp_pseudo(family: Family, source: Address, destination: Address, payload_len: usize) -> Sum {
+    let ([s0, s1], [d0, d1]) = (source.words(), destination.words());
+    let addresses = match family {
+        Family::Ipv4 => Sum::ZERO.u32(source.ipv4_word()).u32(destination.ipv4_word()),
+        Family::Ipv6 => Sum::ZERO.u64(s0).u64(s1).u64(d0).u64(d1),
+    };
+    addresses.u32(((PROTOCOL_UDP as u32) << 16 | (UDP_LEN + payload_len) as u32).to_be())
 }
 
 #[cfg(test)]

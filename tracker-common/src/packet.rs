@@ -3,7 +3,7 @@
 use crate::{
     address::{Address, Family},
     checksum::Sum,
-    headers::{ETHERNET_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_UDP, UDP_LEN, VLAN_TAG_LEN},
+    headers::{self, ETHERNET_LEN, IPV4_LEN, IPV6_LEN, PROTOCOL_UDP, UDP_LEN, VLAN_TAG_LEN},
     maps::Vlan,
 };
 
@@ -106,6 +106,21 @@ impl Datagram {
                 Family::Ipv6 => IPV6_LEN,
             }
     }
+}
+
+/// Whether the checksum of the datagram that [`parse`] found in `frame` says nothing against it: it is right, there is none,
+/// as IPv4 alone permits (RFC 768; RFC 8200, section 8.1), or it is what a sender on the same host leaves for hardware to
+/// complete, the sum of the pseudo-header. Damage passes as one of the latter as rarely as it passes as right.
+#[must_use]
+pub fn checksum_holds(frame: &[u8], datagram: &Datagram) -> bool {
+    let udp = datagram.payload_offset() - UDP_LEN;
+    let (Some(len), Some(stored)) = (datagram.payload_len, Bytes::u16(frame, udp + 6)) else { return false };
+    let Some(bytes) = frame.get(udp..).and_then(|rest| rest.get(..UDP_LEN + len)) else { return false };
+    if stored == 0 {
+        return datagram.family == Family::Ipv4;
+    }
+    let pseudo = headers::udp_pseudo(datagram.family, datagram.source, datagram.destination, len);
+    !pseudo.finish() == stored || pseudo.slice(bytes).finish() == 0
 }
 
 /// Why a frame holds no datagram that we could read.
@@ -256,4 +271,70 @@ fn read_address<B: Bytes + ?Sized>(frame: &B, offset: usize) -> Result<Address, 
     let Some(high) = frame.u64(offset) else { return Err(Unread::Truncated) };
     let Some(low) = frame.u64(offset + 8) else { return Err(Unread::Truncated) };
     Ok(Address::from_words([high, low]))
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use etherparse::PacketBuilder;
+    use std::vec::Vec;
+
+    const PAYLOADS: [&[u8]; 3] = [b"", b"odd", b"an announce, as good as any"];
+
+    fn frames(payload: &[u8]) -> [Vec<u8>; 2] {
+        let ethernet = || PacketBuilder::ethernet2([2; 6], [4; 6]);
+        let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
+        ethernet().ipv4([10, 0, 0, 2], [10, 0, 0, 1], 3).udp(5555, 6969).write(&mut ipv4, payload).unwrap();
+        ethernet().ipv6([0xfd; 16], [1; 16], 3).udp(5555, 6969).write(&mut ipv6, payload).unwrap();
+        [ipv4, ipv6]
+    }
+
+    fn holds(frame: &[u8]) -> bool {
+        checksum_holds(frame, &parse(frame).unwrap())
+    }
+
+    #[test]
+    fn a_right_checksum_holds_and_no_bit_of_the_datagram_can_be_turned() {
+        for frame in PAYLOADS.into_iter().flat_map(frames) {
+            assert!(holds(&frame));
+            let udp = parse(frame.as_slice()).unwrap().payload_offset() - UDP_LEN;
+            for bit in 0..(frame.len() - udp) * 8 {
+                let mut turned = frame.clone();
+                turned[udp + bit / 8] ^= 1 << (bit % 8);
+                // A changed length is no longer that of the datagram, and is found first.
+                if parse(turned.as_slice()).unwrap().payload_len.is_some() {
+                    assert!(!holds(&turned), "bit {bit} of {frame:02x?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn none_at_all_holds_over_ipv4_alone_and_padding_does_not_count() {
+        for (mut frame, without) in frames(PAYLOADS[1]).into_iter().zip([true, false]) {
+            let udp = parse(frame.as_slice()).unwrap().payload_offset() - UDP_LEN;
+            frame.resize(80, 0xff);
+            assert!(holds(&frame));
+            frame[udp + 6..udp + 8].fill(0);
+            assert_eq!(holds(&frame), without);
+        }
+    }
+
+    /// The sums are those of the pseudo-header as RFC 768 and RFC 8200 draw it, added up by hand.
+    #[test]
+    fn what_local_senders_leave_holds_for_any_payload_of_that_length() {
+        // 0a00 + 0002 + 0a00 + 0001 + 0011 + (8 + 3), and 8 times fdfd and 0101 + 0011 + (8 + 3).
+        let sums = [0x141f_u16, 0xf813];
+        for (mut frame, sum) in frames(PAYLOADS[1]).into_iter().zip(sums) {
+            let udp = parse(frame.as_slice()).unwrap().payload_offset() - UDP_LEN;
+            frame[udp + 6..udp + 8].copy_from_slice(&sum.to_be_bytes());
+            assert!(holds(&frame), "{sum:04x}");
+            frame[udp + 8] ^= 0xff;
+            assert!(holds(&frame), "{sum:04x}");
+            frame[udp + 7] ^= 1;
+            assert!(!holds(&frame), "{sum:04x}");
+        }
+    }
 }

@@ -46,17 +46,20 @@ pub enum Dropped {
     NoBuffer,
     /// The kernel refused to send a reply.
     SendFailed,
+    /// The UDP checksum is wrong. Over ordinary sockets the kernel counts this itself.
+    BadChecksum,
 }
 
 impl Dropped {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Request(DropReason::Malformed),
         Self::Request(DropReason::BadConnectionId),
         Self::Request(DropReason::BadSource),
         Self::Request(DropReason::BadPort),
         Self::NoBuffer,
         Self::SendFailed,
+        Self::BadChecksum,
     ];
 
     const fn index(self) -> usize {
@@ -67,6 +70,7 @@ impl Dropped {
             Self::Request(DropReason::BadPort) => 3,
             Self::Request(DropReason::NoBuffer) | Self::NoBuffer => 4,
             Self::SendFailed => 5,
+            Self::BadChecksum => 6,
         }
     }
 
@@ -77,6 +81,7 @@ impl Dropped {
             Self::Request(reason) => reason.label(),
             Self::NoBuffer => "no_buffer",
             Self::SendFailed => "send_failed",
+            Self::BadChecksum => "bad_checksum",
         }
     }
 }

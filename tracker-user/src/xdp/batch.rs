@@ -51,16 +51,19 @@ impl XskPath {
             let bytes = self.socket.bytes(&frame);
             let bytes = &bytes[..bytes.len().min(len as usize)];
             // The program redirects only what it has parsed; a frame that does not parse is not one of those.
-            match packet::parse(bytes) {
-                Ok(datagram) => {
-                    let payload_len = datagram.payload_len.unwrap_or(0);
-                    self.items.push(Item { frame: Some(frame), datagram, payload_len });
-                }
-                Err(_) => {
-                    self.socket.recycle(frame);
-                    unread = true;
-                }
+            let datagram = packet::parse(bytes).ok();
+            if let Some(datagram) = datagram.filter(|datagram| packet::checksum_holds(bytes, datagram)) {
+                let payload_len = datagram.payload_len.unwrap_or(0);
+                self.items.push(Item { frame: Some(frame), datagram, payload_len });
+                continue;
             }
+            if let Some(Datagram { family, payload_len, .. }) = datagram {
+                let counters = self.counters.path(Path::Xsk);
+                counters.received(family, payload_len.unwrap_or(0));
+                counters.dropped(Dropped::BadChecksum);
+            }
+            self.socket.recycle(frame);
+            unread = true;
         }
         if unread && self.items.is_empty() {
             // Nothing will be sent, so the slots must be given back here.
