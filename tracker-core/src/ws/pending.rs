@@ -43,6 +43,11 @@ impl PendingOffers {
         place.is_some_and(|place| self.offers.remove(place).is_some())
     }
 
+    /// Bytes that it keeps room for.
+    pub(super) fn memory(&self) -> usize {
+        self.offers.capacity() * size_of::<Pending>()
+    }
+
     fn expire(&mut self, lifetime: Seconds, now: Seconds) {
         while self.offers.front().is_some_and(|offer| now.saturating_sub(offer.given) >= lifetime) {
             self.offers.pop_front();

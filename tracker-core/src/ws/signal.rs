@@ -304,6 +304,12 @@ impl Connection {
         }
     }
 
+    /// What it keeps besides itself, bytes: it grows with the torrents it is in and the offers it was given.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.memberships.capacity() * size_of::<(InfoHash, PeerId)>() + self.pending.memory()
+    }
+
     /// Leaves every torrent.
     pub fn close(&mut self, engine: &Engine, now: Seconds) {
         for (info_hash, peer_id) in std::mem::take(&mut self.memberships) {

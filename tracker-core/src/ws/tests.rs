@@ -565,4 +565,12 @@ fn an_idle_connection_in_one_torrent_is_small() {
     let mut world = World::new(1);
     world.send(0, &announce(HASH, "0", ""));
     assert!(world.clients[0].memberships.capacity() <= 4);
+    assert!(world.clients[0].memory() <= 160, "{}", world.clients[0].memory());
+    for n in 0..100 {
+        world.send(0, &announce(&format!("{n:020}"), "0", ""));
+    }
+    assert!((4_000..=6_000).contains(&world.clients[0].memory()), "{}", world.clients[0].memory());
+    let World { clients, engine, now, .. } = &mut world;
+    clients[0].close(engine, *now);
+    assert_eq!(clients[0].memory(), 0);
 }

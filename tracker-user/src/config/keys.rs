@@ -194,7 +194,7 @@ declare! {
         /// How often clients are asked to announce. A peer lives as long as its connection, so this only brings it
         /// further partners.
         interval: Duration = r#""2m""#, Span { least: 1, most: 4 * HOUR }, Reload;
-        /// The memory of all connections together, what waits to be sent and messages on their way included. A quiet
+        /// The memory of all connections together: what waits to be sent, messages on their way, lists of torrents. A quiet
         /// connection counts 24 KiB, and connections have at most three quarters of it; further ones are refused. A message
         /// that does not fit is lost, and who has kept others from theirs the longest, by not taking what is sent or not
         /// ending what it sends, is closed. "auto": an eighth of what this process may use,

@@ -1,7 +1,7 @@
 //! The memory that all connections may hold together, and who lets go first when there is no more.
 //!
 //! A connection counts for [`CONNECTION`] while it is open. On top of it count the messages in its queue, and what its
-//! buffers hold beyond what that covers. Connections are admitted up to three quarters of the whole, so that a crowd
+//! torrents and buffers hold beyond what that covers. Connections are admitted up to three quarters of the whole, so that a crowd
 //! of quiet ones leaves room for messages. When something does not fit, the one that has waited longest for a client to
 //! take a message, or to end one, is told to let go: slow clients first.
 
@@ -115,39 +115,39 @@ impl Budget {
     }
 }
 
-/// What the buffers of one connection hold. Given back when dropped.
+/// What one connection holds. Given back when dropped.
 #[derive(Debug)]
 pub(super) struct Holding {
     budget: Arc<Budget>,
     /// As counted.
-    buffers: usize,
+    bytes: usize,
     stalled: bool,
 }
 
 impl Holding {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
-        Self { budget, buffers: 0, stalled: false }
+        Self { budget, bytes: 0, stalled: false }
     }
 
     /// What is held goes over to another; this one has nothing left.
     pub(super) fn take(&mut self) -> Self {
-        let Self { budget, buffers, stalled } = self;
+        let Self { budget, bytes, stalled } = self;
         let budget = Arc::clone(budget);
-        Self { budget, buffers: std::mem::take(buffers), stalled: std::mem::take(stalled) }
+        Self { budget, bytes: std::mem::take(bytes), stalled: std::mem::take(stalled) }
     }
 
-    /// Counts so many bytes of buffers in place of those before, or says that there is no room for more than before. Less
+    /// Counts so many bytes in place of those before, or says that there is no room for more than before. Less
     /// is always had.
     #[must_use]
     pub(super) fn set(&mut self, bytes: usize) -> bool {
         let counted = bytes.saturating_sub(COVERED);
-        if counted > self.buffers && !self.budget.take(counted - self.buffers) {
+        if counted > self.bytes && !self.budget.take(counted - self.bytes) {
             return false;
         }
-        if counted < self.buffers {
-            self.budget.give(self.buffers - counted);
+        if counted < self.bytes {
+            self.budget.give(self.bytes - counted);
         }
-        self.buffers = counted;
+        self.bytes = counted;
         true
     }
 
@@ -169,7 +169,7 @@ impl Holding {
 impl Drop for Holding {
     fn drop(&mut self) {
         self.go_on();
-        self.budget.give(self.buffers);
+        self.budget.give(self.bytes);
     }
 }
 

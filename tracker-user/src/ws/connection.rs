@@ -61,7 +61,7 @@ fn close_frame(closed: Closed) -> Option<CloseFrame> {
         Closed::Protocol => (CloseCode::Protocol, "not WebSocket as it should be"),
         Closed::Flood => (CloseCode::Policy, "too many messages"),
         Closed::Idle => (CloseCode::Policy, "no sign of life, or no end of a message"),
-        Closed::Memory => (CloseCode::Again, "no memory for this message"),
+        Closed::Memory => (CloseCode::Again, "no memory for this"),
         Closed::Drained => (CloseCode::Away, "the tracker is stopping"),
     };
     Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) })
@@ -154,7 +154,7 @@ async fn deliver<S: AsyncRead + AsyncWrite + Unpin>(
 impl Seat {
     /// Takes a message from the client; gives the reply.
     fn receive(&mut self, message: &Message, signs: &mut SignsOfLife) -> Result<Option<String>, Closed> {
-        let Self { hub, peer, .. } = self;
+        let Self { hub, peer, holding, .. } = self;
         let now_ns = hub.now_ns();
         signs.heard_ns = now_ns;
         if matches!(message, Message::Text(_) | Message::Binary(_) | Message::Ping(_)) {
@@ -180,7 +180,7 @@ impl Seat {
             for (to, relay) in out.relays.drain(..) {
                 hub.relay(to, relay);
             }
-            Ok(out.reply.take())
+            if holding.set(peer.memory()) { Ok(out.reply.take()) } else { Err(Closed::Memory) }
         })
     }
 }

@@ -54,7 +54,7 @@ labelled! {
         Stalled = "stalled",
         /// The tracker is stopping.
         Drained = "drained",
-        /// It sent a message for which there was no room in `websocket.memory`.
+        /// It sent a message, or would be in so many torrents, that there was no room in `websocket.memory`.
         Memory = "memory",
         /// Others wanted memory that it kept the longest: for what it did not take, or for a long message it did not end.
         Reclaimed = "reclaimed",

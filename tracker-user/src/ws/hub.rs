@@ -1,7 +1,7 @@
 //! All WebSocket connections: their places, finding them, closing them.
 
 use super::{
-    budget::Budget,
+    budget::{Budget, Holding},
     counters::{Counters, Lost},
     handshake::{Origins, Refusal},
     queue::Queue,
@@ -163,7 +163,8 @@ impl Hub {
             queue.close();
         }
         let peer = Connection::new(key, client, self.ticket_key);
-        Ok(Seat { hub: Arc::clone(self), key, queue, peer })
+        let holding = Holding::new(Arc::clone(&self.budget));
+        Ok(Seat { hub: Arc::clone(self), key, queue, peer, holding })
     }
 
     fn shard(&self, key: ConnectionKey) -> &Shard {
@@ -222,6 +223,8 @@ pub(super) struct Seat {
     pub(super) hub: Arc<Hub>,
     pub(super) queue: Arc<Queue>,
     pub(super) peer: Connection,
+    /// For what `peer` keeps.
+    pub(super) holding: Holding,
     key: ConnectionKey,
 }
 
@@ -230,6 +233,8 @@ impl Seat {
     /// among the connections is kept.
     pub(super) fn leave(&mut self) {
         self.peer.close(&self.hub.engine, seconds(self.hub.now_ns()));
+        // Nothing, for which there is room.
+        let _ = self.holding.set(self.peer.memory());
         self.hub.shard(self.key).lock().remove(&self.key);
         self.hub.counters.lost.add_all(Lost::Gone, self.queue.end() as u64);
     }

@@ -2,7 +2,7 @@
 //!
 //! What messages mean is `tracker_core::ws`; here they are carried. Relays for a connection wait in its `queue`, which
 //! is bounded, so that one that reads slowly costs nobody else anything; and `budget` bounds what all of them hold
-//! together. Each file imports only those above it: `frames`, `budget`, `counters`, `handshake`, `queue`, `watched`,
+//! together. Each file imports only those above it: `frames`, `budget`, `handshake`, `counters`, `queue`, `watched`,
 //! `rules`, `hub`, `socket`, `connection`, `open`.
 
 mod budget;

@@ -71,6 +71,28 @@ async fn small_messages_pass_when_there_is_no_memory_left() {
 }
 
 #[tokio::test]
+async fn torrents_of_a_connection_are_counted() {
+    let tracker = tracker(2 * CONNECTION);
+    let mut client = tracker.connect(1, ROOM);
+    let mut torrents = 0;
+    let status = loop {
+        torrents += 1;
+        let hash = format!("{torrents:020}");
+        client.say(&announce('a', &format!(r#","info_hash":"{hash}""#))).await;
+        let frame = client.next().await.expect("closed without a word");
+        if frame.opcode == CLOSE {
+            break frame.status();
+        }
+        assert!(used(&tracker) <= 2 * CONNECTION);
+    };
+    // Each takes forty bytes, and there is room for about six hundred; the list doubles.
+    assert_eq!((status, torrents), (1013, 513));
+    drop(client);
+    tracker.ended(Closed::Memory).await;
+    assert_eq!(used(&tracker), 0);
+}
+
+#[tokio::test]
 async fn who_does_not_read_lets_go_before_others_want() {
     let tracker = tracker(10 * CONNECTION);
     let mut slow = tracker.connect(1, 256);
