@@ -289,7 +289,8 @@ pub fn read_scrape(answer: &Answer) -> BTreeMap<Id20, Row> {
     assert_eq!(body.keys(), ["files"]);
     let row = |row: Value<'_>| {
         let row = Dictionary::of(row);
-        assert_eq!(row.keys(), ["complete", "downloaded", "incomplete"]);
+        assert_eq!(row.keys(), ["complete", "downloaded", "downloaders", "incomplete"]);
+        assert!((0..=row.integer("incomplete")).contains(&row.integer("downloaders")), "{row:?}");
         let number = |key| u32::try_from(row.integer(key)).expect("a count");
         Row { seeders: number("complete"), completed: number("downloaded"), leechers: number("incomplete") }
     };
