@@ -393,7 +393,7 @@ fn a_scrape_is_cut_to_what_is_allowed_and_fits() {
         (1000, 1232, 101, 101),
         (1000, 576, 100, 47),
     ] {
-        let config = ResponderConfig { max_datagram, max_scrape_hashes, ..ResponderConfig::default() };
+        let config = ResponderConfig { max_datagram, max_scrape_hashes };
         let mut tracker = Tracker::with(config, Policy::default());
         let scrape = request("10.0.0.1", 1, 2, &vec![7; 20 * asked]);
         assert_eq!(tracker.answer(scrape).unwrap().len(), 8 + 12 * rows);
