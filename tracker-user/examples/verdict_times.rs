@@ -30,8 +30,8 @@ use tracker_user::xdp::program::Program;
 
 /// Runs of one measurement.
 const RUNS: u32 = 50_000;
-/// Rounds in which each frame is measured once; its middle time counts. A shared host changes its speed every few
-/// seconds: measured at one go, a frame would show that of its own moment.
+/// Rounds, unless an argument says how many, in which each frame is measured once; its middle time counts. A shared host
+/// changes its speed every few seconds: measured at one go, a frame would show that of its own moment.
 const ROUNDS: usize = 11;
 /// Frames of a live call, all of them new: fewer than the 256 that a veth pair takes at a time.
 const LIVE: u32 = 64;
@@ -48,8 +48,9 @@ fn main() {
     let frames: Vec<(&str, Vec<u8>, Expect)> =
         matrix().into_iter().map(|(name, recipe, expected)| (name, recipe.build(), expected)).collect();
 
+    let rounds = std::env::args().nth(1).map_or(ROUNDS, |rounds| rounds.parse().expect("a number of rounds"));
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); frames.len()];
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         for (time, times) in round(&mut program, &frames, interface).into_iter().zip(&mut times) {
             times.push(time);
         }
