@@ -1,271 +1,109 @@
 //! The ratios that Riptide is to reach: each row of the table, with the floor that the design must give and the goal.
 
-use crate::bench::report::{Better, Row};
-
 /// One row of the table before anything is measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub(crate) struct Aim {
+    /// The subject of `cargo xtask bench` that measures it.
+    pub(crate) subject: &'static str,
     /// What is measured.
     pub(crate) name: &'static str,
     /// What it is compared with; empty for a figure that stands by itself.
     pub(crate) against: &'static str,
-    /// Unit of both sides, as [`Row::unit`] has it.
+    /// Unit of both sides, as [`crate::bench::figures::amount`] writes it.
     pub(crate) unit: &'static str,
-    /// Which way is better.
-    pub(crate) better: Better,
     /// The ratio, or the figure if it stands by itself, that the design must give.
     pub(crate) floor: f64,
     /// The one that we came for.
     pub(crate) goal: f64,
-    /// The subject of `cargo xtask bench` that measures it.
-    pub(crate) subject: &'static str,
 }
 
 impl Aim {
-    /// The row, not measured yet.
-    pub(crate) fn row(&self) -> Row {
-        Row {
-            name: self.name.to_owned(),
-            against: self.against.to_owned(),
-            ours: None,
-            theirs: None,
-            unit: self.unit.to_owned(),
-            floor: self.floor,
-            goal: self.goal,
-            better: self.better,
-            note: String::new(),
-            rounds: Vec::new(),
-        }
+    /// Of a cost, where the goal is below the floor.
+    pub(crate) fn less_is_better(&self) -> bool {
+        self.goal < self.floor
     }
 
-    /// Whether a row is this one.
-    pub(crate) fn is(&self, row: &Row) -> bool {
-        row.name == self.name && row.against == self.against
+    /// Whether its figure stands by itself; floor and goal are then figures too.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.against.is_empty()
     }
 }
 
-pub(crate) const UDP_MIX_XDP: Aim = Aim {
-    name: "UDP mix, XDP native, one core",
-    against: "aquatic_udp io_uring",
-    unit: "responses/s",
-    better: Better::More,
-    floor: 4.0,
-    goal: 5.0,
-    subject: "udp",
-};
+/// A row; a goal below its floor says that less is better.
+pub(crate) const fn aim(
+    subject: &'static str,
+    name: &'static str,
+    against: &'static str,
+    unit: &'static str,
+    floor: f64,
+    goal: f64,
+) -> Aim {
+    Aim { subject, name, against, unit, floor, goal }
+}
 
-pub(crate) const UDP_CONNECT_KERNEL: Aim = Aim {
-    name: "UDP connect only, in the kernel",
-    against: "aquatic_udp io_uring, connect only",
-    unit: "responses/s",
-    better: Better::More,
-    floor: 8.0,
-    goal: 10.0,
-    subject: "udp",
-};
+const AQUATIC: &str = "aquatic_udp io_uring";
+/// Of what is served while the tracker's core works.
+const BUSY: &str = "responses/busy s";
+const CPU: &str = "CPU s";
+const PER_CORE: &str = "% of a core";
 
-pub(crate) const UDP_ANNOUNCE_XSK: Aim = Aim {
-    name: "UDP announce only, AF_XDP",
-    against: "aquatic_udp io_uring, announce only",
-    unit: "responses/s",
-    better: Better::More,
-    floor: 3.0,
-    goal: 4.5,
-    subject: "udp",
-};
+/// Equal rates that trackers of every size see, requests a second.
+pub(crate) const RATES: [u32; 4] = [25_000, 50_000, 100_000, 200_000];
 
-pub(crate) const UDP_ANNOUNCE_ECHO: Aim = Aim {
-    name: "UDP announce only, AF_XDP",
-    against: "a do-nothing AF_XDP echo of equal frame sizes, same rings",
-    unit: "responses/s",
-    better: Better::More,
-    floor: 0.7,
-    goal: 0.8,
-    subject: "udp",
-};
-
-pub(crate) const UDP_MIX_SOCKETS: Aim = Aim {
-    name: "UDP mix, sockets only (no XDP at all)",
-    against: "aquatic_udp io_uring",
-    unit: "responses/s",
-    better: Better::More,
-    floor: 1.05,
-    goal: 1.2,
-    subject: "udp",
-};
-
-pub(crate) const UDP_MIX_CPU: Aim = Aim {
-    name: "CPU per million responses of the mix, XDP path",
-    against: "aquatic_udp io_uring",
-    unit: "CPU s",
-    better: Better::Less,
-    floor: 0.25,
-    goal: 0.2,
-    subject: "udp",
-};
-
-pub(crate) const XDP_VERDICT: Aim = Aim {
-    name: "XDP program, any verdict, by test-run",
-    against: "",
-    unit: "ns",
-    better: Better::Less,
-    floor: 150.0,
-    goal: 100.0,
-    subject: "udp",
-};
-
-pub(crate) const HTTP_AQUATIC: Aim = Aim {
-    name: "HTTP announce, plain, keep-alive",
-    against: "aquatic_http",
-    unit: "responses/s",
-    better: Better::More,
-    floor: 4.0,
-    goal: 6.0,
-    subject: "http",
-};
-
-pub(crate) const HTTP_ROUTE: Aim = Aim {
-    name: "HTTP announce, plain, keep-alive",
-    against: "a do-nothing axum route with an equal reply",
-    unit: "responses/s",
-    better: Better::More,
-    floor: 0.7,
-    goal: 0.8,
-    subject: "http",
-};
-
-pub(crate) const WS_AQUATIC: Aim = Aim {
-    name: "WebTorrent announces with offers, TLS",
-    against: "aquatic_ws",
-    unit: "announces/s",
-    better: Better::More,
-    floor: 1.1,
-    goal: 1.5,
-    subject: "ws",
-};
-
-pub(crate) const ENGINE_BATCHED: Aim = Aim {
-    name: "engine announce, one thread, 1 M torrents and 2 M peers, 30 wanted, batched",
-    against: "the same engine called one by one",
-    unit: "announces/s",
-    better: Better::More,
-    floor: 1.2,
-    goal: 1.5,
-    subject: "engine",
-};
-
-pub(crate) const ENGINE_GROWTH: Aim = Aim {
-    name: "engine announce, 10 M torrents",
-    against: "the same at 10 k torrents",
-    unit: "ns",
-    better: Better::Less,
-    floor: 4.0,
-    goal: 2.5,
-    subject: "engine",
-};
-
-pub(crate) const ENGINE_THREADS: Aim = Aim {
-    name: "engine announce, two threads, skewed (Zipf 1.0) hashes",
-    against: "one thread",
-    unit: "announces/s",
-    better: Better::More,
-    floor: 1.6,
-    goal: 1.8,
-    subject: "engine",
-};
-
-/// opentracker's record of such a peer has 8 bytes.
-pub(crate) const MEMORY_PEER: Aim = Aim {
-    name: "memory, IPv4 peer in a swarm of 1,000, all in",
-    against: "",
-    unit: "bytes",
-    better: Better::Less,
-    floor: 16.0,
-    goal: 12.0,
-    subject: "engine",
-};
-
-pub(crate) const MEMORY_TORRENT: Aim = Aim {
-    name: "memory, torrent with one IPv4 peer, all in",
-    against: "",
-    unit: "bytes",
-    better: Better::Less,
-    floor: 140.0,
-    goal: 100.0,
-    subject: "engine",
-};
-
-pub(crate) const MEMORY_FULL: Aim = Aim {
-    name: "memory at 1 M torrents, 2 M peers, all announced",
-    against: "aquatic_udp",
-    unit: "bytes",
-    better: Better::Less,
-    floor: 0.6,
-    goal: 0.35,
-    subject: "udp",
-};
-
-/// wt-tracker publishes 12 KB.
-pub(crate) const MEMORY_WEBSOCKET: Aim = Aim {
-    name: "memory, idle plain WebSocket peer",
-    against: "",
-    unit: "bytes",
-    better: Better::Less,
-    floor: 12_000.0,
-    goal: 8_000.0,
-    subject: "ws",
-};
-
-pub(crate) const EXPIRY: Aim = Aim {
-    name: "p99.9 latency while 1 M peers expire",
-    against: "p99.9 without expiry",
-    unit: "s",
-    better: Better::Less,
-    floor: 3.0,
-    goal: 2.0,
-    subject: "udp",
-};
-
-/// Every row, in the order in which they are told.
-pub(crate) const AIMS: [Aim; 18] = [
-    UDP_MIX_XDP,
-    UDP_CONNECT_KERNEL,
-    UDP_ANNOUNCE_XSK,
-    UDP_ANNOUNCE_ECHO,
-    UDP_MIX_SOCKETS,
-    UDP_MIX_CPU,
-    XDP_VERDICT,
-    HTTP_AQUATIC,
-    HTTP_ROUTE,
-    WS_AQUATIC,
-    ENGINE_BATCHED,
-    ENGINE_GROWTH,
-    ENGINE_THREADS,
-    MEMORY_PEER,
-    MEMORY_TORRENT,
-    MEMORY_FULL,
-    MEMORY_WEBSOCKET,
-    EXPIRY,
+/// CPU seconds for a million responses at each of the [`RATES`].
+#[rustfmt::skip]
+pub(crate) const MIX_XDP_AT: [Aim; 4] = [
+    aim("udp", "UDP mix, XDP native, CPU per million at 25,000/s offered", AQUATIC, CPU, 0.35, 0.25),
+    aim("udp", "UDP mix, XDP native, CPU per million at 50,000/s offered", AQUATIC, CPU, 0.35, 0.25),
+    aim("udp", "UDP mix, XDP native, CPU per million at 100,000/s offered", AQUATIC, CPU, 0.3, 0.2),
+    aim("udp", "UDP mix, XDP native, CPU per million at 200,000/s offered", AQUATIC, CPU, 0.3, 0.2),
+];
+#[rustfmt::skip]
+pub(crate) const MIX_SOCKETS_AT: [Aim; 4] = [
+    aim("udp", "UDP mix, sockets only (no XDP at all), CPU per million at 25,000/s offered", AQUATIC, CPU, 0.6, 0.5),
+    aim("udp", "UDP mix, sockets only (no XDP at all), CPU per million at 50,000/s offered", AQUATIC, CPU, 0.6, 0.5),
+    aim("udp", "UDP mix, sockets only (no XDP at all), CPU per million at 100,000/s offered", AQUATIC, CPU, 0.6, 0.5),
+    aim("udp", "UDP mix, sockets only (no XDP at all), CPU per million at 200,000/s offered", AQUATIC, CPU, 0.6, 0.5),
 ];
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+macro_rules! aims {
+    ($($name:ident = $aim:expr;)*) => {
+        $(pub(crate) const $name: Aim = $aim;)*
+        /// Those that are not at equal rates, in the order in which they are told.
+        const OTHERS: &[Aim] = &[$($name),*];
+    };
+}
 
-    #[test]
-    fn every_goal_is_beyond_its_floor() {
-        for aim in AIMS {
-            match aim.better {
-                Better::More => assert!(aim.goal > aim.floor, "{aim:?}"),
-                Better::Less => assert!(aim.goal < aim.floor, "{aim:?}"),
-            }
-        }
-    }
+#[rustfmt::skip]
+aims! {
+    MIX_XDP = aim("udp", "UDP mix, XDP native, requests per busy second at the highest rate served", AQUATIC, BUSY, 4.0, 6.0);
+    CONNECT = aim("udp", "UDP connect, CPU", "aquatic_udp io_uring, connect only", CPU, 1.0 / 14.0, 1.0 / 20.0);
+    ANNOUNCE = aim("udp", "UDP announce only, AF_XDP, CPU", "aquatic_udp io_uring, announce only", CPU, 1.0 / 3.0, 1.0 / 4.0);
+    ANNOUNCE_ECHO = aim("udp", "UDP announce only, AF_XDP", "a do-nothing AF_XDP echo of equal frame sizes, same rings", BUSY, 0.7, 0.8);
+    MIX_SOCKETS_ECHO = aim("udp", "UDP mix, sockets only", "a do-nothing recvmmsg/sendmmsg echo", BUSY, 0.8, 0.9);
+    XDP_VERDICT = aim("udp", "XDP program, any verdict, by test-run", "", "ns", 150.0, 100.0);
+    EXPIRY = aim("udp", "p99.9 latency while 1 M peers expire", "p99.9 without expiry", "s", 3.0, 2.0);
+    IDLE_EMPTY = aim("udp", "idle, no peers", "", PER_CORE, 0.5, 0.2);
+    IDLE_FULL = aim("udp", "idle, 2 M peers", "", PER_CORE, 0.5, 0.2);
+    MEMORY_FULL = aim("udp", "memory at 1 M torrents, 2 M peers, all announced", "aquatic_udp", "bytes", 0.35, 0.25);
+    HTTP_AQUATIC = aim("http", "HTTP announce, plain, keep-alive", "aquatic_http", "responses/s", 6.0, 8.0);
+    HTTP_ROUTE = aim("http", "HTTP announce, plain, keep-alive", "a do-nothing axum route with an equal reply", "responses/s", 0.85, 0.95);
+    WS_AQUATIC = aim("ws", "WebTorrent announces with offers, TLS", "aquatic_ws", "announces/s", 2.5, 4.0);
+    MEMORY_WEBSOCKET = aim("ws", "memory, idle plain WebSocket peer", "", "bytes", 12_000.0, 8_000.0);
+    HOLD_SWARM = aim("engine", "longest hold of a shard's lock, one swarm growing to 1 M peers and expiring", "", "µs", 500.0, 200.0);
+    HOLD_SHARD = aim("engine", "longest hold of a shard's lock, a shard growing to 100,000 torrents", "", "µs", 500.0, 200.0);
+    ENGINE_BATCHED = aim("engine", "engine announce, one thread, 1 M torrents and 2 M peers, 30 wanted, batched", "the same engine called one by one", "announces/s", 1.2, 1.5);
+    ENGINE_GROWTH = aim("engine", "engine announce, 10 M torrents", "the same at 10 k torrents", "ns", 4.0, 2.5);
+    ENGINE_THREADS = aim("engine", "engine announce, two threads, skewed (Zipf 1.0) hashes", "one thread", "announces/s", 1.6, 1.8);
+    MEMORY_PEER = aim("engine", "memory, IPv4 peer in a swarm of 1,000, all in", "", "bytes", 16.0, 12.0);
+    MEMORY_TORRENT = aim("engine", "memory, torrent with one IPv4 peer, all in", "", "bytes", 140.0, 100.0);
+    SOAK_MEMORY = aim("soak", "soak: memory, highest", "its median", "bytes", 1.1, 1.03);
+    SOAK_LATENCY = aim("soak", "soak: p99.9 of a window, highest", "its median", "s", 3.0, 2.0);
+    SOAK_LOSS = aim("soak", "soak: unanswered requests", "", "%", 0.5, 0.1);
+}
 
-    #[test]
-    fn no_two_rows_are_the_same() {
-        for (index, aim) in AIMS.iter().enumerate() {
-            assert_eq!(AIMS.iter().position(|other| other.is(&aim.row())), Some(index));
-        }
-    }
+/// Every row of some subjects, in the order in which they are told.
+pub(crate) fn of<'a>(subjects: &'a [String]) -> impl Iterator<Item = &'static Aim> + 'a {
+    let all = MIX_XDP_AT.iter().chain(&MIX_SOCKETS_AT).chain(OTHERS);
+    all.filter(|aim| subjects.iter().any(|subject| subject == aim.subject))
 }

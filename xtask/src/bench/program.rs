@@ -1,6 +1,6 @@
-//! A program under test: started on its processors, watched, paused while others are measured, and ended.
+//! A program under test: started on its processor, watched, paused while others are measured, and ended.
 
-use crate::{bench::Lab, process};
+use crate::{bench::lab::Lab, process};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::{
     sys::signal::{Signal, killpg},
@@ -9,24 +9,22 @@ use nix::{
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::{Child, Command, ExitStatus},
     time::{Duration, Instant},
 };
 
 /// How long a program may take until it serves: one that reads a list of a million hashes needs a while.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often a program that starts is looked at.
+/// How often a program is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// After a pause: time for what a program has put off.
-const WAKING: Duration = Duration::from_millis(300);
+const WAKING: Duration = Duration::from_millis(250);
 
 /// When a program serves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ready {
-    /// It has bound this UDP port.
-    Udp(u16),
-    /// It listens on this TCP port.
-    Tcp(u16),
+    /// It has bound this port.
+    Port(u16),
     /// It has said a line with this word.
     Word(&'static str),
 }
@@ -40,28 +38,23 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts a command that [`crate::bench::rig::Namespace::command`] made, and waits until it serves. What it says
-    /// goes to a file.
-    ///
-    /// # Errors
-    /// It ended or never served: one line with its last words.
+    /// Starts a command that [`crate::bench::rig::Namespace::command`] made, and waits until it serves.
     pub(crate) fn start(lab: &Lab, name: &str, command: Command, ready: Ready) -> Result<Self> {
         let mut program = Self::spawn(lab, name, command)?;
         let begun = Instant::now();
-        loop {
-            lab.rest(LOOK)?;
-            program.check()?;
-            if program.is_ready(ready) {
-                return Ok(program);
-            }
+        while !program.is_ready(ready) {
             if begun.elapsed() > PATIENCE {
                 bail!("{name} did not serve within {} s{}", PATIENCE.as_secs(), program.last_words());
             }
+            lab.rest(LOOK)?;
+            program.check()?;
         }
+        Ok(program)
     }
 
-    fn spawn(lab: &Lab, name: &str, mut command: Command) -> Result<Self> {
-        let said = lab.scratch().join(format!("said-{}", lab.number()));
+    /// Starts a command. What it says goes to a file.
+    pub(crate) fn spawn(lab: &Lab, name: &str, mut command: Command) -> Result<Self> {
+        let said = lab.file("said", "")?;
         let file = File::create(&said).with_context(|| format!("cannot write {}", said.display()))?;
         let other = file.try_clone().context("cannot share a file")?;
         let child =
@@ -69,26 +62,38 @@ impl Program {
         Ok(Self { name: name.to_owned(), child, said })
     }
 
-    fn is_ready(&self, ready: Ready) -> bool {
-        let proc = self.proc();
-        let sockets = |table: &str| {
-            // Until it has entered its namespace, the table is this host's.
-            let namespace = |proc: &Path| fs::read_link(proc.join("ns/net")).ok();
-            if namespace(&proc) == namespace(Path::new("/proc/self")) {
-                return String::new();
+    /// Waits until it ends by itself; `look` is called every so often meanwhile.
+    pub(crate) fn wait(
+        &mut self,
+        lab: &Lab,
+        patience: Duration,
+        mut look: impl FnMut() -> Result<()>,
+    ) -> Result<ExitStatus> {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().context("cannot watch a program")? {
+                return Ok(status);
             }
-            fs::read_to_string(proc.join("net").join(table)).unwrap_or_default()
-        };
-        match ready {
-            Ready::Udp(port) => ["udp", "udp6"].iter().any(|table| is_bound(&sockets(table), port)),
-            Ready::Tcp(port) => ["tcp", "tcp6"].iter().any(|table| is_listening(&sockets(table), port)),
-            Ready::Word(word) => self.said().lines().any(|line| line.contains(word)),
+            if begun.elapsed() > patience {
+                bail!("{} did not end within {} s", self.name, patience.as_secs());
+            }
+            look()?;
+            lab.rest(LOOK)?;
         }
     }
 
-    /// Its name in reports.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    fn is_ready(&self, ready: Ready) -> bool {
+        let proc = self.proc();
+        match ready {
+            Ready::Word(word) => self.said().lines().any(|line| line.contains(word)),
+            Ready::Port(port) => {
+                // Until it has entered its namespace, the tables are this host's.
+                let namespace = |proc: &Path| fs::read_link(proc.join("ns/net")).ok();
+                let entered = namespace(&proc) != namespace(Path::new("/proc/self"));
+                let table = |name| fs::read_to_string(proc.join("net").join(name)).unwrap_or_default();
+                entered && ["udp", "udp6", "tcp", "tcp6"].map(table).iter().any(|table| is_bound(table, port))
+            }
+        }
     }
 
     fn proc(&self) -> PathBuf {
@@ -102,9 +107,14 @@ impl Program {
 
     /// Resident memory in bytes.
     pub(crate) fn resident(&self) -> Result<f64> {
-        let status = fs::read_to_string(self.proc().join("status"))
-            .with_context(|| format!("cannot read the memory of {}", self.name))?;
+        let status = fs::read_to_string(self.proc().join("status")).unwrap_or_default();
         resident(&status).ok_or_else(|| anyhow!("{} has ended{}", self.name, self.last_words()))
+    }
+
+    /// How long all its threads have run so far; time that they waited for their processor is not in it.
+    pub(crate) fn run_time(&self) -> Duration {
+        let threads = fs::read_dir(self.proc().join("task")).into_iter().flatten().flatten();
+        threads.map(|thread| run_time(&thread.path())).sum()
     }
 
     /// Takes its processor away: it runs when nobody else wants to, so that what it does by the clock costs the others
@@ -136,11 +146,17 @@ impl Program {
     }
 
     /// Its last words, to be put behind what became of it.
-    fn last_words(&self) -> String {
-        match last_words(&self.said()).as_str() {
+    pub(crate) fn last_words(&self) -> String {
+        match last_line(&self.said()) {
             "" => String::from(" and said nothing"),
             words => format!("; its last words: {words}"),
         }
+    }
+}
+
+impl AsMut<Self> for Program {
+    fn as_mut(&mut self) -> &mut Self {
+        self
     }
 }
 
@@ -155,45 +171,17 @@ impl Drop for Program {
     }
 }
 
-/// Runs a command that [`crate::bench::rig::Namespace::command`] made to its end, and returns what it printed.
-///
-/// # Errors
-/// It failed, or did not end in time: one line with its last words.
-pub(crate) fn output(lab: &Lab, name: &str, command: Command, patience: Duration) -> Result<String> {
-    let mut program = Program::spawn(lab, name, command)?;
-    let begun = Instant::now();
-    loop {
-        lab.rest(LOOK)?;
-        match program.child.try_wait() {
-            Ok(None) if begun.elapsed() < patience => {}
-            Ok(Some(status)) if status.success() => return Ok(program.said()),
-            Ok(None) => bail!("{name} did not end within {} s", patience.as_secs()),
-            _ => {
-                program.check()?;
-                bail!("{name} cannot be watched");
-            }
-        }
-    }
-}
-
-/// The last line, or of a program that panicked, where and why it did instead of the trace behind that.
-fn last_words(text: &str) -> String {
-    let mut lines = text.lines();
-    match lines.by_ref().filter(|line| line.contains(" panicked at ")).last() {
-        Some(place) => {
-            let why = text
-                .rsplit(place)
-                .next()
-                .and_then(|rest| rest.lines().map(str::trim).find(|line| !line.is_empty()));
-            format!("{} {}", place.trim(), why.unwrap_or_default())
-        }
-        None => last_line(text).to_owned(),
-    }
-}
-
-/// The last line that says something.
+/// The last line that says something, without the trace of a program that panicked.
 pub(crate) fn last_line(text: &str) -> &str {
-    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
+    let text = text.split("\nstack backtrace:").next().unwrap_or(text);
+    let said = |line: &&str| !line.is_empty() && !line.starts_with("note: run with `RUST_BACKTRACE");
+    text.lines().map(str::trim).rfind(said).unwrap_or_default()
+}
+
+/// How long a thread has run, given its directory in `/proc`; one that is gone has not.
+pub(crate) fn run_time(thread: &Path) -> Duration {
+    let schedstat = fs::read_to_string(thread.join("schedstat")).unwrap_or_default();
+    Duration::from_nanos(schedstat.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
 /// `VmRSS` of a process's status, in bytes.
@@ -203,41 +191,25 @@ fn resident(status: &str) -> Option<f64> {
     Some(kilobytes * 1024.0)
 }
 
-/// Whether a table such as `/proc/net/udp` has a socket on this port.
+/// Whether a table such as `/proc/net/tcp` has a socket on this port that is connected to nobody.
 fn is_bound(table: &str, port: u16) -> bool {
-    sockets(table).any(|(local, _)| local == port)
-}
-
-/// Whether a table such as `/proc/net/tcp` has a listener on this port.
-fn is_listening(table: &str, port: u16) -> bool {
-    const LISTEN: &str = "0A";
-    sockets(table).any(|(local, state)| local == port && state == LISTEN)
-}
-
-/// Local ports and states.
-fn sockets(table: &str) -> impl Iterator<Item = (u16, &str)> {
-    table.lines().filter_map(|line| {
-        let mut fields = line.split_whitespace().skip(1);
-        let (_, port) = fields.next()?.rsplit_once(':')?;
-        Some((u16::from_str_radix(port, 16).ok()?, fields.nth(1)?))
-    })
+    table.contains(&format!(":{port:04X} 00000000"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TABLE: &str = "\
-  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 00000000:1B39 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 20 1
-   1: 0100007F:2328 00000000:0000 01 00000000:00000000 00:00000000 00000000     0        0 21 1
-";
-
     #[test]
     fn sockets_are_found_in_the_kernels_table() {
-        assert!(is_bound(TABLE, 6969) && is_bound(TABLE, 9000) && !is_bound(TABLE, 80));
-        assert!(is_listening(TABLE, 6969) && !is_listening(TABLE, 9000));
-        assert!(!is_bound("", 6969));
+        let table = "\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:1B39 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 20 1
+   1: 0100007F:2328 0100007F:1B3A 01 00000000:00000000 00:00000000 00000000     0        0 21 1
+";
+        assert!(
+            is_bound(table, 6969) && !is_bound(table, 9000) && !is_bound(table, 6970) && !is_bound("", 6969)
+        );
     }
 
     #[test]
@@ -247,11 +219,17 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_runs_has_a_run_time() {
+        let thread = Path::new("/proc/thread-self");
+        let before = run_time(thread);
+        while run_time(thread) == before {}
+        assert!(run_time(Path::new("/proc/0")).is_zero());
+    }
+
+    #[test]
     fn last_words_are_not_blank() {
-        assert_eq!(last_line("one\n two \n\n  \n"), "two");
-        assert_eq!(last_line(""), "");
-        assert_eq!(last_words("one\ntwo\n"), "two");
-        let panic = "hello\nthread 'main' (7) panicked at src/a.rs:1:2:\na port\nstack backtrace:\n  0: main\nnote: more\n";
-        assert_eq!(last_words(panic), "thread 'main' (7) panicked at src/a.rs:1:2: a port");
+        assert_eq!([last_line("one\n two \n\n  \n"), last_line("")], ["two", ""]);
+        let panic = "panicked at src/a.rs:1:2:\na port\nnote: run with `RUST_BACKTRACE=1` for\n";
+        assert_eq!([last_line(panic), last_line("a port\nstack backtrace:\n  0: main\n")], ["a port"; 2]);
     }
 }

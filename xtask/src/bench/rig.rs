@@ -1,19 +1,19 @@
 //! The two-core rig: namespaces joined by a veth pair, the load's work on one processor, the tracker's on another.
 
 use crate::{
-    bench::{Lab, program},
+    bench::{lab::Lab, program},
     process,
 };
 use anyhow::{Context, Result, bail};
 use nix::{
-    sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, setns},
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use std::{
-    fs::{self, File},
+    fs,
     os::unix::process::CommandExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -43,19 +43,12 @@ pub(crate) struct Cpus {
 
 impl Cpus {
     /// The first two processors that this process was given.
-    ///
-    /// # Errors
-    /// There are fewer.
     pub(crate) fn inherited() -> Result<Self> {
         let mask = sched_getaffinity(Pid::from_raw(0)).context("cannot tell which processors are ours")?;
-        Self::first_two((0..CpuSet::count()).filter(|cpu| mask.is_set(*cpu).unwrap_or(false)))
-    }
-
-    fn first_two(mut cpus: impl Iterator<Item = usize>) -> Result<Self> {
-        match (cpus.next(), cpus.next()) {
-            (Some(load), Some(tracker)) => Ok(Self { load, tracker }),
-            _ => bail!("bench needs two processors: one for the load, one for the tracker"),
-        }
+        let mut ours = (0..CpuSet::count()).filter(|cpu| mask.is_set(*cpu).unwrap_or(false));
+        let [load, tracker] = [ours.next(), ours.next()];
+        let (load, tracker) = load.zip(tracker).context("bench needs two processors, one for the load")?;
+        Ok(Self { load, tracker })
     }
 
     /// Keeps this process off the tracker's processor.
@@ -81,44 +74,25 @@ impl Namespace {
     pub(crate) fn new(lab: &Lab, role: &str) -> Result<Self> {
         lab.check()?;
         let name = format!("{PREFIX}{}-{}-{role}", std::process::id(), lab.number());
-        quietly(Command::new("ip").args(["netns", "add", &name]))?;
+        said(Command::new("ip").args(["netns", "add", &name]))?;
         let namespace = Self { name };
-        namespace.ip("link set lo up")?;
+        namespace.bash("ip link set lo up")?;
         Ok(namespace)
     }
 
-    /// A command that will run in it on these processors. It keeps the process ID that it is started with, gets no
-    /// signals from the terminal, and does not outlive this process.
-    pub(crate) fn command(&self, cpus: &[usize], program: &Path) -> Command {
-        let list: Vec<String> = cpus.iter().map(ToString::to_string).collect();
+    /// A command that will run in it on this processor. It keeps the process ID that it is started with, gets no signals
+    /// from the terminal, and does not outlive this process.
+    pub(crate) fn command(&self, cpu: usize, program: &Path) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, "setpriv", "--pdeathsig", "KILL"]);
-        command.args(["taskset", "--cpu-list", &list.join(",")]).arg(program);
+        command.args(["taskset", "--cpu-list", &cpu.to_string()]).arg(program);
         command.stdin(Stdio::null()).process_group(0);
         command
     }
 
-    /// Runs `work` in a thread inside the namespace.
-    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
-        let path = Path::new(NAMESPACES).join(&self.name);
-        let handle = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(move || setns(&handle, CloneFlags::CLONE_NEWNET).map(|()| work()));
-            match thread.join() {
-                Ok(result) => result.with_context(|| format!("cannot enter {}", self.name)),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        })
-    }
-
-    /// One `ip` command, without the word `ip`.
-    fn ip(&self, line: &str) -> Result<()> {
-        quietly(Command::new("ip").args(["-netns", &self.name]).args(line.split(' ')))
-    }
-
-    /// A line of shell in it; `/sys` shows its interfaces.
-    fn shell(&self, line: &str) -> Result<()> {
-        quietly(Command::new("ip").args(["netns", "exec", &self.name, "sh", "-ec", line]))
+    /// A line of shell in it, and what it prints; `/sys` shows its interfaces.
+    pub(crate) fn bash(&self, line: &str) -> Result<String> {
+        said(Command::new("ip").args(["netns", "exec", &self.name, "bash", "-ec", line]))
     }
 }
 
@@ -128,29 +102,27 @@ impl Drop for Namespace {
     }
 }
 
-/// Runs a command to its end; what it says is told only if it fails.
-fn quietly(command: &mut Command) -> Result<()> {
+/// Runs a command to its end, and returns what it prints; what it says besides is told only if it fails.
+fn said(command: &mut Command) -> Result<String> {
     let line = process::describe(command);
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{line}`"))?;
     if !output.status.success() {
         bail!("`{line}` failed: {}", program::last_line(&String::from_utf8_lossy(&output.stderr)));
     }
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn delete(name: &str) {
-    if let Some(pids) = process::probe(Command::new("ip").args(["netns", "pids", name])) {
-        for pid in pids.split_whitespace().filter_map(|pid| pid.parse().ok()) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
+    let pids = process::probe(Command::new("ip").args(["netns", "pids", name])).unwrap_or_default();
+    for pid in pids.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
     process::probe(Command::new("ip").args(["netns", "delete", name]));
 }
 
 /// Deletes what benches left that were killed.
 pub(crate) fn sweep() {
-    let Ok(entries) = fs::read_dir(NAMESPACES) else { return };
-    for entry in entries.flatten() {
+    for entry in fs::read_dir(NAMESPACES).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if owner(&name).is_some_and(|owner| !Path::new("/proc").join(owner.to_string()).exists()) {
             delete(&name);
@@ -170,66 +142,47 @@ pub(crate) struct Rig {
     pub(crate) tracker: Namespace,
     /// Where the load runs.
     pub(crate) load: Namespace,
-    tracker_interface: String,
-    load_interface: String,
+    /// The tracker's interface.
+    pub(crate) tracker_interface: String,
+    /// The load's.
+    pub(crate) load_interface: String,
 }
 
 impl Rig {
-    /// Lays the wire with so many queues at each end, receiving in threads of the kernel that can be pinned.
-    pub(crate) fn lay(lab: &Lab, queues: usize) -> Result<Self> {
+    /// Lays the wire with one queue at each end, receiving in threads of the kernel that can be pinned.
+    pub(crate) fn lay(lab: &Lab) -> Result<Self> {
         let (tracker, load) = (Namespace::new(lab, "tracker")?, Namespace::new(lab, "load")?);
         let [tracker_interface, load_interface] = interfaces(std::process::id(), lab.number());
-        let count = format!("numrxqueues {queues} numtxqueues {queues}");
-        tracker.ip(&format!(
-            "link add {tracker_interface} {count} type veth peer name {load_interface} {count} netns {}",
+        let count = "numrxqueues 1 numtxqueues 1";
+        tracker.bash(&format!(
+            "ip link add {tracker_interface} {count} type veth peer name {load_interface} {count} netns {}",
             load.name
         ))?;
         let rig = Self { tracker, load, tracker_interface, load_interface };
         for (namespace, interface, address) in
             [(&rig.tracker, &rig.tracker_interface, TRACKER), (&rig.load, &rig.load_interface, LOAD)]
         {
-            namespace.ip(&format!("addr add {address}/24 dev {interface}"))?;
-            namespace.ip(&format!("link set {interface} up"))?;
-        }
-        rig.tracker.ip(&format!("route add {BEHIND_LOAD} via {LOAD}"))?;
-        for (namespace, interface) in
-            [(&rig.tracker, &rig.tracker_interface), (&rig.load, &rig.load_interface)]
-        {
-            namespace.shell(&format!(
-                "ethtool -K {interface} gro on tx off >&2\n\
+            namespace.bash(&format!(
+                "ip addr add {address}/24 dev {interface}\n\
+                 ip link set {interface} up\n\
+                 ethtool -K {interface} gro on tx off >&2\n\
                  echo 1 > /sys/class/net/{interface}/threaded\n\
                  echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter\n\
                  echo 0 > /proc/sys/net/ipv4/conf/{interface}/rp_filter"
             ))?;
         }
+        rig.tracker.bash(&format!("ip route add {BEHIND_LOAD} via {LOAD}"))?;
         lab.check()?;
         Ok(rig)
     }
 
-    /// The tracker's interface.
-    pub(crate) fn tracker_interface(&self) -> &str {
-        &self.tracker_interface
-    }
-
-    /// The load's interface.
-    pub(crate) fn load_interface(&self) -> &str {
-        &self.load_interface
-    }
-
-    /// Pins the threads that receive for the tracker, one to each of these processors in turn. The threads are new
-    /// ones once a program has been attached to the interface.
-    pub(crate) fn pin_receiver(&self, cpus: &[usize]) -> Result<()> {
-        let threads = receivers(Path::new("/proc"), &self.tracker_interface);
-        if threads.is_empty() {
-            bail!(
-                "no kernel thread receives for {}: this kernel has no threaded NAPI",
-                self.tracker_interface
-            );
-        }
-        for (thread, cpu) in threads.into_iter().zip(cpus.iter().cycle()) {
-            pin(thread, *cpu).with_context(|| format!("cannot pin NAPI thread {thread} to CPU {cpu}"))?;
-        }
-        Ok(())
+    /// Pins the thread that receives for the tracker, which is a new one once a program has been attached to the
+    /// interface, and returns its directory in `/proc`.
+    pub(crate) fn pin_receiver(&self, cpu: usize) -> Result<PathBuf> {
+        let thread = receiver(Path::new("/proc"), &self.tracker_interface)
+            .context("no kernel thread receives for the tracker: this kernel has no threaded NAPI")?;
+        pin(thread, cpu).with_context(|| format!("cannot pin NAPI thread {thread} to CPU {cpu}"))?;
+        Ok(Path::new("/proc").join(thread.to_string()))
     }
 }
 
@@ -239,21 +192,16 @@ fn interfaces(process: u32, number: u32) -> [String; 2] {
     ["t", "l"].map(|end| format!("{end}{}{letter}", process % 100_000))
 }
 
-/// The threads that receive for an interface, oldest first.
-fn receivers(proc: &Path, interface: &str) -> Vec<Pid> {
-    let Ok(entries) = fs::read_dir(proc) else { return Vec::new() };
+/// The newest thread that receives for an interface.
+fn receiver(proc: &Path, interface: &str) -> Option<Pid> {
     let mut name = format!("napi/{interface}-");
     name.truncate(THREAD_NAME);
-    let mut threads: Vec<i32> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            let comm = fs::read_to_string(entry.path().join("comm")).ok()?;
-            comm.starts_with(&name).then_some(pid)
-        })
-        .collect();
-    threads.sort_unstable();
-    threads.into_iter().map(Pid::from_raw).collect()
+    let threads = fs::read_dir(proc).ok()?.flatten().filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse::<i32>().ok()?;
+        let comm = fs::read_to_string(entry.path().join("comm")).ok()?;
+        comm.starts_with(&name).then_some(pid)
+    });
+    threads.max().map(Pid::from_raw)
 }
 
 #[cfg(test)]
@@ -261,43 +209,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn load_and_tracker_have_a_processor_each() {
-        assert_eq!(Cpus::first_two([3, 5, 7].into_iter()).unwrap(), Cpus { load: 3, tracker: 5 });
-        let error = Cpus::first_two([3].into_iter()).unwrap_err().to_string();
-        assert!(error.contains("two processors"), "{error}");
-        assert!(Cpus::first_two(std::iter::empty()).is_err());
-    }
-
-    #[test]
     fn only_namespaces_of_benches_have_an_owner() {
         assert_eq!(owner("riptide-bench-4711-3-tracker"), Some(4711));
-        assert_eq!(owner("riptide-test-4711-3-tracker"), None);
-        assert_eq!(owner("riptide-bench-mine"), None);
-        assert_eq!(owner("bt"), None);
-    }
-
-    #[test]
-    fn interfaces_are_told_apart_in_the_names_of_threads() {
-        let [tracker, load] = interfaces(4_194_304, 27);
-        assert_eq!((tracker.as_str(), load.as_str()), ("t94304b", "l94304b"));
-        assert!(format!("napi/{tracker}-").len() <= THREAD_NAME);
-        assert_ne!(interfaces(1, 0), interfaces(1, 1));
+        assert_eq!([owner("riptide-test-4711-3-tracker"), owner("riptide-bench-mine")], [None, None]);
     }
 
     #[test]
     fn receivers_are_found_by_interface() {
-        let proc = std::env::temp_dir().join(format!("xtask-rig-{}", std::process::id()));
-        for (pid, comm) in [
-            ("30", "napi/t1a-8194\n"),
-            ("9", "napi/t1a-8193\n"),
-            ("12", "napi/t1ab-8193\n"),
-            ("x", "napi/t1a-1\n"),
-        ] {
-            fs::create_dir_all(proc.join(pid)).unwrap();
-            fs::write(proc.join(pid).join("comm"), comm).unwrap();
+        let [tracker, load] = interfaces(4_194_304, 27);
+        assert_eq!((tracker.as_str(), load.as_str()), ("t94304b", "l94304b"));
+        let proc = tempfile::tempdir().unwrap();
+        for (pid, comm) in [("9", "napi/t94304b-1\n"), ("30", "napi/t94304b-2\n"), ("42", "napi/l94304b-3\n")]
+        {
+            fs::create_dir(proc.path().join(pid)).unwrap();
+            fs::write(proc.path().join(pid).join("comm"), comm).unwrap();
         }
-        assert_eq!(receivers(&proc, "t1a"), [Pid::from_raw(9), Pid::from_raw(30)]);
-        assert!(receivers(&proc, "eth0").is_empty());
-        fs::remove_dir_all(&proc).unwrap();
+        assert_eq!(receiver(proc.path(), &tracker), Some(Pid::from_raw(30)));
+        assert_eq!(receiver(proc.path(), "eth0"), None);
     }
 }

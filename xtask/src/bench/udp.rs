@@ -1,278 +1,226 @@
-//! The rows of UDP: every tracker serves on a rig of its own, and they take turns.
+//! The rows of UDP: every tracker serves on a rig of its own, full of peers.
 
 mod expiry;
-mod field;
-mod growth;
-mod settle;
 mod soak;
+mod tracker;
 mod verdict;
 
+pub(crate) use soak::measure as soak;
+
 use crate::bench::{
-    Lab,
-    aims::{self, Aim},
-    progress::Plan,
-    report::{Detail, Performance, Report, Row, median},
-    tracker::Tracker,
-    turns::note_idle,
+    aims::{self, RATES},
+    figures::{amount, grouped, three},
+    lab::Lab,
+    load::{Figures, Search},
+    peers::{AQUATIC_UDP, missing},
+    result::{Report, Row},
+    turns::{self, Contender, Of},
 };
-use anyhow::Result;
-use field::{Field, Outcome};
-use serde_json::json;
+use anyhow::{Context, Result, ensure};
+use std::time::Duration;
+use tracker::{Population, Purpose, Running, Tracker};
 
-/// What is asked of the trackers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Figure {
-    /// Connects, announces and scrapes as 50:50:1.
-    Mix,
-    /// Announces only.
-    Announce,
-    /// Connects only.
-    Connect,
-}
+/// Shares of connects, announces and scrapes, and how they are called.
+const MIX: &str = "50:50:1";
+const ANNOUNCE: &str = "0:1:0";
+const CONNECT: &str = "1:0:0";
 
-impl Figure {
-    const ALL: [Self; 3] = [Self::Mix, Self::Announce, Self::Connect];
+/// In the place of a pace. What a shared host takes away for milliseconds is no tracker's loss: what lost is offered again.
+const SEARCH: &str = "--search --search-tries 2 --search-from";
 
-    /// In reports and lines.
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Mix => "mix",
-            Self::Announce => "announce only",
-            Self::Connect => "connect only",
-        }
-    }
-
-    /// As `riptide-load` takes it.
-    const fn shares(self) -> &'static str {
-        match self {
-            Self::Mix => "50:50:1",
-            Self::Announce => "0:1:0",
-            Self::Connect => "1:0:0",
-        }
-    }
-
-    /// Of whom it is measured. The echo is added once it is known how long its replies must be.
-    fn trackers(self) -> &'static [Tracker] {
-        match self {
-            Self::Mix => &STARTERS,
-            Self::Announce | Self::Connect => &[Tracker::Native, Tracker::AquaticUring],
-        }
+fn called(mix: &str) -> &'static str {
+    match mix {
+        ANNOUNCE => "announce only",
+        CONNECT => "connect only",
+        _ => "mix",
     }
 }
 
-/// Who serves from the beginning, those that rows are about first.
-const STARTERS: [Tracker; 6] = [
-    Tracker::Native,
-    Tracker::AquaticUring,
-    Tracker::Sockets,
-    Tracker::Generic,
-    Tracker::AquaticMio,
-    Tracker::Opentracker,
-];
-
-/// What is ahead.
-pub(crate) fn plan(lab: &Lab) -> Plan {
-    let here = |tracker: &Tracker| tracker.peer().is_none_or(|peer| lab.peers.path(peer).is_ok());
-    let starters: Vec<Tracker> = STARTERS.into_iter().filter(here).collect();
-    let mut pairs: Vec<(Tracker, Figure)> = Vec::new();
-    for figure in Figure::ALL {
-        pairs.extend(
-            figure.trackers().iter().filter(|tracker| here(tracker)).map(|tracker| (*tracker, figure)),
-        );
-    }
-    pairs.push((Tracker::Echo(0.0), Figure::Announce));
-    field::plan(lab, &starters, &pairs) + verdict::plan() + growth::plan(lab) + expiry::plan(lab)
+/// The mix at a rate that is the same for all.
+fn at(rate: u32) -> String {
+    format!("UDP mix at {}/s", grouped(rate.into()))
 }
 
-/// Measures, and adds rows, series and details to the report.
+/// As much as the tracker served in its search.
+fn served(mix: &str) -> String {
+    format!("UDP {}, highest rate served", called(mix))
+}
+
+/// A load on the usual population as `riptide-load` takes it.
+fn options(lab: &Lab, mix: &str, rate: f64) -> String {
+    format!("--mix {mix} --rate {rate:.0} --warmup {}ms {}", lab.choose(500, 800), Population::USUAL)
+}
+
+/// One round of a load.
+fn round(lab: &Lab, entry: &mut Contender<Running>, load: &str, mix: &str, rate: f64) -> Result<()> {
+    let duration = Duration::from_millis(lab.choose(2_000, 4_000));
+    entry.round(lab, load, |running| running.run(lab, &options(lab, mix, rate), duration))
+}
+
+/// Finds about what a tracker serves, from nearby, since that is shorter.
+fn search(lab: &Lab, entry: &mut Contender<Running>, mix: &'static str) -> Result<()> {
+    entry.turn(lab, &format!("UDP {}, search", called(mix)), |running| {
+        let guess = running.fill * if mix == ANNOUNCE { 1.0 } else { 1.4 };
+        let options = options(lab, mix, guess).replace("--rate", SEARCH);
+        let search = running.run(lab, &options, Duration::from_millis(lab.choose(1_000, 2_000)))?.search;
+        let Search { served_rate, limit } = search.context("riptide-load tells of no search")?;
+        ensure!(served_rate > 0.0, "it serves no rate at all");
+        running.found.push((mix, served_rate, limit == "generator"));
+        Ok(format!("{}/s", grouped(served_rate)))
+    })
+}
+
+/// Starts a tracker and has every peer announce.
+fn filled(lab: &Lab, tracker: &Tracker) -> Result<Contender<Running>> {
+    Contender::start(lab, &tracker.name(), || {
+        let mut running = tracker.start(lab, &Purpose::USUAL)?;
+        let share = running.fill(lab, Population::USUAL)?;
+        let resident = amount(Some(running.program.resident()?), "bytes");
+        Ok((running, format!("{} % of the peers are in, {resident}", three(share * 100.0))))
+    })
+}
+
+/// Measures, and adds rows and what programs showed to the report.
 pub(crate) fn measure(lab: &Lab, report: &mut Report) -> Result<()> {
-    let mut field = Field::open(lab)?;
-    for figure in Figure::ALL {
-        field.measure(lab, figure)?;
-    }
-    let outcomes = field.close();
-    rows(&outcomes, report);
-    details(lab, &outcomes, report)?;
-    verdict::measure(lab, report)?;
-    growth::measure(lab, &outcomes, report)?;
-    expiry::measure(lab, outcomes.of(Tracker::Native, Figure::Mix), report)
-}
-
-/// What a soak takes.
-pub(crate) fn plan_soak(lab: &Lab) -> Plan {
-    soak::plan(lab)
-}
-
-/// Serves for a long time.
-pub(crate) fn soak(lab: &Lab, report: &mut Report) -> Result<()> {
-    soak::measure(lab, report)
-}
-
-/// What all trackers showed.
-pub(crate) struct Outcomes(Vec<(Tracker, Figure, Result<Outcome, String>)>);
-
-impl Outcomes {
-    /// What one showed, or why it did not.
-    fn of(&self, tracker: Tracker, figure: Figure) -> Result<&Outcome, String> {
-        let same = |other: Tracker| match (tracker, other) {
-            (Tracker::Echo(_), Tracker::Echo(_)) => true,
-            _ => tracker == other,
-        };
-        let found = self.0.iter().find(|(other, at, _)| same(*other) && *at == figure);
-        match found {
-            Some((_, _, Ok(outcome))) => Ok(outcome),
-            Some((_, _, Err(why))) if why.starts_with("no --peer") => Err(why.clone()),
-            Some((_, _, Err(why))) => Err(format!("{}: {why}", tracker.name())),
-            None => Err("was not measured".to_owned()),
-        }
-    }
-}
-
-fn rows(outcomes: &Outcomes, report: &mut Report) {
-    use Figure::{Announce, Connect, Mix};
-    use Tracker::{AquaticUring, Echo, Native, Sockets};
-    let served = |outcome: &Outcome| outcome.rounds.clone();
-    for (aim, figure, ours, theirs) in [
-        (aims::UDP_MIX_XDP, Mix, Native, AquaticUring),
-        (aims::UDP_CONNECT_KERNEL, Connect, Native, AquaticUring),
-        (aims::UDP_ANNOUNCE_XSK, Announce, Native, AquaticUring),
-        (aims::UDP_ANNOUNCE_ECHO, Announce, Native, Echo(0.0)),
-        (aims::UDP_MIX_SOCKETS, Mix, Sockets, AquaticUring),
-    ] {
-        let mut row = versus(&aim, outcomes.of(ours, figure), outcomes.of(theirs, figure), served);
-        let busy = |tracker| {
-            let outcome = outcomes.of(tracker, figure).ok();
-            (tracker.name(), outcome.and_then(|outcome| median(outcome.busy.iter().copied())))
-        };
-        row = note_idle(row, busy(ours), busy(theirs));
-        if outcomes.of(ours, figure).is_ok_and(|outcome| outcome.generator_bound) {
-            row = row.note("Riptide serves more: the generator could not send more");
-        }
-        report.rows.push(row);
-    }
-    let (ours, theirs) = (outcomes.of(Native, Mix), outcomes.of(AquaticUring, Mix));
-    report.rows.push(
-        versus(&aims::UDP_MIX_CPU, ours.clone(), theirs.clone(), Outcome::cpu_seconds_per_million)
-            .note("each at half of its own served rate"),
-    );
-    let filled = |outcome: &Outcome| outcome.resident.into_iter().collect();
-    let mut row = versus(&aims::MEMORY_FULL, ours, theirs, filled).note("resident memory of the process");
-    if let Some(resident) = outcomes.of(Tracker::Opentracker, Mix).ok().and_then(|outcome| outcome.resident) {
-        row = row.note(format!("opentracker: {}", crate::bench::table::amount(Some(resident), "bytes")));
-    }
-    report.rows.push(row);
-    let wrong = outcomes.0.iter().filter_map(|(tracker, figure, outcome)| {
-        let wrong = outcome.as_ref().ok()?.wrong.clone()?;
-        Some(format!("{} {}: {wrong}", tracker.name(), figure.label()))
-    });
-    for line in wrong {
-        crate::say::step(&line);
-    }
-}
-
-/// A row of two outcomes by a figure of each round.
-fn versus(
-    aim: &Aim,
-    ours: Result<&Outcome, String>,
-    theirs: Result<&Outcome, String>,
-    figures: impl Fn(&Outcome) -> Vec<f64>,
-) -> Row {
-    let row = aim.row();
-    match (ours, theirs) {
-        (Ok(ours), Ok(theirs)) => {
-            let rounds: Vec<(f64, f64)> = figures(ours).into_iter().zip(figures(theirs)).collect();
-            row.measured(&rounds)
-        }
-        (Ok(ours), Err(why)) => Row { ours: median(figures(ours)), ..row }.note(why),
-        (Err(why), Ok(theirs)) => Row { theirs: median(figures(theirs)), ..row }.note(why),
-        (Err(why), Err(other)) if why == other => row.note(why),
-        (Err(why), Err(other)) => row.note(why).note(other),
-    }
-}
-
-fn details(lab: &Lab, outcomes: &Outcomes, report: &mut Report) -> Result<()> {
-    for (tracker, figure, outcome) in &outcomes.0 {
-        let Ok(outcome) = outcome else { continue };
-        let version = tracker.peer().and_then(|peer| lab.peers.version(peer));
-        let performance = Performance {
-            served_rate: median(outcome.rounds.clone()),
-            rounds: outcome.rounds.clone(),
-            cpu_seconds_per_million: median(outcome.cpu_seconds_per_million()),
-            latency_seconds: outcome.halves.last().map(|half| half.latency_seconds),
-            resident_bytes: outcome.resident,
-            version,
-        };
-        report.details.push(Detail::performance(tracker.name(), figure.label(), &performance)?);
-        report.details.push(Detail {
-            program: tracker.name().to_owned(),
-            figure: format!("{}, in detail", figure.label()),
-            values: json!({
-                "probes": outcome.probes,
-                "generator_bound": outcome.generator_bound,
-                "busy_shares": outcome.busy,
-                "stolen_seconds": outcome.stolen,
-                "filled_share": outcome.filled,
-                "half_rate_unanswered_share": outcome.halves.iter().map(|half| half.unanswered_share).collect::<Vec<_>>(),
-                "wrong_replies": outcome.wrong.as_deref().unwrap_or("none"),
-                "mean_reply_bytes": outcome.mean_reply,
-            }),
-        });
-    }
+    let mut field = Field::open(lab, report)?;
+    field.take_turns(lab)?;
+    field.tell(report);
+    drop(field);
+    report.ratios.extend([verdict::measure(lab)?, expiry::measure(lab)?]);
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// All trackers.
+struct Field {
+    native: Contender<Running>,
+    sockets: Contender<Running>,
+    echo_xsk: Contender<Running>,
+    echo_sockets: Contender<Running>,
+    /// The first is what rows are against.
+    aquatic: Vec<Contender<Running>>,
+}
 
-    fn outcome(rounds: &[f64]) -> Outcome {
-        Outcome { rounds: rounds.to_vec(), ..Outcome::default() }
-    }
-
-    #[test]
-    fn rounds_are_compared_in_pairs() {
-        let served = |outcome: &Outcome| outcome.rounds.clone();
-        let (ours, theirs) = (outcome(&[400.0, 500.0, 450.0]), outcome(&[100.0, 100.0, 90.0]));
-        let row = versus(&aims::UDP_MIX_XDP, Ok(&ours), Ok(&theirs), served);
-        assert_eq!((row.ours, row.theirs), (Some(450.0), Some(100.0)));
-        assert_eq!(row.rounds, [4.0, 5.0, 5.0]);
-        let row = versus(&aims::UDP_MIX_XDP, Ok(&ours), Err("no --peer".to_owned()), served);
-        assert_eq!((row.ours, row.theirs, row.note.as_str()), (Some(450.0), None, "no --peer"));
-        let row = versus(&aims::UDP_MIX_XDP, Err("a".to_owned()), Err("a".to_owned()), served);
-        assert_eq!((row.ours, row.note.as_str()), (None, "a"));
-    }
-
-    #[test]
-    fn a_core_that_waited_is_told_of_its_row_alone() {
-        let busy = |share| Outcome { busy: vec![share], ..outcome(&[1.0]) };
-        let outcomes = Outcomes(vec![
-            (Tracker::Native, Figure::Connect, Ok(busy(0.5))),
-            (Tracker::AquaticUring, Figure::Connect, Ok(busy(0.97))),
-            (Tracker::Native, Figure::Mix, Ok(busy(0.96))),
-            (Tracker::AquaticUring, Figure::Mix, Ok(busy(0.97))),
-        ]);
-        let mut report = Report::new("udp", "", true);
-        rows(&outcomes, &mut report);
-        let note = |aim: &Aim| {
-            let same = |row: &&Row| (row.name.as_str(), row.against.as_str()) == (aim.name, aim.against);
-            report.rows.iter().find(same).unwrap().note.clone()
+impl Field {
+    /// Starts all and fills them with peers; measures what can only be measured then.
+    fn open(lab: &Lab, report: &mut Report) -> Result<Self> {
+        let (mut idle, mut reply) = ([None; 2], None);
+        let native = Contender::start(lab, &Tracker::Native.name(), || {
+            let mut running = Tracker::Native.start(lab, &Purpose::USUAL)?;
+            idle[0] = Some(idle_share(lab, &running)?);
+            let share = running.fill(lab, Population::USUAL)?;
+            idle[1] = Some(idle_share(lab, &running)?);
+            let announces = options(lab, ANNOUNCE, running.fill / 4.0);
+            reply = running.run(lab, &announces, Duration::from_secs(1))?.mean_reply();
+            let share = three(share * 100.0);
+            Ok((
+                running,
+                format!("{share} % of the peers are in, replies of {:.0} bytes", reply.unwrap_or(0.0)),
+            ))
+        })?;
+        let why = native.serves.as_ref().err().map_or("", String::as_str);
+        for (aim, share) in [aims::IDLE_EMPTY, aims::IDLE_FULL].iter().zip(idle) {
+            report.ratios.push(Row::of(aim).figures(share, None).note(why));
+        }
+        let sockets = filled(lab, &Tracker::Sockets)?;
+        let echo = |tracker: fn(f64) -> Tracker| {
+            Contender::start(lab, &tracker(0.0).name(), || {
+                let reply = reply.context("Riptide's replies have no known length")?;
+                Ok((tracker(reply).start(lab, &Purpose::USUAL)?, format!("replies of {reply:.0} bytes")))
+            })
         };
-        assert_eq!(
-            note(&aims::UDP_CONNECT_KERNEL),
-            "busy shares of the core that serves: Riptide, XDP native 50 %, aquatic_udp io_uring 97 %"
-        );
-        assert_eq!(note(&aims::UDP_MIX_XDP), "");
+        let (echo_xsk, echo_sockets) = (echo(Tracker::EchoXsk)?, echo(Tracker::EchoSockets)?);
+        let others = lab.peers(AQUATIC_UDP).map(|given| filled(lab, &Tracker::Other(given.clone())));
+        // For a look, one version of it is enough.
+        let mut aquatic = others.take(lab.choose(1, usize::MAX)).collect::<Result<Vec<_>>>()?;
+        if aquatic.is_empty() {
+            aquatic.push(Contender::absent(AQUATIC_UDP, missing(AQUATIC_UDP)));
+        }
+        Ok(Self { native, sockets, echo_xsk, echo_sockets, aquatic })
     }
 
-    #[test]
-    fn an_echo_is_an_echo_whatever_it_sends() {
-        let outcomes = Outcomes(vec![
-            (Tracker::Native, Figure::Mix, Ok(outcome(&[1.0]))),
-            (Tracker::Echo(200.0), Figure::Announce, Ok(outcome(&[2.0]))),
-            (Tracker::Opentracker, Figure::Mix, Err("it ended".to_owned())),
-        ]);
-        assert_eq!(outcomes.of(Tracker::Echo(0.0), Figure::Announce).unwrap().rounds, [2.0]);
-        assert_eq!(outcomes.of(Tracker::Opentracker, Figure::Mix).unwrap_err(), "opentracker: it ended");
-        assert!(outcomes.of(Tracker::Native, Figure::Connect).is_err());
+    /// Whom a mix is asked of: at equal rates, or at what each served.
+    fn entries(&mut self, mix: &str, equal: bool) -> Vec<&mut Contender<Running>> {
+        let Self { native, sockets, echo_xsk, echo_sockets, aquatic, .. } = self;
+        let mut entries = vec![native];
+        match mix {
+            MIX if equal => entries.push(sockets),
+            MIX => entries.extend([sockets, echo_sockets]),
+            ANNOUNCE => entries.push(echo_xsk),
+            _ => {}
+        }
+        entries.extend(aquatic);
+        entries
     }
+
+    fn take_turns(&mut self, lab: &Lab) -> Result<()> {
+        let rounds = lab.choose(3, 5);
+        for _ in 0..rounds {
+            for rate in RATES {
+                for entry in self.entries(MIX, true) {
+                    round(lab, entry, &at(rate), MIX, rate.into())?;
+                }
+            }
+        }
+        for mix in [MIX, ANNOUNCE, CONNECT] {
+            for entry in self.entries(mix, false) {
+                search(lab, entry, mix)?;
+            }
+            for _ in 0..rounds {
+                for entry in self.entries(mix, false) {
+                    if let Some(rate) = found(entry, mix) {
+                        round(lab, entry, &served(mix), mix, rate.0)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds all that they showed to the report.
+    fn tell(&mut self, report: &mut Report) {
+        let (cost, busy): (Of, Of) = (|figures| figures.cpu_seconds_per_million, Figures::per_busy_second);
+        let (native, sockets, aquatic) = (&self.native, &self.sockets, &self.aquatic[0]);
+        for ((rate, xdp), plain) in RATES.into_iter().zip(&aims::MIX_XDP_AT).zip(&aims::MIX_SOCKETS_AT) {
+            report.ratios.push(turns::row(xdp, &at(rate), [native, aquatic], cost));
+            report.ratios.push(turns::row(plain, &at(rate), [sockets, aquatic], cost));
+        }
+        for (aim, mix, sides, of) in [
+            (aims::MIX_XDP, MIX, [native, aquatic], busy),
+            (aims::CONNECT, CONNECT, [native, aquatic], cost),
+            (aims::ANNOUNCE, ANNOUNCE, [native, aquatic], cost),
+            (aims::ANNOUNCE_ECHO, ANNOUNCE, [native, &self.echo_xsk], busy),
+            (aims::MIX_SOCKETS_ECHO, MIX, [sockets, &self.echo_sockets], busy),
+        ] {
+            let mut row = turns::row(&aim, &served(mix), sides, of);
+            for entry in sides.into_iter().filter(|entry| found(entry, mix).is_some_and(|(_, bound)| bound)) {
+                row = row.note(format!("{} may serve more: the load could not send more", entry.name));
+            }
+            report.ratios.push(row);
+        }
+        let memory = Row::of(&aims::MEMORY_FULL).figures(native.resident, aquatic.resident);
+        report.ratios.push(memory.note(aquatic.serves.as_ref().err().map_or("", String::as_str)));
+        for rate in RATES {
+            report.programs.extend(self.entries(MIX, true).iter().filter_map(|entry| entry.shown(&at(rate))));
+        }
+        for mix in [MIX, ANNOUNCE, CONNECT] {
+            let entries = self.entries(mix, false);
+            report.programs.extend(entries.iter().filter_map(|entry| entry.shown(&served(mix))));
+        }
+    }
+}
+
+/// What a tracker served in its search, and whether it was the load that could not send more.
+fn found(entry: &Contender<Running>, mix: &str) -> Option<(f64, bool)> {
+    let found = &entry.serves.as_ref().ok()?.found;
+    found.iter().find(|(of, ..)| *of == mix).map(|(_, rate, bound)| (*rate, *bound))
+}
+
+/// How much of a core a tracker takes that nobody asks, percent.
+fn idle_share(lab: &Lab, running: &Running) -> Result<f64> {
+    // What asked last may still be answered, or tidied up.
+    lab.rest(Duration::from_secs(1))?;
+    let (before, time) = (running.run_time(), Duration::from_secs(lab.choose(5, 20)));
+    lab.rest(time)?;
+    let ran = running.run_time().checked_sub(before).context("a thread of an idle tracker ended")?;
+    Ok(ran.as_secs_f64() / time.as_secs_f64() * 100.0)
 }

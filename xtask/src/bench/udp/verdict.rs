@@ -1,69 +1,35 @@
 //! How long the XDP program takes for each verdict, by the kernel's test-run call.
 
-use crate::bench::{
-    Lab, aims, program,
-    progress::Plan,
-    report::{Detail, Report},
-    rig::Namespace,
-    table,
-};
-use anyhow::{Context, Result};
-use serde_json::{Map, Value};
+use crate::bench::{aims, lab::Lab, program::Program, result::Row, rig::Namespace};
+use anyhow::{Context, Result, ensure};
 use std::time::Duration;
 
 /// It takes a minute or two.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// What is ahead.
-pub(crate) fn plan() -> Plan {
-    Plan::steps(1, 80)
+/// The row of the slowest verdict.
+pub(super) fn measure(lab: &Lab) -> Result<Row> {
+    lab.row(&aims::XDP_VERDICT, || {
+        let namespace = Namespace::new(lab, "verdicts")?;
+        let mut command = namespace.command(lab.cpus.tracker, &lab.example("verdict_times"));
+        command.arg(lab.choose("3", "11"));
+        let mut times = Program::spawn(lab, "verdict_times", command)?;
+        let status = times.wait(lab, PATIENCE, || Ok(()))?;
+        ensure!(status.success(), "it failed ({status}){}", times.last_words());
+        let (nanoseconds, frame) = slowest(&times.said())?;
+        Ok((Some(nanoseconds), None, format!("the slowest frame: {frame}")))
+    })
 }
 
-/// Adds the row of the slowest verdict, and all of them as a detail.
-pub(crate) fn measure(lab: &Lab, report: &mut Report) -> Result<()> {
-    let step = lab.progress.begin("XDP program, each verdict");
-    let row = aims::XDP_VERDICT.row();
-    match verdicts(lab) {
-        Ok(verdicts) => {
-            let slowest = verdicts.iter().max_by(|one, other| one.1.total_cmp(&other.1));
-            let (name, nanoseconds) = slowest.cloned().unwrap_or_default();
-            step.end(&format!("{} at most", table::amount(Some(nanoseconds), "ns")));
-            let mut row = row.note(format!("the slowest of {} frames: {name}", verdicts.len()));
-            row.ours = Some(nanoseconds);
-            report.rows.push(row);
-            let values: Map<String, Value> =
-                verdicts.into_iter().map(|(name, nanoseconds)| (name, nanoseconds.into())).collect();
-            report.details.push(Detail {
-                program: "Riptide, XDP native".to_owned(),
-                figure: "ns of each verdict".to_owned(),
-                values: values.into(),
-            });
-        }
-        Err(error) => {
-            drop(step);
-            let reason = lab.failed("XDP program, each verdict", error)?;
-            report.rows.push(row.note(reason));
-        }
-    }
-    Ok(())
-}
-
-fn verdicts(lab: &Lab) -> Result<Vec<(String, f64)>> {
-    let namespace = Namespace::new(lab, "verdicts")?;
-    let command = namespace.command(&[lab.cpus.tracker], &lab.example("verdict_times"));
-    parse(&program::output(lab, "verdict_times", command, PATIENCE)?)
-}
-
-/// Lines of nanoseconds and a name.
-fn parse(text: &str) -> Result<Vec<(String, f64)>> {
-    let verdicts: Option<Vec<_>> = text
-        .lines()
-        .map(|line| {
-            let (nanoseconds, name) = line.split_once(' ')?;
-            Some((name.to_owned(), nanoseconds.parse().ok()?))
-        })
-        .collect();
-    verdicts.filter(|verdicts| !verdicts.is_empty()).context("cannot read what verdict_times printed")
+/// Of lines of nanoseconds and a frame's name, the slowest.
+fn slowest(text: &str) -> Result<(f64, String)> {
+    let read = |line: &str| {
+        let (nanoseconds, frame) = line.split_once(' ')?;
+        Some((nanoseconds.parse::<f64>().ok()?, frame.to_owned()))
+    };
+    let frames: Option<Vec<_>> = text.lines().map(read).collect();
+    let slowest = frames.and_then(|frames| frames.into_iter().max_by(|one, other| one.0.total_cmp(&other.0)));
+    slowest.context("cannot read what verdict_times printed")
 }
 
 #[cfg(test)]
@@ -71,11 +37,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verdicts_are_read_by_line() {
-        let expected = [("connect, padded".to_owned(), 95.5), ("announce".to_owned(), 80.0)];
-        assert_eq!(parse("95.5 connect, padded\n80 announce\n").unwrap(), expected);
-        for text in ["", "announce\n", "fast announce\n"] {
-            assert!(parse(text).is_err(), "{text}");
-        }
+    fn the_slowest_frame_counts() {
+        let text = "80 announce\n95.5 connect, padded\n7 pass\n";
+        assert_eq!(slowest(text).unwrap(), (95.5, "connect, padded".to_owned()));
+        assert!(["", "announce\n", "fast announce\n"].iter().all(|text| slowest(text).is_err()));
     }
 }
