@@ -1,13 +1,7 @@
 //! What every measurement works with: processors, peers, a place for files, and how an interrupt ends it all.
 
 use crate::{
-    bench::{
-        aims::Aim,
-        figures::amount,
-        peers::Given,
-        result::Row,
-        rig::{self, Cpus},
-    },
+    bench::{aims::Aim, cpus::Cpus, figures::amount, peers::Given, result::Row},
     machine, say,
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -49,13 +43,12 @@ impl Lab {
     /// How often everything that waits looks whether it was interrupted.
     const LOOK: Duration = Duration::from_millis(20);
 
-    /// Clears away what killed benches left, and takes care of signals from here on.
+    /// Takes care of signals from here on.
     pub(crate) fn open(quick: bool, peers: Vec<Given>, cpus: Cpus) -> Result<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             flag::register(signal, Arc::clone(&interrupted)).context("cannot take care of signals")?;
         }
-        rig::sweep();
         let scratch = tempfile::Builder::new()
             .prefix("riptide-bench-")
             // A tracker that leaves root for another user finds its files.

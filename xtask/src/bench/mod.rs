@@ -2,6 +2,7 @@
 
 mod aims;
 mod chart;
+mod cpus;
 mod engine;
 mod figures;
 mod host;
@@ -20,10 +21,10 @@ mod ws;
 
 use crate::{apt, build_ebpf, machine, pins, process, run, say};
 use anyhow::{Context, Result, bail};
+use cpus::Cpus;
 use lab::Lab;
 use peers::Given;
 use result::Report;
-use rig::Cpus;
 use std::{
     convert::Infallible,
     env,
@@ -150,6 +151,7 @@ fn measure(arguments: &Arguments, subjects: &[Subject], cpus: Cpus) -> Result<()
     // The machine is described before this process gives up a processor.
     let command = format!("cargo xtask {}", typed.join(" "));
     let mut report = Report::new(&arguments.name(), &command, arguments.quick);
+    rig::sweep();
     let lab = Lab::open(arguments.quick, arguments.peers.clone(), cpus)?;
     for subject in subjects {
         let done = match subject {

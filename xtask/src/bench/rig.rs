@@ -1,12 +1,11 @@
 //! The two-core rig: namespaces joined by a veth pair, the load's work on one processor, the tracker's on another.
 
 use crate::{
-    bench::{lab::Lab, program},
+    bench::{cpus::pin, lab::Lab, program},
     process,
 };
 use anyhow::{Context, Result, bail};
 use nix::{
-    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -31,37 +30,6 @@ pub(crate) const SOURCES: &str = "10.99.0.0/22";
 const BEHIND_LOAD: &str = "10.99.0.0/16";
 /// The kernel cuts the names of threads.
 const THREAD_NAME: usize = 15;
-
-/// Who works where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cpus {
-    /// The load's processor.
-    pub(crate) load: usize,
-    /// The tracker's.
-    pub(crate) tracker: usize,
-}
-
-impl Cpus {
-    /// The first two processors that this process was given.
-    pub(crate) fn inherited() -> Result<Self> {
-        let mask = sched_getaffinity(Pid::from_raw(0)).context("cannot tell which processors are ours")?;
-        let mut ours = (0..CpuSet::count()).filter(|cpu| mask.is_set(*cpu).unwrap_or(false));
-        let [load, tracker] = [ours.next(), ours.next()];
-        let (load, tracker) = load.zip(tracker).context("bench needs two processors, one for the load")?;
-        Ok(Self { load, tracker })
-    }
-
-    /// Keeps this process off the tracker's processor.
-    pub(crate) fn stay_with_load(self) -> Result<()> {
-        pin(Pid::from_raw(0), self.load).context("cannot pin this process to the load's processor")
-    }
-}
-
-fn pin(thread: Pid, cpu: usize) -> nix::Result<()> {
-    let mut set = CpuSet::new();
-    set.set(cpu)?;
-    sched_setaffinity(thread, &set)
-}
 
 /// A network namespace with its loopback interface up. Dropped, it ends the processes in it and is deleted.
 #[derive(Debug)]

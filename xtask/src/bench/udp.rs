@@ -18,15 +18,11 @@ use crate::bench::{
 };
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
-use tracker::{Population, Purpose, Running, Tracker};
+use tracker::{MIX, Population, Purpose, Running, SEARCH, Tracker};
 
-/// Shares of connects, announces and scrapes, and how they are called.
-const MIX: &str = "50:50:1";
+/// Other shares of connects, announces and scrapes.
 const ANNOUNCE: &str = "0:1:0";
 const CONNECT: &str = "1:0:0";
-
-/// In the place of a pace. What a shared host takes away for milliseconds is no tracker's loss: what lost is offered again.
-const SEARCH: &str = "--search --search-tries 2 --search-from";
 
 fn called(mix: &str) -> &'static str {
     match mix {

@@ -1,9 +1,6 @@
 //! Latency while very many peers expire, beside latency when none does.
 
-use super::{
-    MIX,
-    tracker::{AFTER, METRICS, Population, Purpose, Tracker},
-};
+use super::tracker::{AFTER, METRICS, MIX, Population, Purpose, Tracker};
 use crate::bench::{
     aims,
     figures::grouped,

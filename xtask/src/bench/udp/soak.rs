@@ -1,9 +1,6 @@
 //! A long load with churn and expiry: whether memory, loss and latency stay as they are.
 
-use super::{
-    MIX, SEARCH,
-    tracker::{Population, Purpose, Tracker},
-};
+use super::tracker::{MIX, Population, Purpose, SEARCH, Tracker};
 use crate::bench::{
     aims::{self, Aim},
     figures::{grouped, three},

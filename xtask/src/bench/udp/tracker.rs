@@ -15,6 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Shares of connects, announces and scrapes: the usual mix.
+pub(super) const MIX: &str = "50:50:1";
+/// In the place of a pace. What a shared host takes away for milliseconds is no tracker's loss: what lost is offered again.
+pub(super) const SEARCH: &str = "--search --search-tries 2 --search-from";
 /// The port of every tracker.
 const PORT: u16 = 6969;
 /// Where Riptide serves its metrics, inside its namespace.
