@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: the checks that a change must pass, in order, each with its time and the command to repeat it.
 
-use crate::{apt, build_ebpf, machine, pins, process, say, test};
+use crate::{apt, build_ebpf, circles, machine, pins, process, say, test};
 use anyhow::{Context, Result, bail};
 use std::{
     process::Command,
@@ -27,6 +27,7 @@ const STEPS: &[Step] = &[
     Step { name: "format", line: "cargo fmt --all --check", run: run_line },
     Step { name: "fuzz-format", line: "cargo fmt --manifest-path fuzz/Cargo.toml --check", run: run_line },
     Step { name: "lints", line: "cargo clippy --locked --all-targets -- -D warnings", run: run_line },
+    Step { name: "circles", line: "cargo xtask ci --only circles", run: |_| circles::run() },
     Step { name: "docs", line: "RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps", run: run_line },
     Step {
         name: "dependencies",

@@ -8,6 +8,7 @@ mod bench;
 mod build_ebpf;
 mod cargo_tool;
 mod ci;
+mod circles;
 mod machine;
 mod npm;
 mod pins;
@@ -35,7 +36,7 @@ enum Command {
     Screenshot(screenshot::Arguments),
     /// Measure Riptide beside other trackers and ceilings: ratios with floors and goals, in target/bench
     Bench(bench::Arguments),
-    /// What CI runs: format, lints, docs, dependency policy, eBPF, tests, fuzz smoke
+    /// What CI runs: format, lints, circles of files, docs, dependency policy, eBPF, tests, fuzz smoke
     Ci(ci::Arguments),
 }
 
