@@ -24,7 +24,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("tracker-core/engine/fill", "tracker-core/engine/shard"),
     ("tracker-core/engine/retained", "tracker-core/engine/walk"),
     ("tracker-user/config/declare", "tracker-user/config/layers"),
-    ("xtask/bench/lab", "xtask/bench/rig"),
 ];
 
 /// Fails on a circle that [`KNOWN`] does not list, and on a line in it that is out of date.
