@@ -34,7 +34,7 @@ pub fn receive_queues(interface: &str) -> io::Result<Option<u32>> {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     for (place, byte) in request.ifr_name.iter_mut().zip(interface.bytes()) {
-        *place = byte.cast_signed();
+        *place = libc::c_char::from_ne_bytes([byte]);
     }
     request.ifr_ifru.ifru_data = (&raw mut channels).cast();
     // SAFETY: the name ends with a zero and `ifru_data` points to a struct of the kind that the command names; both
