@@ -32,7 +32,7 @@ struct Part {
 const FLAT_MAX: usize = 2048;
 const _: () = assert!(usize::BITS - slots::slots_for(FLAT_MAX).leading_zeros() <= 12);
 /// Entries of a part, on average over all, when there are to be more parts.
-const PART_ENTRIES: usize = 512;
+const PART_ENTRIES: usize = 256;
 /// Parts at least.
 const MIN_PARTS: usize = FLAT_MAX / PART_ENTRIES;
 const _: () = assert!(MIN_PARTS.is_power_of_two() && MAX_ENTRIES > 16_000_000);
@@ -40,7 +40,7 @@ const _: () = assert!(MIN_PARTS.is_power_of_two() && MAX_ENTRIES > 16_000_000);
 const PART_SHIFT: u32 = 20;
 
 /// Where a pass over all parts begins.
-pub(super) const FIRST: u64 = 0;
+pub(super) const FIRST: u64 = 1 << 32;
 
 /// The number of the part for a hash, of so many.
 #[inline(always)]
@@ -166,7 +166,8 @@ impl Index {
     /// One stage of a pass over all entries: passes the positions of a part to `visit`, and gives where the next stage
     /// begins, or nothing at the end. A pass meets every entry that is there from its beginning to its end, however the
     /// index grows, shrinks or is reordered meanwhile: parts are taken in the order of their reversed bits, in which
-    /// those that one is split into follow each other.
+    /// those that one is split into follow each other. It goes down, so that a pass that empties the index comes early by
+    /// the parts that are merged first.
     pub(super) fn visit(&self, from: u64, visit: impl FnMut(usize)) -> Option<u64> {
         match &self.form {
             Form::Flat(slots) => {
@@ -174,12 +175,11 @@ impl Index {
                 None
             }
             Form::Parts(parts) => {
-                let number = part_of(u64::from((from as u32).reverse_bits()) << PART_SHIFT, parts.len());
+                let last = (from.clamp(1, FIRST) - 1) as u32;
+                let number = part_of(u64::from(last.reverse_bits()) << PART_SHIFT, parts.len());
                 slots::positions(&parts[number].slots).for_each(visit);
-                let level = parts.len().ilog2();
-                let split = number >= 1 << level || number < parts.len() - (1 << level);
-                let next = u64::from((number as u32).reverse_bits()) + (1 << (32 - level - u32::from(split)));
-                (next < 1 << 32).then_some(next)
+                let next = u64::from((number as u32).reverse_bits());
+                (next > 0).then_some(next)
             }
         }
     }
@@ -222,10 +222,10 @@ impl Index {
     fn give_back(&mut self, hash_of: &impl Fn(usize) -> u64) {
         let length = self.len as usize;
         let Form::Parts(parts) = &mut self.form else { return };
-        if length <= FLAT_MAX / 2 && !self.sparse {
+        if length <= FLAT_MAX / 2 && parts.len() <= 4 * MIN_PARTS && !self.sparse {
             let all = parts.iter().flat_map(|part| slots::positions(&part.slots));
             self.form = Form::Flat(rebuilt(all, with_slack(length), hash_of));
-        } else if parts.len() > MIN_PARTS && length < parts.len() * PART_ENTRIES / 2 {
+        } else if parts.len() > MIN_PARTS {
             merge_last(parts, hash_of);
         }
     }
@@ -290,12 +290,18 @@ fn split_next(parts: &mut Vec<Part>, hash_of: &impl Fn(usize) -> u64) {
     parts.push(Part::of(&go));
 }
 
-/// Undoes the last split.
+/// Undoes the last split, if little is left of what was split. Both halves count, not the average of all parts: expiry
+/// empties one part after the other, and must not have what is left gathered in a few.
 fn merge_last(parts: &mut Vec<Part>, hash_of: &impl Fn(usize) -> u64) {
-    let Some(last) = parts.pop() else { return };
-    let number = parts.len() - (1 << parts.len().ilog2());
-    let all: Vec<_> = parts[number].entries(hash_of).chain(last.entries(hash_of)).collect();
+    let last = parts.len() - 1;
+    let number = last - (1 << last.ilog2());
+    if (parts[number].len + parts[last].len) as usize > PART_ENTRIES / 2 {
+        return;
+    }
+    let both = parts[number].entries(hash_of).chain(parts[last].entries(hash_of));
+    let all: Vec<_> = both.collect();
     parts[number] = Part::of(&all);
+    parts.pop();
     if parts.len() < parts.capacity() / 2 {
         parts.shrink_to(parts.len() + parts.len() / 8);
     }
@@ -339,7 +345,12 @@ mod tests {
         }
 
         fn remove(&mut self) {
-            let (i, distinct) = (self.rng.below(self.keys.len()), self.distinct);
+            let i = self.rng.below(self.keys.len());
+            self.remove_at(i);
+        }
+
+        fn remove_at(&mut self, i: usize) {
+            let distinct = self.distinct;
             let keys = &self.keys;
             let hash_of = |at: usize| scramble(keys[at] % distinct);
             self.index.remove(hash_of(i), i, hash_of);
@@ -427,6 +438,26 @@ mod tests {
         let Form::Parts(parts) = &twins.index.form else { panic!("it is large") };
         assert!(parts.iter().all(|part| part.len < 3 * PART_ENTRIES as u32), "{}", parts.len());
         assert_eq!(parts.iter().map(|part| part.len).sum::<u32>(), 60_000);
+    }
+
+    /// As expiry does it: a part is emptied before the next one is looked at.
+    #[test]
+    fn no_part_grows_while_others_are_emptied() {
+        let mut twins = Twins::new(1 << 60);
+        (0..30_000).for_each(|_| twins.insert());
+        let (mut from, mut most) = (Some(FIRST), 0);
+        while let Some(at) = from {
+            let mut here = Vec::new();
+            from = twins.index.visit(at, |position| here.push(twins.keys[position]));
+            for key in here {
+                let at = twins.keys.iter().position(|&other| other == key).unwrap();
+                twins.remove_at(at);
+                let Form::Parts(parts) = &twins.index.form else { continue };
+                most = parts.iter().map(|part| part.len).max().unwrap_or(0).max(most);
+            }
+        }
+        assert!(most < 3 * PART_ENTRIES as u32, "{most}");
+        assert!(twins.keys.is_empty());
     }
 
     /// Whatever else comes and goes between two stages.

@@ -17,8 +17,8 @@ use crate::model::{Counts, InfoHash, Network, Seconds};
 
 /// Items looked at under one lock, beyond the one part of a swarm that a step takes at least: some ten microseconds.
 pub(super) const STEP: usize = 256;
-/// Peers removed under one lock, each of which costs as much as many that are looked at.
-const MAX_REMOVED: usize = 256;
+/// Peers removed under one lock: each may cost microseconds, where its memory and that of what takes its place is cold.
+const MAX_REMOVED: usize = 32;
 
 /// What is to become of what was visited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
