@@ -18,15 +18,7 @@ use std::{
 /// The crate whose folders, too, use each other one way only.
 const FOLDERS_OF: &str = "tracker-user";
 
-/// Arrows that close a circle today and have to go. A line that closes none any longer is an error too.
-const KNOWN: &[(&str, &str)] = &[
-    ("tracker-core/engine/apply", "tracker-core/engine/shard"),
-    ("tracker-core/engine/fill", "tracker-core/engine/shard"),
-    ("tracker-core/engine/retained", "tracker-core/engine/walk"),
-    ("tracker-user/config/declare", "tracker-user/config/layers"),
-];
-
-/// Fails on a circle that [`KNOWN`] does not list, and on a line in it that is out of date.
+/// Fails on a circle.
 pub(crate) fn run() -> Result<()> {
     let mut crates: Vec<PathBuf> = fs::read_dir(machine::workspace_root())?
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -44,12 +36,12 @@ pub(crate) fn run() -> Result<()> {
         }
         arrows.extend(within);
     }
-    let complaints = judge(&arrows, KNOWN);
-    if complaints.is_empty() {
-        say::step(&format!("{} arrows, {} of them known to close a circle", arrows.len(), KNOWN.len()));
+    let circles = circles(&arrows);
+    if circles.is_empty() {
+        say::step(&format!("{} arrows, and no circle", arrows.len()));
         return Ok(());
     }
-    bail!("{}", complaints.join("\n"))
+    bail!("{}", circles.join("\n"))
 }
 
 /// Reads the files below a folder. `main.rs` beside a `lib.rs` is a crate of its own, of one file.
@@ -85,26 +77,17 @@ fn between_folders(arrows: &BTreeSet<Arrow>) -> BTreeSet<Arrow> {
     between.filter(|(from, to)| from != to).collect()
 }
 
-fn judge(arrows: &BTreeSet<Arrow>, known: &[(&str, &str)]) -> Vec<String> {
-    let known: BTreeSet<Arrow> =
-        known.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
-    let gone =
-        known.iter().filter(|arrow| !arrows.contains(arrow) || way(arrows, &arrow.1, &arrow.0).is_none());
-    let mut complaints: Vec<String> = gone
-        .map(|(from, to)| {
-            format!("KNOWN in xtask/src/circles.rs: {from} → {to} closes no circle any more, delete it")
-        })
-        .collect();
-    let rest: BTreeSet<Arrow> = arrows.difference(&known).cloned().collect();
-    let mut seen = BTreeSet::new();
-    for (from, to) in &rest {
-        if let Some(way) = way(&rest, to, from)
+/// A line for each circle.
+fn circles(arrows: &BTreeSet<Arrow>) -> Vec<String> {
+    let (mut circles, mut seen) = (Vec::new(), BTreeSet::new());
+    for (from, to) in arrows {
+        if let Some(way) = way(arrows, to, from)
             && seen.insert(BTreeSet::from_iter(way.clone()))
         {
-            complaints.push(format!("a circle of files: {from} → {}", way.join(" → ")));
+            circles.push(format!("a circle of files: {from} → {}", way.join(" → ")));
         }
     }
-    complaints
+    circles
 }
 
 /// The shortest way along the arrows, both ends included.
@@ -129,23 +112,17 @@ fn way(arrows: &BTreeSet<Arrow>, from: &str, to: &str) -> Option<Names> {
 mod tests {
     use super::*;
 
-    fn judged(arrows: &[(&str, &str)], known: &[(&str, &str)]) -> Vec<String> {
-        judge(&arrows.iter().map(|(from, to)| ((*from).into(), (*to).into())).collect(), known)
+    fn told(arrows: &[(&str, &str)]) -> Vec<String> {
+        circles(&arrows.iter().map(|(from, to)| ((*from).into(), (*to).into())).collect())
     }
 
     #[test]
     fn a_circle_is_told_once_with_its_way() {
-        assert!(judged(&[("a", "b"), ("b", "d"), ("a", "d")], &[]).is_empty());
-        let told = judged(&[("a", "b"), ("b", "d"), ("d", "a"), ("d", "e")], &[]);
-        assert_eq!(told, ["a circle of files: a → b → d → a"]);
-    }
-
-    #[test]
-    fn a_known_circle_passes_until_it_is_gone() {
-        let circle = [("a", "b"), ("b", "a")];
-        assert!(judged(&circle, &[("b", "a")]).is_empty());
-        assert_eq!(judged(&[("a", "b")], &[("b", "a")]).len(), 1);
-        assert_eq!(judged(&circle, &[("b", "a"), ("b", "d")]).len(), 1);
+        assert!(told(&[("a", "b"), ("b", "d"), ("a", "d")]).is_empty());
+        assert_eq!(
+            told(&[("a", "b"), ("b", "d"), ("d", "a"), ("d", "e")]),
+            ["a circle of files: a → b → d → a"]
+        );
     }
 
     #[test]
@@ -158,7 +135,7 @@ mod tests {
         ]);
         let between = between_folders(&files);
         assert_eq!(between.len(), 2);
-        assert_eq!(judge(&between, &[]).len(), 1);
-        assert!(judge(&files, &[]).is_empty());
+        assert_eq!(circles(&between).len(), 1);
+        assert!(circles(&files).is_empty());
     }
 }

@@ -3,8 +3,10 @@
 use super::{
     Membership,
     change::{Cause, Change, peer_hash},
+    common::Common,
+    deed::{Applied, Deed},
     report::Known,
-    shard::{Common, Shard},
+    shard::Shard,
     swarm::{Placed, Swarm},
     torrents::Torrent,
 };
@@ -13,27 +15,6 @@ use crate::{
     policy::Policy,
 };
 use std::sync::atomic::Ordering;
-
-/// What is to become of a peer.
-pub(super) enum Deed<P> {
-    /// It is there: new, or heard of again. Its stamp tells when, and whether its download has been counted already.
-    Enter {
-        peer: P,
-        role: Role,
-        /// It has become whole just now.
-        completed: bool,
-        cause: Cause,
-    },
-    /// It goes.
-    Leave(P, Cause),
-}
-
-/// What became of it.
-pub(super) struct Applied {
-    pub(super) membership: Membership,
-    /// Where it is now.
-    pub(super) position: Option<usize>,
-}
 
 impl Shard {
     /// Does what is said to a peer of the torrent at `at`, which is at `position` of its network's peers if it is there.

@@ -2,9 +2,9 @@
 
 use super::{
     Lists, Want,
+    common::Common,
     peer::{Contact, Peer4, Peer6},
     sample::Candidates,
-    shard::Common,
     swarm::Swarm,
 };
 use crate::{model::Role, policy::Policy, rng::Rng};

@@ -2,11 +2,12 @@
 
 use super::{
     Engine, Membership, Rejected,
-    apply::Deed,
     change::{Cause, peer_hash},
+    common::Common,
+    deed::Deed,
     peer::{Contact, Peer4, Peer6, Stamp},
     retained::Ticket,
-    shard::{Common, Shard},
+    shard::Shard,
     swarm::Placed,
 };
 use crate::{

@@ -5,6 +5,8 @@
 
 mod apply;
 mod change;
+mod common;
+mod deed;
 mod fill;
 mod hash;
 mod import;
@@ -34,9 +36,9 @@ pub use import::Imported;
 pub use not_kept::NotKept;
 pub use report::{
     Announce, Announced, ConnectionKey, Known, Lists, Membership, Partner, Place, SwarmSizes, SweepReport,
-    Totals, Want, WebrtcAnnounce, WebrtcAnnounced,
+    Totals, Verdict, Want, WebrtcAnnounce, WebrtcAnnounced,
 };
-pub use walk::{Cursor, Seen, Verdict, Visitor, Walked};
+pub use walk::{Cursor, Seen, Visitor, Walked};
 
 use crate::{
     access::AccessList,
@@ -46,12 +48,13 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use change::Journal;
+use common::{Common, Rules};
 use hash::HashKey;
 use members::Tables;
 use parking_lot::Mutex;
 use peer::{Peer4, Peer6};
 use retained::{Order, Ticket};
-use shard::{Common, Rules, Shard};
+use shard::Shard;
 use std::{
     fmt,
     ops::Deref,

@@ -188,6 +188,17 @@ pub struct Known {
     pub age: Seconds,
 }
 
+/// What is to become of what was visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It stays.
+    Keep,
+    /// It goes.
+    Remove,
+    /// It stays, and so do all the others of this torrent, or of this shard's kept counts: they need not be visited.
+    Enough,
+}
+
 /// How many torrents have how many peers, as of the last full cycle of sweeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SwarmSizes {

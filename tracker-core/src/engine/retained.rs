@@ -3,7 +3,7 @@
 //! Each shard keeps its own counts. The order in which all of them came is kept apart, under a lock of its own that
 //! is never held together with a shard's.
 
-use super::{hash::HashKey, walk::Verdict};
+use super::{hash::HashKey, report::Verdict};
 use crate::model::{InfoHash, Seconds};
 use hashbrown::HashTable;
 use parking_lot::Mutex;

@@ -2,12 +2,13 @@
 
 use super::{
     Announce, Announced, Lists, Membership, Rejected,
-    apply::{Applied, Deed},
     change::{Cause, Journal},
+    common::{Common, Rules},
+    deed::{Applied, Deed},
     fill::{Asker, Hidden, fill},
     hash::HashKey,
     index::Index,
-    members::{Members, Tables},
+    members::Members,
     peer::{Contact, Peer4, Peer6, Stamp},
     prefetch::prefetch,
     retained::{Retained, Ticket},
@@ -15,35 +16,11 @@ use super::{
     torrents::{Torrent, Torrents, room},
 };
 use crate::{
-    access::AccessList,
     model::{Counts, Event, InfoHash, Role, Seconds},
-    policy::Policy,
     rng::Rng,
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 use tracker_common::address::Family;
-
-/// What the operator decides, as one.
-#[derive(Debug)]
-pub(super) struct Rules {
-    pub(super) policy: Arc<Policy>,
-    pub(super) access: Arc<AccessList>,
-}
-
-/// What the shards have in common.
-#[derive(Clone, Copy)]
-pub(super) struct Common<'a> {
-    pub(super) tables: Tables,
-    /// Torrents in all shards.
-    pub(super) torrents: &'a AtomicUsize,
-    /// Peers in all shards.
-    pub(super) peers: &'a AtomicUsize,
-    /// A peer at a loopback address has been stored at some time.
-    pub(super) has_loopback: &'a AtomicBool,
-}
 
 #[derive(Debug)]
 pub(super) struct Shard {

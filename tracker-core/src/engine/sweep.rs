@@ -3,7 +3,8 @@
 use super::{
     Engine, SwarmSizes, SweepReport,
     change::Cause,
-    walk::{Cursor, Seen, Verdict, Visitor},
+    report::Verdict,
+    walk::{Cursor, Seen, Visitor},
 };
 use crate::{
     model::{Counts, InfoHash, Network, Seconds},

@@ -5,12 +5,13 @@
 
 use super::{
     Engine, SHARDS,
-    apply::Deed,
     change::Cause,
+    common::Common,
+    deed::Deed,
     peer::{Peer4, Peer6, WebrtcPeer},
-    report::{Known, Place},
+    report::{Known, Place, Verdict},
     retained::Ticket,
-    shard::{Common, Shard},
+    shard::Shard,
     swarm::{Placed, Stage},
 };
 use crate::model::{Counts, InfoHash, Network, Seconds};
@@ -19,17 +20,6 @@ use crate::model::{Counts, InfoHash, Network, Seconds};
 pub(super) const STEP: usize = 256;
 /// Peers removed under one lock: each may cost microseconds, where its memory and that of what takes its place is cold.
 const MAX_REMOVED: usize = 32;
-
-/// What is to become of what was visited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It stays.
-    Keep,
-    /// It goes.
-    Remove,
-    /// It stays, and so do all the others of this torrent, or of this shard's kept counts: they need not be visited.
-    Enough,
-}
 
 /// Is shown what an engine holds. Its methods run under a shard's lock: they have to be short, and must not call the
 /// engine.

@@ -8,10 +8,11 @@ mod tests;
 
 use super::{
     ConnectionKey, Engine, Partner, Rejected, WebrtcAnnounce, WebrtcAnnounced,
+    common::Common,
     peer::{Stamp, WebrtcPeer},
     retained::Ticket,
     sample::Candidates,
-    shard::{Common, Joined, Shard},
+    shard::{Joined, Shard},
 };
 use crate::{
     model::{Event, InfoHash, PeerId, Role, Seconds},

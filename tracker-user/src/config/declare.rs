@@ -1,64 +1,6 @@
 //! The macro that turns the one declaration of all keys into the typed [`super::Config`], the reader that fills it,
 //! the comparison for a reload, and the table that documentation is written from.
 
-use super::{kinds::Kind, values::Apply};
-
-/// A key as the declaration describes it.
-pub(super) struct Key {
-    /// The key's name within its table.
-    pub(super) name: &'static str,
-    /// The default, as a TOML literal.
-    pub(super) default: &'static str,
-    /// What it means, line by line.
-    pub(super) doc: &'static [&'static str],
-    /// What is accepted.
-    pub(super) accepts: String,
-    /// Whether its value is a list.
-    pub(super) list: bool,
-    /// When a change takes effect.
-    pub(super) apply: Apply,
-}
-
-impl Key {
-    /// A key whose `kind` yields values of type `T`.
-    pub(super) fn new<T>(
-        name: &'static str,
-        default: &'static str,
-        doc: &'static [&'static str],
-        kind: &impl Kind<Value = T>,
-        apply: Apply,
-    ) -> Self {
-        Self { name, default, doc, accepts: kind.accepts(), list: kind.is_list(), apply }
-    }
-}
-
-/// A table of keys.
-pub(super) struct Table {
-    /// The table's name.
-    pub(super) name: &'static str,
-    /// What it is about, line by line.
-    pub(super) doc: &'static [&'static str],
-    /// The keys in order.
-    pub(super) keys: Vec<Key>,
-}
-
-/// A key that differs between two configurations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The table's name.
-    pub table: &'static str,
-    /// The key's name within it.
-    pub key: &'static str,
-    /// When the new value takes effect.
-    pub apply: Apply,
-}
-
-impl std::fmt::Display for Change {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.table, self.key)
-    }
-}
-
 /// Declares the configuration: for each table its documentation, name and struct; for each key its documentation,
 /// name, type, default as a TOML literal, kind, and when a change of it takes effect.
 macro_rules! declare {

@@ -1,6 +1,6 @@
 //! The declaration as text: the file of defaults and the reference.
 
-use super::{declare::Table, keys, values::Apply};
+use super::{keys, table::Table, values::Apply};
 use std::fmt::Write;
 
 /// A complete, commented configuration file with every key at its default.

@@ -2,12 +2,13 @@
 //! file that `riptide config default` prints, `docs/configuration.md` and the checks all follow from it.
 
 use super::{
-    declare::{Change, Key, Table, declare},
+    declare::declare,
     kinds::{Auto, Count, Limit, Listeners, Many, Optional, Required, Size, Span, Switch, Threads, Word},
     readers::{
         absolute_path, account, any_path, file_mode, header_name, interface_name, listening_address,
         log_filter, network, origin, socket_address, stream_address,
     },
+    table::{Change, Key, Table},
     values::{AccessMode, Apply, BusyPoll, Listen, ListenAddress, LogFormat, TlsVersion, XdpMode, ZeroCopy},
 };
 use axum::http::HeaderName;

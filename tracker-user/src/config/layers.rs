@@ -1,10 +1,10 @@
 //! The sources of values, one over the other: flag, environment, file, default.
 
 use super::{
-    declare::Table,
     error::{ConfigError, Warning},
     kinds::Kind,
     raw::Raw,
+    table::Table,
     values::Place,
 };
 use std::{collections::HashMap, ffi::OsString, path::Path};

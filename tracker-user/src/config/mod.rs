@@ -12,10 +12,10 @@ mod layers;
 mod loaded;
 mod raw;
 mod readers;
+mod table;
 mod units;
 mod values;
 
-pub use declare::Change;
 pub use document::{default_file, reference};
 pub use error::{ConfigError, ConfigErrors, Warning};
 pub use keys::{
@@ -24,6 +24,7 @@ pub use keys::{
 pub use layers::VARIABLE_PREFIX;
 pub use loaded::Loaded;
 pub(crate) use readers::is_directive;
+pub use table::Change;
 pub use values::{
     AccessMode, Apply, BusyPoll, Listen, ListenAddress, LogFormat, Place, TlsVersion, XdpMode, ZeroCopy,
 };
@@ -96,7 +97,7 @@ fn finish(mut values: Values) -> Loaded {
     Loaded::new(config, values)
 }
 
-fn read_file(values: &mut Values, tables: &[declare::Table], path: &Path) {
+fn read_file(values: &mut Values, tables: &[table::Table], path: &Path) {
     match bounded_text(path) {
         Ok(text) => values.add_file(tables, path, &text),
         Err(reason) => values.errors.push(ConfigError::Unreadable { path: path.to_owned(), reason }),

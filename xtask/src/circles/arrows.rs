@@ -171,7 +171,7 @@ impl Crate {
     /// The file where what `path` names in `module` is from, if that is in this crate.
     fn resolve(&self, module: &Names, path: &[String], hops: u32) -> Option<Names> {
         let (head, rest) = path.split_first()?;
-        let child = [module.as_slice(), &[head.clone()]].concat();
+        let child = [module.as_slice(), std::slice::from_ref(head)].concat();
         let mut at = match head.as_str() {
             "crate" => Names::new(),
             name if name == self.name => Names::new(),
