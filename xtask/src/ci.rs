@@ -1,6 +1,10 @@
 //! `cargo xtask ci`: the checks that a change must pass, in order, each with its time and the command to repeat it.
 
-use crate::{apt, build_ebpf, circles, machine, pins, process, say, test};
+use crate::{
+    aarch64, apt, build_ebpf, circles,
+    machine::{self, Done},
+    pins, process, say, test,
+};
 use anyhow::{Context, Result, bail};
 use std::{
     process::Command,
@@ -20,14 +24,14 @@ struct Step {
     name: &'static str,
     /// What a person types to repeat it; this is also what runs, unless `run` is something else.
     line: &'static str,
-    run: fn(&str) -> Result<()>,
+    run: fn(&str) -> Result<Done>,
 }
 
 const STEPS: &[Step] = &[
     Step { name: "format", line: "cargo fmt --all --check", run: run_line },
     Step { name: "fuzz-format", line: "cargo fmt --manifest-path fuzz/Cargo.toml --check", run: run_line },
     Step { name: "lints", line: "cargo clippy --locked --all-targets -- -D warnings", run: run_line },
-    Step { name: "circles", line: "cargo xtask ci --only circles", run: |_| circles::run() },
+    Step { name: "circles", line: "cargo xtask ci --only circles", run: |_| ran(circles::run()) },
     Step { name: "docs", line: "RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps", run: run_line },
     Step {
         name: "dependencies",
@@ -37,9 +41,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "ebpf",
         line: "cargo xtask build-ebpf",
-        run: |_| build_ebpf::run(&build_ebpf::Arguments::default()),
+        run: |_| ran(build_ebpf::run(&build_ebpf::Arguments::default())),
     },
-    Step { name: "tests", line: "cargo xtask test", run: |_| test::run() },
+    Step { name: "tests", line: "cargo xtask test", run: |_| ran(test::run()) },
+    Step { name: "aarch64", line: "cargo xtask ci --only aarch64", run: |_| aarch64::run() },
     Step {
         name: "fuzz",
         line: "cargo +nightly fuzz run TARGET -- -max_total_time=20 -rss_limit_mb=2048",
@@ -53,20 +58,33 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         |step: &&Step| arguments.only.is_empty() || arguments.only.iter().any(|name| name == step.name);
     let steps: Vec<&Step> = STEPS.iter().filter(wanted).collect();
     let start = Instant::now();
-    let mut times = Vec::new();
+    let (mut times, mut skipped) = (Vec::new(), Vec::new());
     for (number, step) in steps.iter().enumerate() {
         say::heading(&format!("{}/{} {}: {}", number + 1, steps.len(), step.name, step.line));
         let begin = Instant::now();
         let done = (step.run)(step.line);
         times.push((step.name, begin.elapsed()));
-        if let Err(error) = done {
-            table(&times, start.elapsed());
-            return Err(error.context(format!("step `{}` failed; to repeat it: {}", step.name, step.line)));
+        match done {
+            Ok(Done::Ran) => say::step(&format!("{} took {}", step.name, say::duration(begin.elapsed()))),
+            Ok(Done::Skipped(why)) => skipped.push(format!("{}: {why}", step.name)),
+            Err(error) => {
+                table(&times, start.elapsed());
+                return Err(
+                    error.context(format!("step `{}` failed; to repeat it: {}", step.name, step.line))
+                );
+            }
         }
-        say::step(&format!("{} took {}", step.name, say::duration(begin.elapsed())));
     }
     table(&times, start.elapsed());
+    if !skipped.is_empty() {
+        say::heading(&format!("{} of {} steps skipped", skipped.len(), steps.len()));
+        skipped.iter().for_each(|step| say::detail(step));
+    }
     Ok(())
+}
+
+fn ran(result: Result<()>) -> Result<Done> {
+    result.map(|()| Done::Ran)
 }
 
 fn table(times: &[(&str, Duration)], total: Duration) {
@@ -76,8 +94,8 @@ fn table(times: &[(&str, Duration)], total: Duration) {
     }
 }
 
-fn run_line(line: &str) -> Result<()> {
-    process::run(&mut command(line)?)
+fn run_line(line: &str) -> Result<Done> {
+    ran(process::run(&mut command(line)?))
 }
 
 /// The command of a line without quotes: variables, `cargo`, arguments.
@@ -107,16 +125,16 @@ fn split(line: &str) -> (Vec<(&str, &str)>, Words<'_>) {
     (variables, words)
 }
 
-fn dependency_policy(line: &str) -> Result<()> {
+fn dependency_policy(line: &str) -> Result<Done> {
     pins::CARGO_DENY.ensure()?;
     run_line(line)?;
     say::step(
         "advisories are not checked here, as their database is not on crates.io: `cargo deny check advisories`",
     );
-    Ok(())
+    Ok(Done::Ran)
 }
 
-fn fuzz_smoke(line: &str) -> Result<()> {
+fn fuzz_smoke(line: &str) -> Result<Done> {
     if machine::find_program("rustup").is_none()
         || process::probe(process::cargo_of_rustup().args(["+nightly", "--version"])).is_none()
     {
@@ -137,7 +155,7 @@ fn fuzz_smoke(line: &str) -> Result<()> {
             format!("fuzz target {target} failed; its input is in fuzz/artifacts/{target}/")
         })?;
     }
-    Ok(())
+    Ok(Done::Ran)
 }
 
 #[cfg(test)]

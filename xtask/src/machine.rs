@@ -8,6 +8,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// How something went that did not fail.
+pub(crate) enum Done {
+    /// It ran.
+    Ran,
+    /// This machine cannot, for this reason.
+    Skipped(String),
+}
+
 /// The root of the checkout.
 ///
 /// Cargo tells it at run time; the path known at compile time serves when the binary is started by hand.

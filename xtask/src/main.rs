@@ -3,6 +3,7 @@
 //! Each command brings the tools it needs, says what it installs and why, and does nothing twice. Cargo never
 //! runs through sudo: only package installs and the finished binary do, and only if the caller is not root.
 
+mod aarch64;
 mod apt;
 mod bench;
 mod build_ebpf;
@@ -36,7 +37,7 @@ enum Command {
     Screenshot(screenshot::Arguments),
     /// Measure Riptide beside other trackers and ceilings: ratios with floors and goals, in target/bench
     Bench(bench::Arguments),
-    /// What CI runs: format, lints, circles of files, docs, dependency policy, eBPF, tests, fuzz smoke
+    /// What CI runs: format, lints, circles of files, docs, dependency policy, eBPF, tests, 64-bit ARM, fuzz smoke
     Ci(ci::Arguments),
 }
 

@@ -94,3 +94,19 @@ pub(crate) const BROWSER_PACKAGES: &[Package] = &[
 
 /// The C++ compiler that libFuzzer is built with.
 pub(crate) const FUZZ_PACKAGES: &[Package] = &[Package { name: "g++", proof: Proof::Program("c++") }];
+
+/// The other processor that is built for and tested.
+pub(crate) const AARCH64_TARGET: &str = "aarch64-unknown-linux-gnu";
+/// Links for [`AARCH64_TARGET`], and compiles the C in dependencies.
+pub(crate) const AARCH64_LINKER: &str = "aarch64-linux-gnu-gcc";
+/// Runs its programs, with the libraries in [`AARCH64_LIBRARIES`].
+pub(crate) const AARCH64_EMULATOR: &str = "qemu-aarch64";
+/// Where Debian has its C library.
+pub(crate) const AARCH64_LIBRARIES: &str = "/usr/aarch64-linux-gnu";
+
+/// What building for [`AARCH64_TARGET`] and running that takes.
+pub(crate) const AARCH64_PACKAGES: &[Package] = &[
+    Package { name: "gcc-aarch64-linux-gnu", proof: Proof::Program(AARCH64_LINKER) },
+    Package { name: "libc6-dev-arm64-cross", proof: Proof::File("/usr/aarch64-linux-gnu/include/stdio.h") },
+    Package { name: "qemu-user", proof: Proof::Program(AARCH64_EMULATOR) },
+];
