@@ -53,7 +53,9 @@ fn announce_all(engine: &Engine, announces: &[Announce], batched: bool, seed: u6
         located.extend(batch.iter().map(|announce| engine.locate(&announce.info_hash)));
         if batched {
             located.iter().for_each(|at| engine.prefetch_shard(at));
-            located.iter().for_each(|at| engine.prefetch_slot(at));
+            if located.iter().filter(|at| engine.prefetch_part(at)).count() > 0 {
+                located.iter().for_each(|at| engine.prefetch_slot(at));
+            }
             located.iter().for_each(|at| engine.prefetch_torrent(at));
             large.clear();
             let pairs = batch.iter().zip(located.iter().copied());

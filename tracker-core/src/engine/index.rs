@@ -163,6 +163,17 @@ impl Index {
         }
     }
 
+    /// Where a large index tells of the part for a hash: that has to be there before [`Index::address`] can be known.
+    #[inline]
+    pub(super) fn part_address(&self, hash: u64) -> Option<*const u8> {
+        match &self.form {
+            Form::Flat(_) => None,
+            Form::Parts(parts) => {
+                parts.get(part_of(hash, parts.len())).map(|part| std::ptr::from_ref(part).cast())
+            }
+        }
+    }
+
     /// One stage of a pass over all entries: passes the positions of a part to `visit`, and gives where the next stage
     /// begins, or nothing at the end. A pass meets every entry that is there from its beginning to its end, however the
     /// index grows, shrinks or is reordered meanwhile: parts are taken in the order of their reversed bits, in which

@@ -254,7 +254,14 @@ impl Engine {
         prefetch::prefetch(self.shard(at));
     }
 
-    /// Stage two: the place in the shard's index. This and the later stages skip a shard that is locked.
+    /// Stage two: the place in the shard's index. This and the later stages skip a shard that is locked. Says whether the
+    /// index is so large that the place is found in two steps, of which [`Engine::prefetch_slot`] is the other one.
+    #[inline]
+    pub fn prefetch_part(&self, at: &Located) -> bool {
+        self.shard(at).try_lock().is_some_and(|shard| shard.prefetch_part(at.hash))
+    }
+
+    /// The second step of stage two, where one is needed.
     #[inline]
     pub fn prefetch_slot(&self, at: &Located) {
         if let Some(shard) = self.shard(at).try_lock() {

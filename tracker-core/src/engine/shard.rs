@@ -227,10 +227,15 @@ impl Shard {
         (self.torrents.len(), self.peers, self.retained.len())
     }
 
+    /// Whether there is a part to be fetched before its slot.
+    pub(super) fn prefetch_part(&self, hash: u64) -> bool {
+        let part = self.index.part_address(hash);
+        part.or_else(|| self.index.address(hash)).into_iter().for_each(prefetch);
+        part.is_some()
+    }
+
     pub(super) fn prefetch_slot(&self, hash: u64) {
-        if let Some(address) = self.index.address(hash) {
-            prefetch(address);
-        }
+        self.index.address(hash).into_iter().for_each(prefetch);
     }
 
     pub(super) fn prefetch_torrent(&self, hash: u64) {

@@ -261,7 +261,10 @@ enum Judged {
 /// One stage for all, then the next.
 fn fetch_torrents<'a>(engine: &Engine, located: impl Iterator<Item = &'a Located> + Clone) {
     located.clone().for_each(|at| engine.prefetch_shard(at));
-    located.clone().for_each(|at| engine.prefetch_slot(at));
+    // The indexes of all shards are of about the same size.
+    if located.clone().filter(|at| engine.prefetch_part(at)).count() > 0 {
+        located.clone().for_each(|at| engine.prefetch_slot(at));
+    }
     located.for_each(|at| engine.prefetch_torrent(at));
 }
 
