@@ -19,6 +19,7 @@ mod prefetch;
 mod report;
 mod retained;
 mod sample;
+mod shape;
 mod shard;
 mod slots;
 mod swarm;

@@ -1,6 +1,6 @@
 //! Chooses the peers that an announcer is given: a random window of those who have, and one of those who want.
 
-use super::members::List;
+use super::shape::List;
 use crate::{model::Role, rng::Rng};
 
 /// Who of a list an announcer may be given: a leecher all, anybody else leechers only, and nobody itself.
@@ -82,7 +82,7 @@ impl<'a, P> Ring<'a, P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::members::Shape;
+    use crate::engine::shape::Shape;
     use std::collections::HashSet;
 
     /// Peers that are their position.

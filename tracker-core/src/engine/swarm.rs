@@ -6,8 +6,9 @@
 use super::{
     hash::HashKey,
     index::FIRST,
-    members::{List, Members, Shape, Tables, Untracked},
+    members::{Members, Tables},
     peer::{Peer, Peer4, Peer6, WebrtcPeer},
+    shape::{List, Shape, Untracked},
 };
 use crate::model::{Network, Role};
 use tracker_common::address::{Address, Family};
