@@ -272,6 +272,41 @@ proptest! {
     }
 }
 
+/// So large that its index is in parts, and is walked by them, while others come, go and change their roles.
+#[test]
+fn a_large_swarm_goes_through_records_whole() {
+    let source = engine(1);
+    let op = |peer: u16, event, left| Op { torrent: 0, peer: 2 * peer, event, left, webrtc: false };
+    (0..6000).for_each(|peer| run(&source, op(peer, 0, (peer % 3) as u8), START));
+    let (mut cursor, mut writer) = (Cursor::default(), WalkWriter::default());
+    let mut other = 6000;
+    while !source.walk(&mut cursor, START + 9, 1, &mut writer).ended {
+        run(&source, op(other, 0, 0), START + 9);
+        run(&source, op(other, 3, 0), START + 9);
+        run(&source, op(other % 6000, 0, 0), START + 9);
+        other = 6000 + (other + 1) % 2000;
+    }
+    let copy = engine(3);
+    import(&copy, &writer.records.take(), START + 9);
+    let places = |engine: &Engine| -> BTreeSet<String> {
+        picture(engine, START + 9).torrents[&InfoHash([0; 20])].1.keys().cloned().collect()
+    };
+    assert!(places(&source).is_subset(&places(&copy)));
+}
+
+#[test]
+fn what_webrtc_peers_add_to_downloads_is_told() {
+    let (source, copy) = (engine(1), engine(3));
+    source.listen(100);
+    run(&source, Op { torrent: 1, peer: 2, event: 2, left: 0, webrtc: true }, START);
+    let mut changes = Vec::new();
+    (0..Engine::SHARDS).for_each(|shard| _ = source.take_changes(shard, &mut changes));
+    let mut writer = RecordWriter::default();
+    changes.iter().for_each(|change| writer.change(change, START));
+    import(&copy, &writer.take(), START);
+    assert_eq!(copy.scrape(&InfoHash([1; 20])).downloaded, 1);
+}
+
 #[test]
 fn a_journal_that_overflows_says_so_once() {
     let engine = engine(1);

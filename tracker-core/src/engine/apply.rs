@@ -73,7 +73,10 @@ impl Shard {
         let after = known(Some(torrent), applied.position);
         if before.is_some() || after.is_some() {
             let Torrent { info_hash, downloaded, .. } = *torrent;
-            journal.note(Change { info_hash, downloaded, peer: peer.place(), before, after, at: now, cause });
+            // What a record told is as old as that, and is passed on as such.
+            let at = if after.is_none() && cause == Cause::Record { peer.stamp().age(now) } else { 0 };
+            let at = now.wrapping_sub(at);
+            journal.note(Change { info_hash, downloaded, peer: peer.place(), before, after, at, cause });
         }
         if applied.membership == Membership::Removed {
             let key = common.tables.key;

@@ -21,7 +21,8 @@ pub enum Cause {
     Purge,
 }
 
-/// A peer came, was heard of again, or went.
+/// A peer came, was heard of again, or went. That a record alone raised a count of downloads is no change: who wants to
+/// know of that, too, walks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Of which torrent.
@@ -72,11 +73,9 @@ impl Journal {
         }
     }
 
-    /// Moves all changes to `into`.
-    pub(super) fn take(&mut self, into: &mut Vec<Change>) -> Taken {
-        let taken = Taken { changes: self.changes.len(), overflowed: std::mem::take(&mut self.overflowed) };
-        into.extend(self.changes.drain(..));
-        taken
+    /// Gives all changes away, and whether there were more.
+    pub(super) fn take(&mut self) -> (VecDeque<Change>, bool) {
+        (std::mem::take(&mut self.changes), std::mem::take(&mut self.overflowed))
     }
 
     /// Notes that a peer went that was last heard of then.
@@ -86,8 +85,13 @@ impl Journal {
 
     /// Whether a peer went that was heard of at this time or later.
     pub(super) fn has_gone_since(&self, peer: u64, heard: Seconds) -> bool {
-        self.gone.when(peer).is_some_and(|gone| gone >= heard)
+        self.gone.when(peer).is_some_and(|gone| !is_before(gone, heard))
     }
+}
+
+/// Whether a time is before another, of which the clock may have wrapped in between.
+const fn is_before(time: Seconds, other: Seconds) -> bool {
+    time.wrapping_sub(other) > Seconds::MAX / 2
 }
 
 /// Names a peer among those of all torrents.
@@ -122,8 +126,10 @@ impl Gone {
 
     fn note(&mut self, peer: u64, heard: Seconds) {
         if let Some(number) = self.number(peer) {
-            if let Some(entry) = self.entries.get_mut((number - self.first) as usize) {
-                entry.1 = entry.1.max(heard);
+            if let Some(entry) = self.entries.get_mut((number - self.first) as usize)
+                && is_before(entry.1, heard)
+            {
+                entry.1 = heard;
             }
             return;
         }

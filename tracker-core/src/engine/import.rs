@@ -18,7 +18,7 @@ use crate::{
 use tracker_common::address::Family;
 
 /// Records applied under one lock.
-const STEP: usize = 256;
+const STEP: usize = 64;
 
 /// What became of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +82,9 @@ impl Shard {
                 return Ok(self.keep_downloads(common, hash, record, now));
             }
         };
+        if let Some(torrent) = self.torrents.get_mut(at) {
+            torrent.downloaded = torrent.downloaded.max(record.downloaded);
+        }
         for peer in peers {
             let fate = match peer.address.family() {
                 Family::Ipv4 => self.import_peer::<Peer4>(common, hash, at, peer, now),
@@ -92,9 +95,6 @@ impl Shard {
                 Fate::Known => imported.known += 1,
                 Fate::Refused => imported.refused += 1,
             }
-        }
-        if let Some(torrent) = self.torrents.get_mut(at) {
-            torrent.downloaded = torrent.downloaded.max(record.downloaded);
         }
         Ok(self.tidy(common, at, now))
     }
@@ -124,6 +124,8 @@ impl Shard {
             (std::cmp::Reverse(age), rank(state)) > (std::cmp::Reverse(stamp.age(now)), rank(held))
         });
         let deed = match state {
+            // Whatever was known of it has expired.
+            State::Gone if age >= timeout => return Fate::Known,
             State::Gone => {
                 self.note_gone(common, hash, record, now);
                 Deed::Leave(peer, Cause::Record)
@@ -154,6 +156,9 @@ impl Shard {
     fn note_gone(&mut self, common: Common<'_>, hash: u64, record: &PeerRecord, now: Seconds) {
         let key = common.tables.key;
         let PeerRecord { address, port, age, .. } = record;
+        if *age >= self.rules.policy.peer_timeout.min(Policy::MAX_PEER_TIMEOUT) {
+            return;
+        }
         let peer = match address.family() {
             Family::Ipv4 => super::peer::Peer::hash(&Peer4::new(address, *port, Stamp::default()), key),
             Family::Ipv6 => super::peer::Peer::hash(&Peer6::new(address, *port, Stamp::default()), key),
@@ -173,7 +178,8 @@ impl Shard {
     ) -> Option<Ticket> {
         let TorrentRecord { info_hash, downloaded, age } = *record;
         let kept = self.retained.get(&info_hash, hash);
-        if downloaded <= kept || self.rules.policy.downloaded_entries == 0 {
+        let Policy { downloaded_entries, downloaded_retention, .. } = *self.rules.policy;
+        if downloaded <= kept || downloaded_entries == 0 || age >= downloaded_retention {
             return None;
         }
         self.retained.take(&info_hash, hash);

@@ -74,7 +74,7 @@ impl<P: Peer> Members<P> {
 
     /// Takes over a list that is short.
     pub(super) fn from_list(list: List<'_, P>) -> Self {
-        Self { peers: Pieces::from_vec(list.iter().copied().collect()), shape: list.shape, ..Self::default() }
+        Self { peers: Pieces::from_vec(exactly(list)), shape: list.shape, ..Self::default() }
     }
 
     #[inline]
@@ -205,6 +205,13 @@ fn sharing_in<P: Peer>(
         count >= limit
     });
     count
+}
+
+/// The peers of a list, in no more room than they take.
+fn exactly<P: Copy>(list: List<'_, P>) -> Vec<P> {
+    let mut peers = Vec::with_capacity(list.len());
+    peers.extend(list.iter().copied());
+    peers
 }
 
 /// Adds a peer to its network, unless that has as many as count.

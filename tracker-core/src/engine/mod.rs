@@ -135,7 +135,6 @@ impl Engine {
     /// Swaps the policy. Peers above a lowered limit stay until they expire.
     pub fn set_policy(&self, policy: Policy) {
         let policy = Arc::new(policy);
-        self.policy.store(Arc::clone(&policy));
         self.change_rules(|old| Rules { policy, access: Arc::clone(&old.access) });
     }
 
@@ -149,10 +148,14 @@ impl Engine {
 
     fn change_rules(&self, change: impl FnOnce(&Rules) -> Rules) {
         let mut rules = self.rules.lock();
-        *rules = Arc::new(change(&rules));
+        let new = Arc::new(change(&rules));
+        self.policy.store(Arc::clone(&new.policy));
+        // A long list is not to be freed under a shard's lock, so this is the last to let go of it.
+        let old = std::mem::replace(&mut *rules, Arc::clone(&new));
         for shard in &self.shards {
-            shard.0.lock().rules = Arc::clone(&rules);
+            shard.0.lock().rules = Arc::clone(&new);
         }
+        drop(old);
     }
 
     /// Keeps a journal of changes from now on, up to so many for each of [`Engine::SHARDS`] shards, and knows as many
@@ -166,8 +169,10 @@ impl Engine {
     /// Appends to `into` the changes of a shard, below [`Engine::SHARDS`], since the last time, in their order. All
     /// changes of a torrent are of one shard.
     pub fn take_changes(&self, shard: usize, into: &mut Vec<Change>) -> Taken {
-        let mut shard = self.shards[shard % SHARDS].0.lock();
-        shard.journal.as_mut().map_or(Taken::default(), |journal| journal.take(into))
+        let taken = self.shards[shard % SHARDS].0.lock().journal.as_mut().map(|journal| journal.take());
+        let (changes, overflowed) = taken.unwrap_or_default();
+        into.extend(&changes);
+        Taken { changes: changes.len(), overflowed }
     }
 
     /// How many parts the torrents are in.

@@ -12,19 +12,25 @@ use std::collections::VecDeque;
 /// The counts of a shard, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Retained {
+    /// By their numbers, which wrap.
     entries: VecDeque<Entry>,
-    /// The number of the first entry; the others follow. Wraps.
-    first: u32,
+    /// The number of the next one.
+    next: u32,
+    /// Of the entries that count.
     numbers: HashTable<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
+    number: u32,
     info_hash: InfoHash,
     /// Zero: taken back by a torrent that has peers again.
     downloaded: u32,
     since: Seconds,
 }
+
+/// So many entries that were taken back may stand among those that count, and as many more as there are of these.
+const IDLE_ENTRIES: usize = 64;
 
 /// An entry of some shard, as the common order knows it.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +43,21 @@ pub(super) struct Ticket {
 /// The low bits of a hash are the same in all of a shard, and the table uses them.
 const fn table_hash(hash: u64) -> u64 {
     hash.rotate_right(32)
+}
+
+/// Where an entry is, or would be.
+fn place(entries: &VecDeque<Entry>, number: u32) -> usize {
+    let first = entries.front().map_or(number, |entry| entry.number);
+    let distance = number.wrapping_sub(first);
+    // One that is gone, if it lies before the first.
+    if distance > u32::MAX / 2 {
+        return 0;
+    }
+    entries.partition_point(|entry| entry.number.wrapping_sub(first) < distance)
+}
+
+fn entry(entries: &VecDeque<Entry>, number: u32) -> Option<&Entry> {
+    entries.get(place(entries, number)).filter(|entry| entry.number == number)
 }
 
 impl Retained {
@@ -55,44 +76,43 @@ impl Retained {
         key: HashKey,
     ) -> Ticket {
         let (info_hash, hash) = at;
-        let number = self.first.wrapping_add(self.entries.len() as u32);
-        self.entries.push_back(Entry { info_hash, downloaded, since: now });
-        let (entries, first) = (&self.entries, self.first);
+        let number = self.next;
+        self.next = number.wrapping_add(1);
+        self.entries.push_back(Entry { number, info_hash, downloaded, since: now });
+        let entries = &self.entries;
         self.numbers.insert_unique(table_hash(hash), number, |&number| {
-            let entry = entries.get(number.wrapping_sub(first) as usize);
-            entry.map_or(0, |entry| table_hash(key.torrent(&entry.info_hash)))
+            entry(entries, number).map_or(0, |entry| table_hash(key.torrent(&entry.info_hash)))
         });
         Ticket { shard, number, since: now }
     }
 
     /// The count that is kept of a torrent, or zero.
     pub(super) fn get(&self, info_hash: &InfoHash, hash: u64) -> u32 {
-        let number = self.numbers.find(table_hash(hash), |&number| self.is(number, info_hash));
-        number.and_then(|&number| self.entry(number)).map_or(0, |entry| entry.downloaded)
+        let is_it =
+            |&number: &u32| entry(&self.entries, number).is_some_and(|entry| entry.info_hash == *info_hash);
+        let number = self.numbers.find(table_hash(hash), is_it);
+        number.and_then(|&number| entry(&self.entries, number)).map_or(0, |entry| entry.downloaded)
     }
 
     /// As [`Retained::get`], and keeps it no longer.
     pub(super) fn take(&mut self, info_hash: &InfoHash, hash: u64) -> u32 {
-        let (entries, first) = (&self.entries, self.first);
-        let found = self.numbers.find_entry(table_hash(hash), |&number| {
-            entries
-                .get(number.wrapping_sub(first) as usize)
-                .is_some_and(|entry| entry.info_hash == *info_hash)
-        });
-        let Ok(found) = found else { return 0 };
+        let entries = &mut self.entries;
+        let is_it = |&number: &u32| entry(entries, number).is_some_and(|entry| entry.info_hash == *info_hash);
+        let Ok(found) = self.numbers.find_entry(table_hash(hash), is_it) else { return 0 };
         let (number, _) = found.remove();
-        let downloaded = self
-            .entries
-            .get_mut(number.wrapping_sub(self.first) as usize)
-            .map_or(0, |entry| std::mem::take(&mut entry.downloaded));
+        let at = place(entries, number);
+        let downloaded = entries.get_mut(at).map_or(0, |entry| std::mem::take(&mut entry.downloaded));
         self.tidy();
         downloaded
     }
 
     /// Forgets the entry of a ticket and all that are older.
     pub(super) fn forget(&mut self, ticket: Ticket, key: HashKey) {
-        while !self.entries.is_empty() && ticket.number.wrapping_sub(self.first) < 1 << 31 {
-            self.pop(key);
+        while let Some(front) = self.entries.front().copied()
+            && ticket.number.wrapping_sub(front.number) <= u32::MAX / 2
+        {
+            self.take_back(front.number, &front.info_hash, key);
+            self.entries.pop_front();
         }
         self.tidy();
     }
@@ -106,28 +126,27 @@ impl Retained {
         key: HashKey,
         mut visit: impl FnMut(&InfoHash, u32, Seconds) -> Verdict,
     ) -> (usize, Option<u32>) {
-        let start = from.map_or(0, |from| from.wrapping_sub(self.first) as usize);
-        let start = if start > self.entries.len() { 0 } else { start };
-        let (first, end) = (self.first, self.entries.len().min(start + budget));
-        let mut enough = end == self.entries.len();
+        let start = from.map_or(0, |from| place(&self.entries, from));
+        let end = self.entries.len().min(start + budget);
+        let mut next = self.entries.get(end).map(|entry| entry.number);
         let mut looked = 0;
         for at in start..end {
-            let Some(Entry { info_hash, downloaded, since }) = self.entries.get(at).copied() else { break };
+            let Some(Entry { number, info_hash, downloaded, since }) = self.entries.get(at).copied() else {
+                break;
+            };
             looked += 1;
-            if downloaded == 0 {
-                continue;
-            }
-            match visit(&info_hash, downloaded, since) {
+            let verdict = if downloaded == 0 { Verdict::Keep } else { visit(&info_hash, downloaded, since) };
+            match verdict {
                 Verdict::Keep => {}
-                Verdict::Remove => self.take_back(first.wrapping_add(at as u32), &info_hash, key),
+                Verdict::Remove => self.take_back(number, &info_hash, key),
                 Verdict::Enough => {
-                    enough = true;
+                    next = None;
                     break;
                 }
             }
         }
         self.tidy();
-        (looked, (!enough).then(|| first.wrapping_add(end as u32)))
+        (looked, next)
     }
 
     fn take_back(&mut self, number: u32, info_hash: &InfoHash, key: HashKey) {
@@ -136,35 +155,19 @@ impl Retained {
         {
             found.remove();
         }
-        if let Some(entry) = self.entries.get_mut(number.wrapping_sub(self.first) as usize) {
+        let at = place(&self.entries, number);
+        if let Some(entry) = self.entries.get_mut(at).filter(|entry| entry.number == number) {
             entry.downloaded = 0;
         }
     }
 
-    fn entry(&self, number: u32) -> Option<&Entry> {
-        self.entries.get(number.wrapping_sub(self.first) as usize)
-    }
-
-    fn is(&self, number: u32, info_hash: &InfoHash) -> bool {
-        self.entry(number).is_some_and(|entry| entry.info_hash == *info_hash)
-    }
-
-    fn pop(&mut self, key: HashKey) {
-        let number = self.first;
-        if let Some(entry) = self.entries.pop_front() {
-            self.first = number.wrapping_add(1);
-            let hash = table_hash(key.torrent(&entry.info_hash));
-            if let Ok(found) = self.numbers.find_entry(hash, |&other| other == number) {
-                found.remove();
-            }
-        }
-    }
-
-    /// Drops entries in front that were taken back, and gives back memory that is hardly used.
+    /// Drops entries that were taken back, in front or where they are many, and gives back memory that is hardly used.
     fn tidy(&mut self) {
         while self.entries.front().is_some_and(|entry| entry.downloaded == 0) {
             self.entries.pop_front();
-            self.first = self.first.wrapping_add(1);
+        }
+        if self.entries.len() > 2 * self.numbers.len() + IDLE_ENTRIES {
+            self.entries.retain(|entry| entry.downloaded > 0);
         }
         if self.entries.len() < self.entries.capacity() / 4 {
             self.entries.shrink_to(2 * self.entries.len());
@@ -292,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_ticket_ends_its_entry_and_those_before_but_none_after() {
-        let mut retained = Retained { first: u32::MAX - 3, ..Retained::default() };
+        let mut retained = Retained { next: u32::MAX - 3, ..Retained::default() };
         let tickets: Vec<_> = (1..=10).map(|n| retained.keep(0, at(n), 1, 0, KEY)).collect();
         retained.forget(tickets[6], KEY);
         assert_eq!((1..=10).filter(|&n| get(&retained, n) == 1).collect::<Vec<_>>(), [8, 9, 10]);
@@ -335,6 +338,20 @@ mod tests {
         assert_eq!(seen, (1..=10).collect::<Vec<_>>());
         assert_eq!((1..=10).filter(|&n| get(&retained, n) > 0).collect::<Vec<_>>(), [2, 4, 6, 8, 10]);
         assert_eq!(retained.len(), 5);
+    }
+
+    /// Torrents that come and go leave no heap of entries behind one that stays.
+    #[test]
+    fn entries_that_were_taken_back_are_few() {
+        let mut retained = Retained { next: u32::MAX - 1000, ..Retained::default() };
+        retained.keep(0, at(1), 1, 0, KEY);
+        for round in 0..5000 {
+            retained.keep(0, at(2), 2, round, KEY);
+            retained.keep(0, at(3), 3, round, KEY);
+            assert_eq!([2, 3].map(|n| retained.take(&at(n).0, at(n).1)), [2, 3]);
+            assert!(retained.entries.len() <= IDLE_ENTRIES + 6, "{}", retained.entries.len());
+        }
+        assert_eq!([1, 2, 3].map(|n| get(&retained, n)), [1, 0, 0]);
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl Swarm {
             Family::Ipv4 => self.sharing_in::<Peer4>(address, limit, key),
             Family::Ipv6 => self.sharing_in::<Peer6>(address, limit, key),
         };
-        direct + self.sharing_in::<WebrtcPeer>(address, limit - direct, key)
+        direct + self.sharing_in::<WebrtcPeer>(address, limit.saturating_sub(direct), key)
     }
 
     fn sharing_in<P: Placed>(&self, address: &Address, limit: usize, key: HashKey) -> usize {

@@ -132,8 +132,14 @@ impl Engine {
             let most = STEP.min(budget - walked.visited).max(2);
             let Cursor { shard, progress, tickets } = cursor;
             let ended = {
-                let mut step =
-                    Step { common: self.common(), now, visitor: &mut *visitor, tickets, walked: &mut walked };
+                let mut step = Step {
+                    until: (0, 0),
+                    common: self.common(),
+                    now,
+                    visitor: &mut *visitor,
+                    tickets,
+                    walked: &mut walked,
+                };
                 self.shards[*shard].0.lock().walk(progress, most, &mut step)
             };
             for ticket in tickets.drain(..) {
@@ -151,6 +157,8 @@ impl Engine {
 
 /// What a step works with.
 struct Step<'a, V> {
+    /// Where it ends: so many visited, or so many removed.
+    until: (usize, usize),
     common: Common<'a>,
     now: Seconds,
     visitor: &'a mut V,
@@ -158,10 +166,17 @@ struct Step<'a, V> {
     walked: &'a mut Walked,
 }
 
+impl<V> Step<'_, V> {
+    /// Whether the lock has been held for long enough.
+    const fn is_over(&self) -> bool {
+        self.walked.visited >= self.until.0 || self.walked.removed >= self.until.1
+    }
+}
+
 impl Shard {
     /// Visits about `budget` items and says whether these were the last.
     fn walk<V: Visitor>(&mut self, progress: &mut Progress, budget: usize, step: &mut Step<'_, V>) -> bool {
-        let until = step.walked.visited + budget;
+        step.until = (step.walked.visited + budget, step.walked.removed + MAX_REMOVED);
         step.walked.visited += 1;
         loop {
             match progress {
@@ -172,10 +187,10 @@ impl Shard {
                         *progress = Progress::Retained { from: None };
                         continue;
                     };
-                    if step.walked.visited >= until {
+                    if step.is_over() {
                         return false;
                     }
-                    match self.walk_torrent(at, within.take(), until, step) {
+                    match self.walk_torrent(at, within.take(), step) {
                         Some(resume) => *within = Some(resume),
                         None => *below = at,
                     }
@@ -200,7 +215,6 @@ impl Shard {
         &mut self,
         at: usize,
         within: Option<(InfoHash, Stage)>,
-        until: usize,
         step: &mut Step<'_, V>,
     ) -> Option<(InfoHash, Stage)> {
         let torrent = self.torrents.get(at)?;
@@ -218,7 +232,7 @@ impl Shard {
             };
             going_on = next.is_some();
             stage = next.unwrap_or(stage);
-            if going_on && step.walked.visited >= until {
+            if going_on && step.is_over() {
                 return Some((info_hash, stage));
             }
         }

@@ -2,7 +2,9 @@
 //!
 //! It is what a walk writes down, and what a journal of changes writes down. Ages are told, not times: the clocks of two
 //! processes need not agree. Of two records of one peer the newer holds, and at equal age the one that ranks higher:
-//! gone, then seeder, partial seed, leecher. So records may come twice, late and out of order.
+//! gone, then seeder, partial seed, leecher. So records may come twice, late and out of order; whoever takes them in out of
+//! order listens, too, to know who went. Seconds are all that is told: who stops and starts within one is gone until it
+//! announces again.
 //!
 //! A stream of records is torrents, one behind the other:
 //!

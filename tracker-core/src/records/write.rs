@@ -49,16 +49,17 @@ impl RecordWriter {
         self.counts[family as usize] += 1;
     }
 
-    /// Writes a change that happened at `change.at`, as seen at `now`. Expiry is not written: everybody finds out alone.
-    /// WebRTC peers are not either: they end with their connection.
+    /// Writes a change that happened at `change.at`, as seen at `now`. Expiry is not written, since everybody finds out
+    /// alone, nor a purge, since everybody has a list of their own. Of a WebRTC peer, which ends with its connection, only
+    /// the torrent's count of downloads is told.
     pub fn change(&mut self, change: &Change, now: Seconds) {
-        let Place::At(address, port) = change.peer else { return };
-        if change.cause == Cause::Expiry {
+        if matches!(change.cause, Cause::Expiry | Cause::Purge) {
             return;
         }
         let since = now.saturating_sub(change.at);
         let (state, age) = change.after.map_or((State::Gone, 0), here);
         self.torrent(TorrentRecord { info_hash: change.info_hash, downloaded: change.downloaded, age: 0 });
+        let Place::At(address, port) = change.peer else { return };
         self.peer(&PeerRecord { address, port, state, age: age.saturating_add(since) });
     }
 

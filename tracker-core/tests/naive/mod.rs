@@ -151,8 +151,11 @@ impl Twins {
         let peers_per_address = (seed[0] % 2 == 1).then_some(20);
         let policy =
             Policy { peer_timeout: 600, downloaded_entries: 3, peers_per_address, ..Policy::default() };
+        let engine = Engine::new(policy.clone(), seed);
+        // That somebody listens changes nothing else, overflow or not.
+        engine.listen(if seed[1] % 2 == 1 { 10 } else { 0 });
         Self {
-            engine: Engine::new(policy.clone(), seed),
+            engine,
             rng: Rng::new(seed),
             policy,
             access: (Mode::Off, 0),

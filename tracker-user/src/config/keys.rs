@@ -281,7 +281,7 @@ declare! {
         /// Peers in all. Further ones are answered but not kept, and new torrents are refused a little before. "auto": what
         /// fits into the memory that this process may use, the machine's or the least that a control group above it
         /// permits. Of three quarters of that go off 64 bytes for each of `swarm.downloaded_entries`, 32 MiB for the
-        /// process itself, `websocket.memory`, and the packet memory of `[xdp]`; the rest is divided by 256 bytes, the worst
+        /// process itself, `websocket.memory`, and the packet memory of `[xdp]`; the rest is divided by 320 bytes, the worst
         /// that a stranger can make a peer cost, with a torrent for each. There are always 10,000. A line at the start says
         /// the number.
         peers: Option<NonZeroUsize> = r#""auto""#, Threads { most: 1_000_000_000 }, Reload;
