@@ -57,7 +57,7 @@ function get (address) {
 /** The one row that is asked for. */
 async function scrape (url, infoHash) {
   const text = (await get(`${url}?info_hash=${infoHash.replace(/../g, '%$&')}`)).toString('latin1')
-  const row = text.match(/d8:completei(\d+)e10:downloadedi(\d+)e11:downloadersi\d+e10:incompletei(\d+)ee/)
+  const row = text.match(/d8:completei(\d+)e10:downloadedi(\d+)e(?:11:downloadersi\d+e)?10:incompletei(\d+)ee/)
   assert(row, `no row in ${text}`)
   const [complete, downloaded, incomplete] = row.slice(1).map(Number)
   return { complete, incomplete, downloaded }
