@@ -95,7 +95,7 @@ fuzz_target!(|data: &[u8]| {
     responder.handle_batch(&engine, NOW_NS, &mut frames);
     for (datagram, valid) in frames.0.iter().zip(valid) {
         match datagram.outcome.expect("not finished") {
-            Outcome::Reply { request: Action::Connect, reply, len } => {
+            Outcome::Reply { request: Action::Connect, reply, len, .. } => {
                 assert_eq!((reply, len), (Action::Connect, CONNECT_RESPONSE_LEN));
                 assert!(len <= datagram.length, "larger than the request, to an unproven address");
             }
