@@ -82,6 +82,8 @@ fn protocol(tls: bool) -> &'static str {
 /// An open listener.
 #[derive(Debug)]
 pub struct Bound {
+    /// As the configuration says.
+    pub configured: ListenAddress,
     /// Where it listens, the port filled in.
     pub address: ListenAddress,
     /// Whether TLS is spoken there.
@@ -148,24 +150,38 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 /// # Errors
 /// At the first that cannot be had. What was opened before is closed again.
 pub fn bind_all(http: &Http, tls: &Tls) -> Result<Vec<Bound>, Error> {
+    have_all(http, tls, |_| None)
+}
+
+/// As [`bind_all`], but for those that are open already: `opened` gives what listens at a configured address, and where
+/// that is.
+///
+/// # Errors
+/// As [`bind_all`].
+pub fn have_all(
+    http: &Http,
+    tls: &Tls,
+    mut opened: impl FnMut(&ListenAddress) -> Option<(ListenAddress, Listening)>,
+) -> Result<Vec<Bound>, Error> {
     let plain = http.listen.addresses.iter().map(|address| (address.clone(), false, http.listen.is_default));
     let secure = tls.listen.addresses.iter().map(|address| (ListenAddress::Tcp(*address), true, false));
     let mut all: Vec<Bound> = Vec::new();
-    for (address, tls, is_default) in plain.chain(secure) {
-        let opened = match &address {
-            ListenAddress::Tcp(address) => open_tcp(*address),
-            ListenAddress::Unix(path) => open_unix(path, http.unix_mode),
+    for (configured, tls, is_default) in plain.chain(secure) {
+        let listening = match (opened(&configured), &configured) {
+            (Some(listening), _) => Ok(listening),
+            (None, ListenAddress::Tcp(address)) => open_tcp(*address),
+            (None, ListenAddress::Unix(path)) => open_unix(path, http.unix_mode),
         };
-        match opened {
-            Ok((address, listener)) => all.push(Bound { address, tls, listener }),
+        match listening {
+            Ok((address, listener)) => all.push(Bound { configured, address, tls, listener }),
             Err(source) if is_default && lacks_family(&source) => {
                 let family =
-                    if matches!(&address, ListenAddress::Tcp(a) if a.is_ipv6()) { "IPv6" } else { "IPv4" };
-                tracing::info!("http {address} is left out: this host has no {family}");
+                    if matches!(&configured, ListenAddress::Tcp(a) if a.is_ipv6()) { "IPv6" } else { "IPv4" };
+                tracing::info!("http {configured} is left out: this host has no {family}");
             }
             Err(source) => {
-                let own = all.iter().any(|bound| covers(&bound.address, &address));
-                return Err(Error { address, tls, own, source });
+                let own = all.iter().any(|bound| covers(&bound.address, &configured));
+                return Err(Error { address: configured, tls, own, source });
             }
         }
     }

@@ -1,9 +1,11 @@
 //! The life of the tracker: start, reload, drain, stop. Everything that begins or ends is here, in order.
 
 mod drain;
+mod held;
 mod reload;
 mod start;
 
+pub use held::Error as HeldError;
 pub use start::StartError;
 
 use crate::{

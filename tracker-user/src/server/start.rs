@@ -1,40 +1,37 @@
 //! Start: everything that can fail is had before anything is served.
 
-use super::{Addresses, Server, Signals, reload::take_up_access};
+use super::{
+    Addresses, Server, Signals,
+    held::{self, Held},
+    reload::take_up_access,
+};
 use crate::{
     cli::RunArgs,
-    clock::{Clock, monotonic_ns},
+    clock::Clock,
     config::{BusyPoll, Config, ListenAddress},
     farewell::Farewell,
     http::{
         self, Http,
         counters::Counters,
-        endpoint::{self, Bound, Listening},
+        endpoint::{Bound, Listening},
     },
     logging::Lines,
     material::Material,
-    metrics::{Sources, listener::Listener},
+    metrics::Sources,
     policy,
     privileges::{Identity, Needs, PrivilegeError},
     random::seed,
     room::Room,
-    state::{self, ConnectionIdState, NoRandomness},
     stats::Stats,
     sweep,
     udp::{
-        bind, polling,
+        polling,
         pool::{Pool, Shared, usable_cpus},
     },
     ws::Hub,
     xdp::{interface::Context, manager},
 };
-use std::{
-    io,
-    net::SocketAddr,
-    num::NonZero,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{io, num::NonZero, sync::Arc};
 use tokio::sync::{mpsc, watch};
 use tracker_common::connection_id::{ConnectionIds, lifetime_slots};
 use tracker_core::{engine::Engine, policy::Policy};
@@ -42,26 +39,9 @@ use tracker_core::{engine::Engine, policy::Policy};
 /// Why the tracker could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A UDP listener.
+    /// What it holds from outside.
     #[error(transparent)]
-    Bind(#[from] bind::Error),
-    /// An HTTP listener.
-    #[error(transparent)]
-    Endpoint(#[from] endpoint::Error),
-    /// No listener is left.
-    #[error("no address to listen on: this host has neither IPv4 nor IPv6")]
-    NoListener,
-    /// The metrics listener.
-    #[error("metrics {address}: {reason}; choose another address with --metrics, or \"off\"", reason = bind::describe(.source))]
-    Metrics {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// The key of connection IDs.
-    #[error(transparent)]
-    Randomness(#[from] NoRandomness),
+    Held(#[from] held::Error),
     /// XDP was asked for by name.
     #[error(transparent)]
     Xdp(#[from] manager::StartError),
@@ -95,11 +75,7 @@ impl Server {
             true => 0,
             false => threads(config.udp.workers),
         };
-        let sockets = bind::bind_all(&config.udp, udp_workers)?;
-        let listeners = endpoint::bind_all(&config.http, &config.tls)?;
-        if sockets.is_empty() && listeners.is_empty() {
-            return Err(StartError::NoListener);
-        }
+        let Held { udp: sockets, http: listeners, metrics, ids } = Held::make(&config, udp_workers)?;
         let (mut http_config, mut websocket_config) = (config.http.clone(), config.websocket.clone());
         if !listeners.is_empty() {
             http::fit_descriptors(&mut http_config, &mut websocket_config);
@@ -108,11 +84,9 @@ impl Server {
             udp: sockets.iter().map(|listener| listener.address).collect(),
             http: addresses_of(&listeners, false),
             https: addresses_of(&listeners, true),
-            metrics: None,
+            metrics: metrics.as_ref().map(|listener| listener.address),
         };
-        let metrics = config.metrics.listen.map(bind_metrics).transpose()?;
 
-        let ids = open_state(&config)?;
         let clock = Clock::new(ids.clock_base_ns);
         let lifetime_slots = lifetime_slots(config.udp.connection_id_lifetime.as_secs());
         let prepared = manager::prepare(Context {
@@ -214,7 +188,6 @@ impl Server {
             )
             .map_err(system("HTTP"))?
         };
-        let addresses = Addresses { metrics: metrics.as_ref().map(|listener| listener.address), ..addresses };
         if let Some(listener) = metrics {
             let _inside = runtime.enter();
             listener.serve(&config.metrics, sources).map_err(system("the metrics listener"))?;
@@ -260,21 +233,6 @@ fn addresses_of(listeners: &[Bound], tls: bool) -> Vec<ListenAddress> {
 
 fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
     move |source| StartError::System { what, source }
-}
-
-fn bind_metrics(address: SocketAddr) -> Result<Listener, StartError> {
-    Listener::bind(address).map_err(|source| StartError::Metrics { address, source })
-}
-
-fn open_state(config: &Config) -> Result<ConnectionIdState, StartError> {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let wall_ns = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
-    let (ids, warning) =
-        ConnectionIdState::open(&config.state.directory, monotonic_ns(), wall_ns, &state::boot_id())?;
-    if let Some(warning) = warning {
-        tracing::warn!("{warning}");
-    }
-    Ok(ids)
 }
 
 fn drop_privileges(

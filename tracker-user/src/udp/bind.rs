@@ -52,9 +52,11 @@ fn hint(error: &io::Error, own: bool) -> &'static str {
 /// The sockets of one listening address.
 #[derive(Debug)]
 pub struct Listener {
+    /// As the configuration says.
+    pub configured: SocketAddr,
     /// Where it listens, the port filled in.
     pub address: SocketAddr,
-    /// One socket per worker.
+    /// One for each worker of the process that opened them.
     pub sockets: Vec<UdpSocket>,
 }
 
@@ -63,8 +65,24 @@ pub struct Listener {
 /// # Errors
 /// At the first address that cannot be had.
 pub fn bind_all(config: &Udp, workers: usize) -> Result<Vec<Listener>, Error> {
+    have_all(config, workers, |_| None)
+}
+
+/// As [`bind_all`], but for those that are open already: `opened` gives the listener of a configured address.
+///
+/// # Errors
+/// As [`bind_all`].
+pub fn have_all(
+    config: &Udp,
+    workers: usize,
+    mut opened: impl FnMut(SocketAddr) -> Option<Listener>,
+) -> Result<Vec<Listener>, Error> {
     let mut listeners = Vec::new();
     for address in &config.listen.addresses {
+        if let Some(listener) = opened(*address) {
+            listeners.push(listener);
+            continue;
+        }
         match bind_address(config, *address, workers) {
             Ok(listener) => listeners.push(listener),
             Err(error) if config.listen.is_default && lacks_family(&error.source) => {
@@ -80,7 +98,8 @@ pub fn bind_all(config: &Udp, workers: usize) -> Result<Vec<Listener>, Error> {
     Ok(listeners)
 }
 
-fn bind_address(config: &Udp, mut address: SocketAddr, workers: usize) -> Result<Listener, Error> {
+fn bind_address(config: &Udp, configured: SocketAddr, workers: usize) -> Result<Listener, Error> {
+    let mut address = configured;
     // Without SO_REUSEPORT, so that another tracker on the port is an error and not a silent half of the traffic.
     let alone = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))
         .and_then(|probe| {
@@ -97,7 +116,7 @@ fn bind_address(config: &Udp, mut address: SocketAddr, workers: usize) -> Result
     let sockets = (0..workers)
         .map(|_| open(config, address, workers > 1).map_err(|source| Error { address, own: false, source }))
         .collect::<Result<_, _>>()?;
-    Ok(Listener { address, sockets })
+    Ok(Listener { configured, address, sockets })
 }
 
 fn open(config: &Udp, address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
@@ -167,5 +186,18 @@ mod tests {
         let error = bind_all(&config(&["192.0.2.77:0"], false), 1).unwrap_err();
         assert!(error.to_string().contains("no interface"), "{error}");
         assert!(bind_all(&config(&["192.0.2.77:0"], true), 1).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_open_already_is_taken_and_the_rest_is_opened() {
+        let wanted = config(&["127.0.0.1:0", "[::1]:0", "127.0.0.1:0"], false);
+        let mut open = bind_all(&config(&["127.0.0.1:0"], false), 2).unwrap();
+        let first = open[0].address;
+        let all = have_all(&wanted, 1, |address| open.pop_if(|listener| listener.configured == address));
+        let all = all.unwrap();
+        let told: Vec<_> = all.iter().map(|l| (l.configured, l.sockets.len())).collect();
+        let expected: Vec<_> = wanted.listen.addresses.iter().copied().zip([2, 1, 1]).collect();
+        assert_eq!(told, expected);
+        assert!(all[0].address == first && all[2].address != first);
     }
 }

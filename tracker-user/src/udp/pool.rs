@@ -64,8 +64,8 @@ pub fn usable_cpus() -> Vec<usize> {
 }
 
 impl Pool {
-    /// Starts `workers` threads over the listeners' sockets, one of each. `ended` hears the name of every thread that
-    /// ends, for whatever reason.
+    /// Starts `workers` threads over the listeners' sockets, which they share out among them: each reads one of each
+    /// listener where there are as many. `ended` hears the name of every thread that ends, for whatever reason.
     ///
     /// # Errors
     /// When threads or descriptors are short.
@@ -80,9 +80,11 @@ impl Pool {
             Self { handles: Vec::new(), threads: Vec::new(), counters: Vec::new(), sockets: Vec::new() };
         let mut by_worker: Vec<Vec<(SocketAddr, UdpSocket)>> = (0..workers).map(|_| Vec::new()).collect();
         for listener in listeners {
-            for (own, socket) in by_worker.iter_mut().zip(listener.sockets) {
+            for (index, socket) in listener.sockets.into_iter().enumerate() {
                 pool.sockets.push(socket.try_clone()?);
-                own.push((listener.address, socket));
+                if let Some(own) = by_worker.get_mut(index % workers.max(1)) {
+                    own.push((listener.address, socket));
+                }
             }
         }
         let cpus = usable_cpus();

@@ -62,7 +62,7 @@ impl Rig {
                 listener.set_nonblocking(true).unwrap();
                 address = listener.local_addr().unwrap();
                 let (address, listener) = (ListenAddress::Tcp(address), Listening::Tcp(listener));
-                Bound { address, tls: false, listener }
+                Bound { configured: address.clone(), address, tls: false, listener }
             })
             .collect();
         let (farewells, ended) = mpsc::unbounded_channel();

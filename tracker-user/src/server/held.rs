@@ -1,0 +1,85 @@
+//! What the tracker holds from outside: listeners, UDP sockets, the key and the clock of connection IDs. One value, whose
+//! parts were made here or received; whoever starts the tracker does not care which.
+
+use crate::{
+    clock::monotonic_ns,
+    config::Config,
+    http::endpoint::{self, Bound},
+    metrics::listener::Listener,
+    state::{self, ConnectionIdState, NoRandomness},
+    udp::bind,
+};
+use std::{
+    io,
+    net::SocketAddr,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// What could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A UDP listener.
+    #[error(transparent)]
+    Bind(#[from] bind::Error),
+    /// An HTTP listener.
+    #[error(transparent)]
+    Endpoint(#[from] endpoint::Error),
+    /// No listener is left.
+    #[error("no address to listen on: this host has neither IPv4 nor IPv6")]
+    NoListener,
+    /// The metrics listener.
+    #[error("metrics {address}: {reason}; choose another address with --metrics, or \"off\"", reason = bind::describe(.source))]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The key of connection IDs.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+}
+
+/// What the tracker holds from outside.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// UDP sockets.
+    pub(super) udp: Vec<bind::Listener>,
+    /// What HTTP and WebSocket come in by, with TLS and without.
+    pub(super) http: Vec<Bound>,
+    /// What metrics are asked by.
+    pub(super) metrics: Option<Listener>,
+    /// What connection IDs are made of.
+    pub(super) ids: ConnectionIdState,
+}
+
+impl Held {
+    /// Opens everything that the configuration names, for so many UDP workers, and takes up the saved key.
+    ///
+    /// # Errors
+    /// The first that could not be had; what was had before is closed again.
+    pub(super) fn make(config: &Config, udp_workers: usize) -> Result<Self, Error> {
+        let udp = bind::bind_all(&config.udp, udp_workers)?;
+        let http = endpoint::bind_all(&config.http, &config.tls)?;
+        if udp.is_empty() && http.is_empty() {
+            return Err(Error::NoListener);
+        }
+        let metrics = config.metrics.listen.map(bind_metrics).transpose()?;
+        Ok(Self { udp, http, metrics, ids: open_state(config)? })
+    }
+}
+
+fn bind_metrics(address: SocketAddr) -> Result<Listener, Error> {
+    Listener::bind(address).map_err(|source| Error::Metrics { address, source })
+}
+
+fn open_state(config: &Config) -> Result<ConnectionIdState, Error> {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let wall_ns = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
+    let (ids, warning) =
+        ConnectionIdState::open(&config.state.directory, monotonic_ns(), wall_ns, &state::boot_id())?;
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
+    Ok(ids)
+}
