@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 pub mod cgroup;
 pub mod conformance;
+pub mod control;
 pub mod doors;
 pub mod frames;
 mod listener;
@@ -19,6 +20,7 @@ pub mod load;
 pub mod maps;
 pub mod metrics;
 pub mod net;
+pub mod openapi;
 pub mod process;
 pub mod rig;
 pub mod riptide;

@@ -61,6 +61,7 @@ pub struct Start<'a> {
     directory: Option<Arc<TempDir>>,
     metrics_address: Option<SocketAddr>,
     metrics: String,
+    control: Option<String>,
     through: Vec<String>,
 }
 
@@ -85,7 +86,7 @@ impl<'a> Start<'a> {
         self
     }
 
-    /// Adds tables to the configuration file; `[state]`, `[metrics]` and `[http]` are the harness's.
+    /// Adds tables to the configuration file; `[state]`, `[metrics]`, `[control]` and `[http]` are the harness's.
     #[must_use]
     pub fn config(mut self, toml: &str) -> Self {
         self.config += toml;
@@ -131,6 +132,14 @@ impl<'a> Start<'a> {
         self
     }
 
+    /// Has these keys in the table `[control]`, where `SOCKET` stands for the one in its own directory that it listens at
+    /// without this.
+    #[must_use]
+    pub fn control(mut self, keys: &str) -> Self {
+        self.control = Some(keys.to_owned());
+        self
+    }
+
     /// Starts it by way of a program that becomes it, such as `prlimit --fsize=0`.
     #[must_use]
     pub fn through(mut self, program: &[&str]) -> Self {
@@ -154,8 +163,11 @@ impl<'a> Start<'a> {
         let state = directory.path().join("state");
         std::fs::create_dir_all(&state).expect("a state directory");
         let metrics = self.metrics_address.unwrap_or_else(|| "127.0.0.1:0".parse().expect("an address"));
+        let socket = directory.path().join(CONTROL_SOCKET).display().to_string();
+        let control = self.control.unwrap_or_else(|| "listen = \"SOCKET\"".to_owned());
+        let control = control.replace("SOCKET", &socket);
         let text = format!(
-            "[state]\ndirectory = {:?}\n[metrics]\nlisten = \"{metrics}\"\n{}\n[http]\n{}\n{}",
+            "[state]\ndirectory = {:?}\n[metrics]\nlisten = \"{metrics}\"\n{}\n[control]\n{control}\n[http]\n{}\n{}",
             state.display().to_string(),
             self.metrics,
             self.http.as_deref().unwrap_or("listen = []"),
@@ -206,6 +218,9 @@ impl<'a> Start<'a> {
         }
     }
 }
+
+/// The control socket, in a tracker's own directory.
+const CONTROL_SOCKET: &str = "control.sock";
 
 /// A directory that a process without privileges can enter.
 fn directory() -> TempDir {
@@ -301,6 +316,20 @@ impl Riptide {
     #[must_use]
     pub fn metrics_address(&self) -> SocketAddr {
         self.metrics.unwrap_or_else(|| panic!("no metrics listener was told of:\n{}", self.log_text()))
+    }
+
+    /// Its control socket, where [`Start::control`] said nothing else.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        self.directory.path().join(CONTROL_SOCKET)
+    }
+
+    /// Runs `riptide control ARGUMENTS`, divided by white space, against it.
+    #[must_use]
+    pub fn control(&self, arguments: &str) -> Output {
+        let socket = self.control_socket().display().to_string();
+        let arguments = arguments.split_whitespace();
+        command(&["control", "--socket", &socket].into_iter().chain(arguments).collect::<Vec<_>>())
     }
 
     /// Scrapes its metrics, from within its namespace.

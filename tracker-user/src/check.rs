@@ -2,7 +2,7 @@
 
 use crate::{
     cli::ConfigCommand,
-    config::{Config, ListenAddress, default_file},
+    config::{Config, ControlSocket, ListenAddress, default_file},
     exit::{Exit, print, warn},
     material::Material,
 };
@@ -45,7 +45,7 @@ fn check(file: &Path) -> Exit {
 
 /// What the configuration names and this machine does not have at the moment.
 fn absent(config: &Config) -> Vec<String> {
-    let Config { udp, http, tls, metrics, xdp, .. } = config;
+    let Config { udp, http, tls, metrics, xdp, control, .. } = config;
     let mut warnings = Vec::new();
     let mut held = |key: &str, addresses: &[SocketAddr]| {
         for address in addresses.iter().filter(|address| !is_held(address.ip())) {
@@ -72,6 +72,11 @@ fn absent(config: &Config) -> Vec<String> {
         {
             warnings.push(format!("http.listen: {address}: there is no such directory now"));
         }
+    }
+    if let Some(ControlSocket { path, is_default: false }) = &control.listen
+        && !path.parent().is_some_and(Path::is_dir)
+    {
+        warnings.push(format!("control.listen: {}: there is no such directory now", path.display()));
     }
     for interface in &xdp.interfaces {
         if !Path::new("/sys/class/net").join(interface).exists() {

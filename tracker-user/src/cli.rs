@@ -27,6 +27,8 @@ pub enum Command {
     Config(ConfigCommand),
     /// Say what this machine can do for the tracker, and what to change
     Doctor(DoctorArgs),
+    /// Ask a running tracker, or tell it what to do, over its control socket
+    Control(ControlArgs),
 }
 
 /// The flags of `riptide run`. Values are text here: [`crate::config::Config::load`] gives them types, with the same
@@ -84,6 +86,37 @@ pub enum ConfigCommand {
     },
 }
 
+/// The flags of `riptide control`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Who may write to the socket may use it: the tracker's user, its group, and root.
+
+Exit status: 0 if it was done, 1 if the tracker could not be asked or did not do it, 2 for wrong usage."
+)]
+pub struct ControlArgs {
+    /// The control.listen of the tracker [default: the environment's RIPTIDE_CONTROL__LISTEN, or
+    /// /run/riptide/control.sock]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Print the answer as it comes, in JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to ask or to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What a running tracker can be asked or told.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Verb {
+    /// Say what it is, where it listens, what it holds and what it has answered
+    Status,
+    /// Take up what has changed of the configuration, as SIGHUP does; say what needs a restart, or what is wrong
+    Reload,
+}
+
 /// The flags of `riptide doctor`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DoctorArgs {
@@ -132,6 +165,14 @@ mod tests {
             matches!(check, Command::Config(ConfigCommand::Check { file }) if file.as_os_str() == "a.toml")
         );
         assert!(matches!(parse("riptide doctor --interface eth0").unwrap().command, Command::Doctor(_)));
+        for line in [
+            "riptide control --socket /a.sock --json status",
+            "riptide control --socket /a.sock status --json",
+        ] {
+            let Command::Control(args) = parse(line).unwrap().command else { panic!("not control") };
+            assert!(args.json && matches!(args.verb, Verb::Status));
+            assert_eq!(args.socket, Some(PathBuf::from("/a.sock")));
+        }
     }
 
     #[test]
@@ -142,6 +183,8 @@ mod tests {
             "riptide run --xdp fast",
             "riptide run --turbo",
             "riptide config check",
+            "riptide control",
+            "riptide control dance",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

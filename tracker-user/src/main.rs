@@ -6,7 +6,7 @@ use tracker_user::{
     check,
     cli::{Cli, Command, RunArgs},
     config::{Config, process_environment},
-    doctor,
+    control, doctor,
     exit::{Exit, survive_file_limits},
     logging,
     material::Material,
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run(args),
         Command::Config(command) => check::run(&command),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Control(args) => control::client::run(&args),
     };
     exit.into()
 }

@@ -62,7 +62,11 @@ impl Tracker {
         let directory = std::env::temp_dir().join(format!("riptide-screenshot-{}", std::process::id()));
         fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let mut command = Command::new(riptide);
-        command.arg("run").args(LISTENERS).env("RIPTIDE_STATE__DIRECTORY", &directory);
+        command
+            .arg("run")
+            .args(LISTENERS)
+            .env("RIPTIDE_STATE__DIRECTORY", &directory)
+            .env("RIPTIDE_CONTROL__LISTEN", "off");
         let child =
             command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().context("cannot start riptide")?;
         let mut tracker = Self { child, directory, said: Arc::default(), udp: Vec::new(), http: Vec::new() };

@@ -3,13 +3,19 @@
 
 use super::{
     declare::declare,
-    kinds::{Auto, Count, Limit, Listeners, Many, Optional, Required, Size, Span, Switch, Threads, Word},
+    kinds::{
+        Auto, Count, Limit, Listeners, Many, Optional, Required, Size, SocketPath, Span, Switch, Threads,
+        Word,
+    },
     readers::{
         absolute_path, account, any_path, file_mode, header_name, interface_name, listening_address,
-        log_filter, network, origin, socket_address, stream_address,
+        log_filter, network, origin, socket_address, stream_address, unix_socket,
     },
     table::{Change, Key, Table},
-    values::{AccessMode, Apply, BusyPoll, Listen, ListenAddress, LogFormat, TlsVersion, XdpMode, ZeroCopy},
+    values::{
+        AccessMode, Apply, BusyPoll, ControlSocket, Listen, ListenAddress, LogFormat, TlsVersion, XdpMode,
+        ZeroCopy,
+    },
 };
 use axum::http::HeaderName;
 use ipnet::IpNet;
@@ -26,6 +32,9 @@ const DAY: u64 = 24 * HOUR;
 
 /// The port of the built-in listeners.
 const PORT: u16 = 6969;
+
+/// Where the control socket is by default.
+pub const CONTROL_SOCKET: &str = "/run/riptide/control.sock";
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -298,6 +307,21 @@ declare! {
     [state] State {
         /// The directory for it. Where it cannot be written, a line says so and nothing is kept.
         directory: PathBuf = r#""/var/lib/riptide""#, Required { what: "an absolute path", read: absolute_path }, Restart;
+    }
+
+    /// The socket by which `riptide control` speaks to the running tracker: HTTP and JSON, as docs/openapi.json describes.
+    [control] Control {
+        /// Where it is: whoever may write to it, its owner and its group (mode 0660), commands the tracker. One that cannot
+        /// be had is an error, unless it is this built-in one, which is then left out with a line. "off": none.
+        listen: Option<ControlSocket> = r#""/run/riptide/control.sock""#, SocketPath { default: CONTROL_SOCKET, read: unix_socket }, Restart;
+        /// Connections at once, of one request each; further ones wait in the kernel's queue.
+        max_connections: usize = "16", Count::new(1, 256), Restart;
+        /// The longest body of a request; longer ones are refused.
+        max_body_size: usize = r#""64KiB""#, Size { least: 0, most: 16 * MIB }, Restart;
+        /// How long a request may take to come, and how long its reply may wait for a client that takes nothing of it.
+        request_timeout: Duration = r#""10s""#, Span { least: 1, most: 10 * MINUTE }, Restart;
+        /// Peers of a torrent that are listed at most.
+        max_peers: usize = "1_000", Count::new(0, 100_000), Restart;
     }
 
     /// Metrics for Prometheus, at /metrics.

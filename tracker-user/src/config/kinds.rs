@@ -3,9 +3,9 @@
 use super::{
     raw::Raw,
     units,
-    values::{Listen, Place},
+    values::{ControlSocket, Listen, Place},
 };
-use std::{marker::PhantomData, num::NonZeroUsize, time::Duration};
+use std::{marker::PhantomData, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 /// How a key's value is read. One key, one kind, one Rust type.
 pub(super) trait Kind {
@@ -225,6 +225,30 @@ impl<T> Kind for Required<T> {
     }
 }
 
+/// The path of a Unix socket, or `"off"`.
+pub(super) struct SocketPath {
+    /// The built-in one.
+    pub(super) default: &'static str,
+    pub(super) read: fn(&str) -> Result<PathBuf, String>,
+}
+
+impl Kind for SocketPath {
+    type Value = Option<ControlSocket>;
+    fn parse(&self, raw: &Raw, place: &Place) -> Result<Self::Value, String> {
+        match raw {
+            Raw::Text(text) if text == "off" => Ok(None),
+            Raw::Text(text) => {
+                let path = (self.read)(text)?;
+                Ok(Some(ControlSocket { path, is_default: place.may_skip() && text == self.default }))
+            }
+            other => Err(wrong(other, self)),
+        }
+    }
+    fn accepts(&self) -> String {
+        "the absolute path of a Unix socket, or \"off\"".to_owned()
+    }
+}
+
 /// A list of strings that each pass a check, none twice.
 pub(super) struct Many<T> {
     pub(super) what: &'static str,
@@ -303,8 +327,7 @@ impl<A: PartialEq> Kind for Listeners<A> {
         if !problems.is_empty() {
             return Err(problems.join("; "));
         }
-        let may_skip = matches!(place, Place::Default | Place::File { .. });
-        let is_default = may_skip && addresses == (self.default)();
+        let is_default = place.may_skip() && addresses == (self.default)();
         Ok(Listen { addresses, is_default })
     }
     fn accepts(&self) -> String {

@@ -18,15 +18,17 @@ mod values;
 
 pub use document::{default_file, reference};
 pub use error::{ConfigError, ConfigErrors, Warning};
+pub use keys::CONTROL_SOCKET;
 pub use keys::{
-    Access, Config, Http, Limits, Log, Metrics, Privileges, State, Swarm, Tls, Udp, Websocket, Xdp,
+    Access, Config, Control, Http, Limits, Log, Metrics, Privileges, State, Swarm, Tls, Udp, Websocket, Xdp,
 };
 pub use layers::VARIABLE_PREFIX;
 pub use loaded::Loaded;
 pub(crate) use readers::is_directive;
 pub use table::Change;
 pub use values::{
-    AccessMode, Apply, BusyPoll, Listen, ListenAddress, LogFormat, Place, TlsVersion, XdpMode, ZeroCopy,
+    AccessMode, Apply, BusyPoll, ControlSocket, Listen, ListenAddress, LogFormat, Place, TlsVersion, XdpMode,
+    ZeroCopy,
 };
 
 use crate::cli::RunArgs;

@@ -113,12 +113,17 @@ pub(super) fn stream_address(text: &str) -> Result<ListenAddress, String> {
             }
         });
     };
+    unix_socket(path).map(ListenAddress::Unix)
+}
+
+/// Reads the absolute path of a Unix socket.
+pub(super) fn unix_socket(path: &str) -> Result<PathBuf, String> {
     if path.len() > MAX_UNIX_PATH || path.contains('\0') {
         return Err(format!(
             "`{path}` cannot be the path of a Unix socket: it may have {MAX_UNIX_PATH} bytes"
         ));
     }
-    absolute_path(path).map(ListenAddress::Unix)
+    absolute_path(path)
 }
 
 /// Reads the name of an HTTP header.

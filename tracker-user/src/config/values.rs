@@ -31,6 +31,16 @@ impl fmt::Display for ListenAddress {
     }
 }
 
+/// Where the control socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlSocket {
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// Whether this is the built-in one, as with [`Listen::is_default`]: then one that cannot be had is left out with a
+    /// line, while an explicit one is an error.
+    pub is_default: bool,
+}
+
 /// The oldest version of TLS that is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsVersion {
@@ -118,6 +128,14 @@ pub enum Place {
     Environment(String),
     /// By this flag.
     Flag(&'static str),
+}
+
+impl Place {
+    /// Whether a value from here that is the built-in one may be the one that `riptide config default` printed, and so
+    /// nobody's wish.
+    pub(super) const fn may_skip(&self) -> bool {
+        matches!(self, Self::Default | Self::File { .. })
+    }
 }
 
 impl fmt::Display for Place {

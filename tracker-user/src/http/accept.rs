@@ -3,11 +3,11 @@
 use super::{
     connection::Connections,
     counters::{Counters, Pause},
-    endpoint::{Listening, SocketFile},
+    endpoint::Listening,
     stage::Stage,
     stream::Socket,
 };
-use crate::{farewell::Farewell, tls::Tls, ws};
+use crate::{farewell::Farewell, tls::Tls, unix::SocketFile, ws};
 use nix::errno::Errno;
 use socket2::SockRef;
 use std::{

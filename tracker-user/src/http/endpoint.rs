@@ -1,24 +1,20 @@
 //! Where HTTP is listened for: opens TCP ports and Unix sockets.
 
-use crate::config::{Http, ListenAddress, Tls};
-use nix::sys::stat::{Mode, fchmod};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use std::{
-    fs, io,
-    net::{SocketAddr, TcpListener},
-    os::unix::{
-        fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown},
-        net::UnixListener,
-    },
-    path::{Path, PathBuf},
+use crate::{
+    config::{Http, ListenAddress, Tls},
+    unix::{self, BACKLOG, SocketFile},
 };
-
-/// Connections that the kernel holds until they are accepted; net.core.somaxconn caps it.
-const BACKLOG: i32 = 4096;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::unix::net::UnixListener,
+    path::Path,
+};
 
 /// A listener could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("{protocol} {address}: {reason}{hint}", protocol = protocol(*.tls), reason = describe(.source), hint = self.hint())]
+#[error("{protocol} {address}: {reason}{hint}", protocol = protocol(*.tls), reason = unix::describe(.source), hint = self.hint())]
 pub struct Error {
     /// Where.
     pub address: ListenAddress,
@@ -33,9 +29,7 @@ pub struct Error {
 
 impl Error {
     fn hint(&self) -> &'static str {
-        use io::ErrorKind::{
-            AddrInUse, AddrNotAvailable, AlreadyExists, InvalidInput, NotFound, PermissionDenied,
-        };
+        use io::ErrorKind::{AddrInUse, AddrNotAvailable, InvalidInput, PermissionDenied};
         match (&self.address, self.source.kind()) {
             (_, AddrInUse) if self.own => {
                 "; another listener of this configuration covers it: leave one of the two out"
@@ -53,25 +47,9 @@ impl Error {
                 "; no interface has this address (`ip address` lists them)"
             }
             (ListenAddress::Tcp(_), PermissionDenied) => "; ports below 1024 need CAP_NET_BIND_SERVICE",
-            (ListenAddress::Unix(_), AddrInUse) => {
-                "; another program answers there (`ss -lxp` names it): stop it, or choose another path"
-            }
-            (ListenAddress::Unix(_), AlreadyExists) => "; remove what is there, or choose another path",
-            (ListenAddress::Unix(_), NotFound) => "; create the directory that it is to be in",
-            (ListenAddress::Unix(_), PermissionDenied) => {
-                "; the tracker must be able to write into the directory that it is to be in"
-            }
+            (ListenAddress::Unix(_), kind) => unix::hint(kind),
             _ => "",
         }
-    }
-}
-
-/// What the system said, in words in which nobody can find the word that tells of a finished start.
-fn describe(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "the address is in use".to_owned(),
-        io::ErrorKind::AlreadyExists => "there is something that is no socket".to_owned(),
-        _ => error.to_string(),
     }
 }
 
@@ -92,6 +70,17 @@ pub struct Bound {
     pub listener: Listening,
 }
 
+impl Bound {
+    /// The path of a Unix socket.
+    #[must_use]
+    pub fn unix_path(&self) -> Option<&Path> {
+        match &self.listener {
+            Listening::Tcp(_) => None,
+            Listening::Unix(_, file) => Some(file.path()),
+        }
+    }
+}
+
 impl std::fmt::Display for Bound {
     /// As in `https 192.0.2.1:443`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -106,43 +95,6 @@ pub enum Listening {
     Tcp(TcpListener),
     /// A Unix socket, and its name in the file system.
     Unix(UnixListener, SocketFile),
-}
-
-/// The name of a Unix socket in the file system. It is removed when this is dropped.
-#[derive(Debug)]
-pub struct SocketFile {
-    path: PathBuf,
-    /// Device and inode: a later program may have put its own there.
-    identity: (u64, u64),
-}
-
-impl SocketFile {
-    /// The name.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Gives it to a user and a group, so that proxies of that group can connect.
-    ///
-    /// # Errors
-    /// When the process may not.
-    pub fn give_to(&self, user: u32, group: u32) -> io::Result<()> {
-        lchown(&self.path, Some(user), Some(group))
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|now| now == self.identity) {
-            // Where privileges were given up the directory may not be ours any more; the next start replaces it.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// Opens all listeners. A default address whose family the host lacks is left out and named.
@@ -211,38 +163,8 @@ fn open_tcp(address: SocketAddr) -> io::Result<(ListenAddress, Listening)> {
 }
 
 fn open_unix(path: &Path, mode: u32) -> io::Result<(ListenAddress, Listening)> {
-    remove_stale(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    // The name gets the mode of the descriptor less the umask, so it is at no time open to more than it is to be.
-    fchmod(&socket, Mode::from_bits_truncate(mode))?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    let file = SocketFile { path: path.to_owned(), identity: identity(path)? };
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-    socket.listen(BACKLOG)?;
-    Ok((ListenAddress::Unix(path.to_owned()), Listening::Unix(socket.into(), file)))
-}
-
-/// Removes a socket that a program left behind, one that nobody answers at.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if !metadata.file_type().is_socket() {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // A program too busy to accept must not hold this one up.
-    probe.set_nonblocking(true)?;
-    match probe.connect(&SockAddr::unix(path)?) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
-        // It was taken, or would be; a socket of another type answers that it is one.
-        _ => Err(io::ErrorKind::AddrInUse.into()),
-    }
+    let (listener, file) = unix::open(path, mode)?;
+    Ok((ListenAddress::Unix(path.to_owned()), Listening::Unix(listener, file)))
 }
 
 fn lacks_family(error: &io::Error) -> bool {
@@ -254,8 +176,12 @@ mod tests {
     use super::*;
     use crate::config::{Config, Listen};
     use std::{
+        fs,
         net::TcpStream,
-        os::unix::net::{UnixDatagram, UnixStream},
+        os::unix::{
+            fs::PermissionsExt as _,
+            net::{UnixDatagram, UnixStream},
+        },
     };
 
     fn http(addresses: &[&str], is_default: bool) -> Http {

@@ -105,6 +105,12 @@ impl Http {
         Ok(Self { stage, hub, permits, most, accepting })
     }
 
+    /// Where the tracker is in its life, from now on.
+    #[must_use]
+    pub fn stage(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
     /// From now on `/health` says that all is well.
     pub fn serving(&self) {
         self.stage.send_replace(Stage::Serving);

@@ -17,8 +17,23 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 impl Server {
     /// Stops in order, within one deadline. Returns what failed.
     pub(super) fn drain(self) -> Vec<String> {
-        let Self { config, ids, mut signals, xdp, http, mut pool, deferrals, runtime, log, .. } = self;
+        let Self {
+            config,
+            ids,
+            mut signals,
+            orders,
+            xdp,
+            http,
+            control,
+            mut pool,
+            deferrals,
+            runtime,
+            log,
+            ..
+        } = self;
         tracing::info!("stopping");
+        // Whoever waits for one to be obeyed is told that it will not be.
+        drop(orders);
         runtime.spawn(async move {
             tokio::select! {
                 Some(()) = signals.terminate.recv() => tracing::warn!("a second signal: ended at once, nothing is saved"),
@@ -46,6 +61,9 @@ impl Server {
         if let Err(warning) = ids.save(&config.state.directory, monotonic_ns(), &state::boot_id()) {
             // The start has told of a directory that cannot be written; what more is lost is the time of the stop.
             tracing::debug!("{warning}");
+        }
+        if let Some(control) = control {
+            runtime.block_on(control.finish());
         }
         runtime.shutdown_timeout(Duration::from_secs(1));
         problems

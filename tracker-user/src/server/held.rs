@@ -4,6 +4,7 @@
 use crate::{
     clock::monotonic_ns,
     config::Config,
+    control,
     http::endpoint::{self, Bound},
     metrics::listener::Listener,
     state::{self, ConnectionIdState, NoRandomness},
@@ -24,6 +25,9 @@ pub enum Error {
     /// An HTTP listener.
     #[error(transparent)]
     Endpoint(#[from] endpoint::Error),
+    /// The control socket.
+    #[error(transparent)]
+    Control(#[from] control::Error),
     /// No listener is left.
     #[error("no address to listen on: this host has neither IPv4 nor IPv6")]
     NoListener,
@@ -49,6 +53,8 @@ pub(super) struct Held {
     pub(super) http: Vec<Bound>,
     /// What metrics are asked by.
     pub(super) metrics: Option<Listener>,
+    /// What `riptide control` speaks to.
+    pub(super) control: Option<control::Bound>,
     /// What connection IDs are made of.
     pub(super) ids: ConnectionIdState,
 }
@@ -65,7 +71,8 @@ impl Held {
             return Err(Error::NoListener);
         }
         let metrics = config.metrics.listen.map(bind_metrics).transpose()?;
-        Ok(Self { udp, http, metrics, ids: open_state(config)? })
+        let control = control::bind(&config.control)?;
+        Ok(Self { udp, http, metrics, control, ids: open_state(config)? })
     }
 }
 

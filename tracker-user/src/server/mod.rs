@@ -12,15 +12,22 @@ use crate::{
     cli::RunArgs,
     clock::Clock,
     config::{Config, ListenAddress},
+    control::{self, Control},
     http::Http,
     logging::Lines,
+    orders::{Order, Reply},
     room::Room,
     state::ConnectionIdState,
     tls::Tls,
     udp::pool::Pool,
     xdp::{deferral::Deferral, manager::Manager},
 };
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -43,10 +50,12 @@ pub struct Server {
     /// Kept up to date for the sweep.
     running_config: watch::Sender<Config>,
     signals: Signals,
+    orders: mpsc::Receiver<Order>,
     tls: Option<Arc<Tls>>,
     // In the order in which they go: frames to the network stack, then HTTP and the workers, then the runtime.
     xdp: Option<Manager>,
     http: Http,
+    control: Option<Control>,
     pool: Pool,
     /// Set back when they go.
     deferrals: Vec<Deferral>,
@@ -64,9 +73,25 @@ pub struct Addresses {
     pub https: Vec<ListenAddress>,
     /// Metrics.
     pub metrics: Option<SocketAddr>,
+    /// The control socket.
+    pub control: Option<PathBuf>,
 }
 
 impl Addresses {
+    /// As texts, for whoever asks at the control socket of this path.
+    fn told(&self, control: &Path) -> control::Listeners {
+        fn texts(addresses: &[impl ToString]) -> Vec<String> {
+            addresses.iter().map(ToString::to_string).collect()
+        }
+        control::Listeners {
+            udp: texts(&self.udp),
+            http: texts(&self.http),
+            https: texts(&self.https),
+            metrics: self.metrics.map(|address| address.to_string()),
+            control: control.display().to_string(),
+        }
+    }
+
     /// A line for each.
     fn log(&self) {
         let tcp = |addresses: &[ListenAddress]| -> Vec<SocketAddr> {
@@ -91,6 +116,9 @@ impl Addresses {
         }
         if let Some(address) = self.metrics {
             tracing::info!("metrics are served on http://{address}/metrics");
+        }
+        if let Some(path) = &self.control {
+            tracing::info!("control listens on unix:{}", path.display());
         }
     }
 }
@@ -127,6 +155,13 @@ struct Signals {
     hangup: Signal,
 }
 
+/// What the main loop waits for.
+#[derive(Debug)]
+enum Heard {
+    Order(Order),
+    End(End),
+}
+
 /// How a running tracker came to its end.
 #[derive(Debug)]
 enum End {
@@ -155,18 +190,19 @@ impl Server {
     /// Names what failed.
     pub fn run(mut self) -> Result<(), RunError> {
         let end = loop {
-            let Self { runtime, signals, ended, .. } = &mut self;
+            let Self { runtime, signals, ended, orders, .. } = &mut self;
             let heard = runtime.block_on(async {
                 tokio::select! {
-                    _ = signals.hangup.recv() => None,
-                    _ = signals.terminate.recv() => Some(End::Asked),
-                    _ = signals.interrupt.recv() => Some(End::Asked),
-                    Some(thread) = ended.recv() => Some(End::ThreadEnded(thread)),
+                    _ = signals.hangup.recv() => Heard::Order(Order::Reload(Reply::to_nobody())),
+                    Some(order) = orders.recv() => Heard::Order(order),
+                    _ = signals.terminate.recv() => Heard::End(End::Asked),
+                    _ = signals.interrupt.recv() => Heard::End(End::Asked),
+                    Some(thread) = ended.recv() => Heard::End(End::ThreadEnded(thread)),
                 }
             });
             match heard {
-                None => self.reload(),
-                Some(end) => break end,
+                Heard::Order(order) => self.obey(order),
+                Heard::End(end) => break end,
             }
         };
         let mut problems = self.drain();
@@ -176,6 +212,12 @@ impl Server {
             problems.push(format!("{thread} ended by itself"));
         }
         if problems.is_empty() { Ok(()) } else { Err(RunError(problems)) }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Reload(reply) => reply.send(self.reload()),
+        }
     }
 }
 

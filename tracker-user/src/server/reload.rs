@@ -4,16 +4,33 @@ use super::Server;
 use crate::{
     config::{AccessMode, Apply, Config, process_environment},
     material::Material,
+    orders::{Certificate, NotReloaded, Reloaded},
     policy,
     room::Room,
 };
 use tracker_core::{access::AccessList, engine::Engine, model::Seconds, policy::Policy};
 
 impl Server {
-    /// Takes up what can change while running: prepared aside, swapped whole, the old kept on any error.
-    pub(super) fn reload(&mut self) {
+    /// Takes up what can change while running: prepared aside, swapped whole, the old kept on any error. The log says what
+    /// came of it, whoever asked.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, or with what it names.
+    pub(super) fn reload(&mut self) -> Result<Reloaded, NotReloaded> {
+        let outcome = self.take_up();
+        if let Err(error) = &outcome {
+            for problem in &error.problems {
+                tracing::error!("{problem}");
+            }
+            tracing::error!("{error}");
+        }
+        outcome
+    }
+
+    fn take_up(&mut self) -> Result<Reloaded, NotReloaded> {
         let mut loaded = Config::load(&self.args, &process_environment());
-        for warning in std::mem::take(&mut loaded.warnings) {
+        let warnings: Vec<String> = loaded.warnings.drain(..).map(|warning| warning.to_string()).collect();
+        for warning in &warnings {
             tracing::warn!("{warning}");
         }
         let config = loaded.config.take();
@@ -28,19 +45,14 @@ impl Server {
         let (Some(config), Some(Material { access, .. }), true) =
             (config, material, loaded.errors.is_empty())
         else {
-            for error in loaded.errors {
-                tracing::error!("{error}");
-            }
-            tracing::error!("not reloaded: the running configuration stays");
-            return;
+            let problems = loaded.errors.iter().map(ToString::to_string).collect();
+            return Err(NotReloaded { problems });
         };
         // The last that can fail, since it is swapped as it is read.
-        let renewed = match self.tls.as_ref().map_or(Ok(false), |tls| tls.reload()) {
-            Ok(renewed) => renewed,
-            Err(error) => {
-                tracing::error!("not reloaded: the running configuration and certificate stay: {error}");
-                return;
-            }
+        let renewed = self.tls.as_ref().map(|tls| tls.reload()).transpose();
+        let certificate = match renewed {
+            Ok(renewed) => renewed.map(|yes| if yes { Certificate::Renewed } else { Certificate::Same }),
+            Err(error) => return Err(NotReloaded { problems: vec![error.to_string()] }),
         };
         let changes = Config::changed_keys(&self.config, &config);
         let room = Room::of(&config);
@@ -49,9 +61,14 @@ impl Server {
             tracing::info!("there is room for {room}");
             self.room = room;
         }
+        let listed_torrents = (config.access.mode != AccessMode::Off).then(|| access.len());
         take_up_access(&self.engine, &config, access, self.clock.now());
-        for change in changes.iter().filter(|change| change.apply == Apply::Restart) {
-            tracing::warn!("{change} has changed and needs a restart");
+        let keys = |apply| {
+            changes.iter().filter(|change| change.apply == apply).map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let (taken_up, needs_restart) = (keys(Apply::Reload), keys(Apply::Restart));
+        for key in &needs_restart {
+            tracing::warn!("{key} has changed and needs a restart");
         }
         // What needs a restart is compared with what runs, not with what was last read.
         self.config.swarm = config.swarm;
@@ -60,12 +77,14 @@ impl Server {
         self.config.websocket.interval = config.websocket.interval;
         self.config.websocket.max_offers = config.websocket.max_offers;
         self.running_config.send_replace(self.config.clone());
-        let certificate = match (&self.tls, renewed) {
-            (None, _) => "",
-            (Some(_), true) => ", and another certificate",
-            (Some(_), false) => ", and the same certificate",
+        let and_certificate = match certificate {
+            None => "",
+            Some(Certificate::Renewed) => ", and another certificate",
+            Some(Certificate::Same) => ", and the same certificate",
         };
-        tracing::info!("reloaded: [swarm], [access] and [limits]{certificate}");
+        tracing::info!("reloaded: [swarm], [access] and [limits]{and_certificate}");
+        let room_peers = self.room.peers;
+        Ok(Reloaded { taken_up, needs_restart, certificate, listed_torrents, room_peers, warnings })
     }
 }
 

@@ -9,15 +9,13 @@ use crate::{
     cli::RunArgs,
     clock::Clock,
     config::{BusyPoll, Config, ListenAddress},
+    control::{self, Control},
     farewell::Farewell,
-    http::{
-        self, Http,
-        counters::Counters,
-        endpoint::{Bound, Listening},
-    },
+    http::{self, Http, counters::Counters, endpoint::Bound},
     logging::Lines,
     material::Material,
     metrics::Sources,
+    orders::Orders,
     policy,
     privileges::{Identity, Needs, PrivilegeError},
     random::seed,
@@ -31,7 +29,7 @@ use crate::{
     ws::Hub,
     xdp::{interface::Context, manager},
 };
-use std::{io, num::NonZero, sync::Arc};
+use std::{io, num::NonZero, path::Path, sync::Arc};
 use tokio::sync::{mpsc, watch};
 use tracker_common::connection_id::{ConnectionIds, lifetime_slots};
 use tracker_core::{engine::Engine, policy::Policy};
@@ -75,7 +73,7 @@ impl Server {
             true => 0,
             false => threads(config.udp.workers),
         };
-        let Held { udp: sockets, http: listeners, metrics, ids } = Held::make(&config, udp_workers)?;
+        let Held { udp: sockets, http: listeners, metrics, control, ids } = Held::make(&config, udp_workers)?;
         let (mut http_config, mut websocket_config) = (config.http.clone(), config.websocket.clone());
         if !listeners.is_empty() {
             http::fit_descriptors(&mut http_config, &mut websocket_config);
@@ -85,6 +83,7 @@ impl Server {
             http: addresses_of(&listeners, false),
             https: addresses_of(&listeners, true),
             metrics: metrics.as_ref().map(|listener| listener.address),
+            control: control.as_ref().map(|bound| bound.path().to_owned()),
         };
 
         let clock = Clock::new(ids.clock_base_ns);
@@ -105,7 +104,9 @@ impl Server {
         // Everything that needs root is had; all threads begin after this and inherit what is left.
         if let Some(identity) = identity {
             let needs = Needs { xdp: !prepared.is_empty(), busy_poll: spins };
-            drop_privileges(&identity, &config, &listeners, needs)?;
+            let streams = listeners.iter().filter_map(Bound::unix_path);
+            let sockets = streams.chain(control.as_ref().map(control::Bound::path));
+            drop_privileges(&identity, &config, sockets, needs)?;
         }
         log.begin_thread().map_err(system("a thread"))?;
 
@@ -190,8 +191,24 @@ impl Server {
         };
         if let Some(listener) = metrics {
             let _inside = runtime.enter();
-            listener.serve(&config.metrics, sources).map_err(system("the metrics listener"))?;
+            listener.serve(&config.metrics, sources.clone()).map_err(system("the metrics listener"))?;
         }
+        let (giving_orders, orders) = Orders::channel();
+        let control = control
+            .map(|bound| {
+                let shared = control::Shared {
+                    engine: engine.clone(),
+                    clock,
+                    sources,
+                    stage: http.stage(),
+                    orders: giving_orders,
+                    listeners: addresses.told(bound.path()),
+                };
+                let _inside = runtime.enter();
+                Control::start(&config.control, bound, shared, &farewell)
+            })
+            .transpose()
+            .map_err(system("the control socket"))?;
         addresses.log();
 
         let (running_config, config_seen) = watch::channel(config.clone());
@@ -212,9 +229,11 @@ impl Server {
             ended,
             running_config,
             signals,
+            orders,
             tls,
             xdp,
             http,
+            control,
             pool,
             deferrals,
             runtime,
@@ -235,17 +254,15 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
     move |source| StartError::System { what, source }
 }
 
-fn drop_privileges(
+fn drop_privileges<'a>(
     identity: &Identity,
     config: &Config,
-    listeners: &[Bound],
+    sockets: impl Iterator<Item = &'a Path>,
     needs: Needs,
 ) -> Result<(), StartError> {
     identity.hand_over(&config.state.directory)?;
-    for bound in listeners {
-        if let Listening::Unix(_, file) = &bound.listener {
-            identity.hand_over_socket(file.path())?;
-        }
+    for path in sockets {
+        identity.hand_over_socket(path)?;
     }
     Ok(identity.become_it(needs)?)
 }

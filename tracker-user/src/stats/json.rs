@@ -3,7 +3,9 @@
 use super::{
     Interface, View,
     history::{MINUTES, Of, Series},
+    reading::{Connections as Open, Reading},
 };
+use crate::metrics::Sources;
 use serde::Serialize;
 use tracker_core::{
     engine::{SwarmSizes, Totals},
@@ -26,6 +28,33 @@ struct Document<'a> {
     hour: Vec<Minute>,
     swarm_sizes: Vec<Size>,
     interfaces: &'a [Interface],
+}
+
+/// What there is at one moment, for whoever shows it by itself; with the names of the document.
+#[derive(Serialize)]
+pub struct Present {
+    torrents: usize,
+    retained_torrents: usize,
+    peers: Peers,
+    connections: Connections,
+    requests: ByPath<u64>,
+    interfaces: Vec<Interface>,
+}
+
+impl Present {
+    /// Of now.
+    #[must_use]
+    pub fn take(sources: &Sources) -> Self {
+        let Reading { counts, totals, connections, interfaces, .. } = Reading::take(sources);
+        Self {
+            torrents: totals.torrents,
+            retained_torrents: totals.retained,
+            peers: Peers::of(&totals),
+            connections: Connections::of(connections),
+            requests: by_path(&counts),
+            interfaces,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -107,16 +136,8 @@ pub(super) fn render(view: &View) -> Vec<u8> {
         uptime_seconds: view.uptime,
         torrents: reading.totals.torrents,
         retained_torrents: reading.totals.retained,
-        peers: Peers {
-            ipv4: by_role(&reading.totals, Network::Ipv4),
-            ipv6: by_role(&reading.totals, Network::Ipv6),
-            webrtc: by_role(&reading.totals, Network::Webrtc),
-        },
-        connections: Connections {
-            http: reading.connections.plain,
-            https: reading.connections.tls,
-            websocket: reading.connections.websocket,
-        },
+        peers: Peers::of(&reading.totals),
+        connections: Connections::of(reading.connections),
         requests: Rates { per_second: by_path(rates), total: by_path(counts) },
         actions: Rates { per_second: by_action(rates), total: by_action(counts) },
         families: Rates { per_second: by_family(rates), total: by_family(counts) },
@@ -140,6 +161,22 @@ pub(super) fn render(view: &View) -> Vec<u8> {
     let mut json = serde_json::to_vec_pretty(&document).unwrap_or_default();
     json.push(b'\n');
     json
+}
+
+impl Peers {
+    fn of(totals: &Totals) -> Self {
+        Self {
+            ipv4: by_role(totals, Network::Ipv4),
+            ipv6: by_role(totals, Network::Ipv6),
+            webrtc: by_role(totals, Network::Webrtc),
+        }
+    }
+}
+
+impl Connections {
+    fn of(open: Open) -> Self {
+        Self { http: open.plain, https: open.tls, websocket: open.websocket }
+    }
 }
 
 fn by_role(totals: &Totals, network: Network) -> ByRole {

@@ -10,6 +10,8 @@ mod page;
 mod reading;
 mod text;
 
+pub use json::Present;
+
 use crate::{clock::monotonic_ns, http::Statistics, metrics::Sources};
 use axum::body::Bytes;
 use history::{History, MINUTES, Of};

@@ -70,7 +70,7 @@ impl Sites<'_> {
     /// Riptide, without UDP and metrics, with these tables.
     pub(crate) fn riptide(&self, tables: &str, port: u16) -> Result<Site> {
         let state = self.lab.scratch().join("state");
-        let others = "[udp]\nlisten = []\n[metrics]\nlisten = \"off\"\n";
+        let others = "[udp]\nlisten = []\n[metrics]\nlisten = \"off\"\n[control]\nlisten = \"off\"\n";
         let file =
             self.lab.file("riptide.toml", &format!("{tables}{others}[state]\ndirectory = {state:?}\n"))?;
         self.start(

@@ -113,7 +113,7 @@ impl Tracker {
                 let xdp = if *self == Self::Native { "native" } else { "off" };
                 let (state, Purpose { peer_timeout, sweep, .. }) = (lab.scratch().join("state"), purpose);
                 let text = format!(
-                    "[http]\nlisten = []\n[metrics]\nlisten = \"127.0.0.1:{METRICS}\"\n[state]\ndirectory = {state:?}\n\
+                    "[http]\nlisten = []\n[control]\nlisten = \"off\"\n[metrics]\nlisten = \"127.0.0.1:{METRICS}\"\n[state]\ndirectory = {state:?}\n\
                      [swarm]\npeer_timeout = \"{peer_timeout}s\"\nsweep_interval = \"{sweep}s\"\n"
                 );
                 let file = lab.file("riptide.toml", &text)?;

@@ -1,0 +1,166 @@
+//! `riptide control`: asks a running tracker at its control socket, and prints what it answers.
+
+use super::text;
+use crate::{
+    cli::{ControlArgs, Verb},
+    config::CONTROL_SOCKET,
+    exit::{Exit, print},
+};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+    header::HOST,
+};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::{
+    env,
+    error::Error as _,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{net::UnixStream, time::timeout};
+
+/// The longest reply that is read whole, bytes.
+const MAX_REPLY: usize = 64 << 20;
+/// How long the tracker may be silent that is asked something.
+const ANSWER: Duration = Duration::from_secs(30);
+/// How long it may be silent that is to do something.
+const DEED: Duration = Duration::from_secs(300);
+
+/// Why a tracker could not be asked.
+#[derive(Debug, thiserror::Error)]
+enum ClientError {
+    #[error("control is \"off\" in the environment: name the socket with --socket")]
+    Off,
+    #[error(
+        "no tracker is at {}: there is no such socket; see that it runs, and that this is its control.listen, or name \
+         another with --socket", .0.display()
+    )]
+    Absent(PathBuf),
+    #[error("no tracker answers at {}: it has ended and left its socket behind; start it", .0.display())]
+    Gone(PathBuf),
+    #[error(
+        "{} may not be used by this user: the tracker's own user, its group and root may", .0.display()
+    )]
+    Forbidden(PathBuf),
+    #[error("{} cannot be reached: {source}", .path.display())]
+    Unreachable { path: PathBuf, source: io::Error },
+    #[error("the tracker gave no answer for {} seconds; see its log, and whether its process hangs", .0.as_secs())]
+    Silent(Duration),
+    #[error("the answer is not whole: {0}; the tracker may have ended meanwhile, see its log")]
+    Broken(String),
+    #[error("the answer is not what a tracker says: {0}; see that {path} is its control socket", path = .1.display())]
+    Strange(String, PathBuf),
+    #[error("a thread could not be had: {0}")]
+    Runtime(io::Error),
+}
+
+/// What a verb is in HTTP.
+struct Call {
+    method: Method,
+    target: String,
+    patience: Duration,
+}
+
+impl Call {
+    fn of(verb: &Verb) -> Self {
+        let ask = |target: String| Self { method: Method::GET, target, patience: ANSWER };
+        let order = |target: &str| Self { method: Method::POST, target: target.to_owned(), patience: DEED };
+        match verb {
+            Verb::Status => ask("/status".to_owned()),
+            Verb::Reload => order("/reload"),
+        }
+    }
+}
+
+/// Asks, prints, and says how it ended: [`Exit::Failed`] if the tracker could not be asked, or did not do it.
+#[must_use]
+pub fn run(args: &ControlArgs) -> Exit {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = socket(args).and_then(|socket| {
+        let runtime = runtime.map_err(ClientError::Runtime)?;
+        runtime.block_on(speak(&socket, args))
+    });
+    outcome.unwrap_or_else(|error| Exit::Failed.because(&error))
+}
+
+/// The socket that the flag names, or the tracker's own environment, or the built-in one.
+fn socket(args: &ControlArgs) -> Result<PathBuf, ClientError> {
+    let named = args.socket.clone().or_else(|| env::var_os("RIPTIDE_CONTROL__LISTEN").map(PathBuf::from));
+    match named {
+        Some(path) if path.as_os_str() == "off" => Err(ClientError::Off),
+        Some(path) => Ok(path),
+        None => Ok(CONTROL_SOCKET.into()),
+    }
+}
+
+async fn speak(socket: &Path, args: &ControlArgs) -> Result<Exit, ClientError> {
+    let call = Call::of(&args.verb);
+    let response = ask(socket, &call).await?;
+    let status = response.status();
+    let body = whole(response, call.patience).await?;
+    let value: Value = serde_json::from_slice(&body)
+        .map_err(|error| ClientError::Strange(error.to_string(), socket.to_owned()))?;
+    let printed = match args.json {
+        true => print(&String::from_utf8_lossy(&body)),
+        false if status.is_success() => print(&text::render(&value)),
+        false => Exit::Clean,
+    };
+    Ok(if status.is_success() { printed } else { refused(status, &value) })
+}
+
+/// Says why the tracker did not do it: each part, then the whole.
+fn refused(status: StatusCode, value: &Value) -> Exit {
+    for problem in value["problems"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let _ = Exit::Failed.because(&problem);
+    }
+    match value["error"].as_str() {
+        Some(error) => Exit::Failed.because(&error),
+        None => Exit::Failed.because(&format!("the tracker refused this with status {status}")),
+    }
+}
+
+/// Asks, and returns once the head of the answer is there.
+async fn ask(socket: &Path, call: &Call) -> Result<Response<Incoming>, ClientError> {
+    let stream = UnixStream::connect(socket).await.map_err(|source| unreachable(socket, source))?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+    // Its errors are told by what waits for the answer.
+    tokio::spawn(connection);
+    let request = Request::builder()
+        .method(&call.method)
+        .uri(&call.target)
+        .header(HOST, "riptide")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| ClientError::Broken(error.to_string()))?;
+    let answered = timeout(call.patience, sender.send_request(request)).await;
+    answered.map_err(|_| ClientError::Silent(call.patience))?.map_err(|error| broken(&error))
+}
+
+fn unreachable(path: &Path, source: io::Error) -> ClientError {
+    let path = path.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound => ClientError::Absent(path),
+        io::ErrorKind::ConnectionRefused => ClientError::Gone(path),
+        io::ErrorKind::PermissionDenied => ClientError::Forbidden(path),
+        _ => ClientError::Unreachable { path, source },
+    }
+}
+
+fn broken(error: &hyper::Error) -> ClientError {
+    let cause = error.source().map(|cause| format!(" ({cause})")).unwrap_or_default();
+    ClientError::Broken(format!("{error}{cause}"))
+}
+
+/// The body of an answer that is not long.
+async fn whole(response: Response<Incoming>, patience: Duration) -> Result<Bytes, ClientError> {
+    match timeout(patience, Limited::new(response.into_body(), MAX_REPLY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => Err(ClientError::Broken(error.to_string())),
+        Err(_) => Err(ClientError::Silent(patience)),
+    }
+}

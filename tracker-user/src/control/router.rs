@@ -1,0 +1,160 @@
+//! Who answers a request at the control socket, and how large it may be.
+
+use super::{
+    Shared,
+    answer::{Refusal, json},
+    status::Status,
+};
+use crate::{
+    clock::monotonic_ns,
+    config,
+    orders::{Order, Stopping},
+};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    handler::Handler,
+    http::{Method, StatusCode},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::{MethodRouter, get, post},
+};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Body as _;
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// What handlers work with.
+type Room = State<Arc<Place>>;
+
+/// What they share.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) shared: Shared,
+    started_ns: u64,
+}
+
+/// Bounds of a request.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    body: usize,
+    patience: Duration,
+}
+
+/// Something that can be asked for.
+struct Route {
+    method: Method,
+    path: &'static str,
+    handler: MethodRouter<Arc<Place>>,
+}
+
+impl Route {
+    /// What changes nothing.
+    fn ask<T: 'static>(path: &'static str, handler: impl Handler<T, Arc<Place>>) -> Self {
+        Self { method: Method::GET, path, handler: get(handler) }
+    }
+
+    /// What is to be done.
+    fn order<T: 'static>(path: &'static str, handler: impl Handler<T, Arc<Place>>) -> Self {
+        Self { method: Method::POST, path, handler: post(handler) }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+/// Everything that can be asked for. `docs/openapi.json` describes the same.
+fn routes() -> Vec<Route> {
+    vec![Route::ask("/status", status), Route::order("/reload", reload)]
+}
+
+/// Answers all requests.
+pub(super) fn router(config: &config::Control, shared: Shared) -> Router {
+    let bounds = Bounds { body: config.max_body_size, patience: config.request_timeout };
+    let place = Arc::new(Place { shared, started_ns: monotonic_ns() });
+    routes()
+        .into_iter()
+        .fold(Router::new(), |router, Route { path, handler, .. }| router.route(path, handler))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(bounds, bounded))
+        .with_state(place)
+}
+
+/// Takes the body of a request, which has to be there in time and to be short enough.
+async fn bounded(State(bounds): State<Bounds>, request: Request, next: Next) -> Response {
+    let too_long = || {
+        let reason = format!("the body is longer than control.max_body_size = {} bytes", bounds.body);
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason).into_response()
+    };
+    let (parts, body) = request.into_parts();
+    if body.size_hint().lower() > bounds.body as u64 {
+        return too_long();
+    }
+    match timeout(bounds.patience, Limited::new(body, bounds.body).collect()).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(parts, Body::from(body.to_bytes()))).await,
+        Ok(Err(error)) if error.is::<LengthLimitError>() => too_long(),
+        Ok(Err(error)) => {
+            let reason = format!("the body did not come: {error}");
+            Refusal::new(StatusCode::BAD_REQUEST, reason).into_response()
+        }
+        Err(_) => {
+            let reason = "the body did not come within control.request_timeout";
+            Refusal::new(StatusCode::REQUEST_TIMEOUT, reason).into_response()
+        }
+    }
+}
+
+async fn unknown(request: Request) -> Refusal {
+    let known: Vec<_> = routes().iter().map(Route::to_string).collect();
+    let reason = format!("this tracker knows no {}, only {}", request.uri().path(), known.join(", "));
+    Refusal::new(StatusCode::NOT_FOUND, reason)
+}
+
+async fn wrong_method(method: Method, request: Request) -> Refusal {
+    let reason = format!("{} is not asked for by {method}", request.uri().path());
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, reason)
+}
+
+async fn status(State(place): Room) -> Response {
+    json(StatusCode::OK, &Status::take(&place.shared, place.started_ns))
+}
+
+async fn reload(State(place): Room) -> Result<Response, Refusal> {
+    match place.shared.orders.give(Order::Reload).await? {
+        Ok(reloaded) => Ok(json(StatusCode::OK, &reloaded)),
+        Err(error) => {
+            Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).because(error.problems))
+        }
+    }
+}
+
+impl From<Stopping> for Refusal {
+    fn from(error: Stopping) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::BTreeSet, path::Path};
+
+    #[test]
+    fn the_page_describes_every_route_and_no_other() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+        let page: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let mut described = BTreeSet::new();
+        for (path, methods) in page["paths"].as_object().unwrap() {
+            for method in methods.as_object().unwrap().keys() {
+                described.insert(format!("{} {path}", method.to_ascii_uppercase()));
+            }
+        }
+        let routes: BTreeSet<_> = routes().iter().map(Route::to_string).collect();
+        assert_eq!(routes, described);
+    }
+}

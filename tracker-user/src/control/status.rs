@@ -1,0 +1,89 @@
+//! `status`: what the tracker is, where it listens, what it holds and what it has answered.
+
+use super::Shared;
+use crate::{clock::monotonic_ns, http::Stage, memory::Memory, stats::Present};
+use nix::unistd::{SysconfVar, sysconf};
+use serde::Serialize;
+use std::fs;
+
+/// Where the tracker listens, as its log tells.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listeners {
+    /// UDP.
+    pub udp: Vec<String>,
+    /// HTTP and WebSocket.
+    pub http: Vec<String>,
+    /// The same with TLS.
+    pub https: Vec<String>,
+    /// Metrics.
+    pub metrics: Option<String>,
+    /// The control socket.
+    pub control: String,
+}
+
+/// The reply.
+#[derive(Serialize)]
+pub(super) struct Status<'a> {
+    version: &'static str,
+    commit: &'static str,
+    pid: u32,
+    stage: &'static str,
+    uptime_seconds: u64,
+    listeners: &'a Listeners,
+    /// What `/stats.json` says of now, by the same names.
+    #[serde(flatten)]
+    present: Present,
+    room_peers: usize,
+    memory: Usage,
+}
+
+/// Memory, bytes.
+#[derive(Serialize)]
+struct Usage {
+    /// What the process has in memory.
+    resident_bytes: Option<u64>,
+    /// What it may use, as its control groups or the machine say.
+    limit_bytes: Option<u64>,
+}
+
+impl<'a> Status<'a> {
+    /// Of now, for a process that started then.
+    pub(super) fn take(shared: &'a Shared, started_ns: u64) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            commit: env!("RIPTIDE_COMMIT"),
+            pid: std::process::id(),
+            stage: match *shared.stage.borrow() {
+                Stage::Starting => "starting",
+                Stage::Serving => "ready",
+                Stage::Draining => "draining",
+            },
+            uptime_seconds: monotonic_ns().saturating_sub(started_ns) / 1_000_000_000,
+            listeners: &shared.listeners,
+            present: Present::take(&shared.sources),
+            room_peers: shared.engine.policy().max_peers,
+            memory: Usage {
+                resident_bytes: resident(),
+                limit_bytes: Memory::detect().map(|memory| memory.bytes),
+            },
+        }
+    }
+}
+
+/// What proc_pid_statm(5) tells.
+fn resident() -> Option<u64> {
+    let statm = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok()??;
+    Some(pages * u64::try_from(page).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_some_memory() {
+        assert!(resident().unwrap() > 1 << 20);
+    }
+}
