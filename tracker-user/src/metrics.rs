@@ -7,6 +7,7 @@ use crate::{
     events::Events,
     http::counters::{self as http},
     logging::Lines,
+    swarms,
     udp::socket::receive_buffer_drops,
     ws::Hub,
     xdp::{interface::Report, manager::Reports, socket::Gauges},
@@ -48,6 +49,8 @@ pub struct Sources {
     pub websocket: Option<Arc<Hub>>,
     /// The log.
     pub log: Arc<Lines>,
+    /// Saving and restoring.
+    pub swarms: Arc<swarms::Tally>,
 }
 
 /// The metrics listener's one route.
@@ -129,6 +132,7 @@ impl Sources {
             count("riptide_peers_refused_total", labels([("reason", why.label())]), self.not_kept(why));
         }
         count("riptide_log_lines_lost_total", Labels::new(), self.log.lost());
+        collect_saving(&self.swarms);
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("RIPTIDE_COMMIT"))];
         level("riptide_build_info", labels(build), 1);
     }
@@ -405,6 +409,15 @@ fn collect_websocket(hub: &Hub) {
     level("riptide_ws_memory_limit_bytes", Labels::new(), most as u64);
 }
 
+fn collect_saving(tally: &swarms::Tally) {
+    for (outcome, saves) in [("ok", &tally.saved), ("error", &tally.failed)] {
+        count("riptide_state_saves_total", labels([("outcome", outcome)]), saves.get());
+    }
+    level("riptide_state_last_save_timestamp_seconds", Labels::new(), tally.last_save.get());
+    level("riptide_state_size_bytes", Labels::new(), tally.size.get());
+    level("riptide_state_restored_peers", Labels::new(), tally.restored.get());
+}
+
 fn describe() {
     for (name, help) in [
         ("riptide_udp_requests_total", "UDP requests that were answered or could have been"),
@@ -441,6 +454,7 @@ fn describe() {
             "Announces whose peer was not kept, and why; memory: limits.peers is reached",
         ),
         ("riptide_log_lines_lost_total", "Log lines that standard error did not take"),
+        ("riptide_state_saves_total", "Saves of the swarms, and how they ended"),
     ] {
         describe_counter!(name, help);
     }
@@ -458,6 +472,12 @@ fn describe() {
         ("riptide_ws_connections", "WebSocket connections open now"),
         ("riptide_ws_memory_bytes", "Memory of WebSocket connections as websocket.memory counts it"),
         ("riptide_ws_memory_limit_bytes", "What websocket.memory permits"),
+        (
+            "riptide_state_last_save_timestamp_seconds",
+            "When the swarms on disk were saved, by this process or the one before; 0 if there are none",
+        ),
+        ("riptide_state_size_bytes", "Size of the file of swarms; 0 if there is none"),
+        ("riptide_state_restored_peers", "Peers that were restored at the start"),
         ("riptide_build_info", "1, with the version and commit of this binary"),
     ] {
         describe_gauge!(name, help);

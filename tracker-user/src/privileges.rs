@@ -8,7 +8,7 @@
 
 use crate::{
     config,
-    state::{KEY_FILE, NEW_FILE_PREFIX},
+    state_directory::{KEY_FILE, SWARMS_FILE, is_ours},
 };
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::{
@@ -16,7 +16,7 @@ use nix::{
     fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat},
     sys::{
         prctl,
-        stat::{Mode, SFlag, fstat},
+        stat::{FileStat, Mode, SFlag, fstat},
     },
     unistd::{Gid, Group, Uid, User, fchown, fchownat, geteuid, initgroups, setgroups, setresgid, setresuid},
 };
@@ -133,8 +133,9 @@ impl Identity {
         Ok(Some(Self { name, uid, gid }))
     }
 
-    /// Gives the key file in the state directory to the new user, and the directory with it if it holds nothing but
-    /// the tracker's own files. Links are not followed: nobody may aim this at another file.
+    /// Gives the key file and the swarms in the state directory to the new user, and the directory with them if it holds
+    /// nothing but the tracker's own files. Links are not followed: nobody may aim this at another file. What is wrong with
+    /// the swarms is for whoever reads them, and no reason not to start.
     ///
     /// # Errors
     /// If an owner cannot be changed. What does not exist needs none.
@@ -154,15 +155,19 @@ impl Identity {
         match openat(&held, KEY_FILE, flags, Mode::empty()) {
             Ok(file) => {
                 let status = fstat(&file).map_err(|e| failed(&path, e))?;
-                let regular = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
-                // A second name could be anybody's file, linked into a directory that others may write.
-                if !regular || status.st_nlink != 1 {
+                if !is_one_file(&status) {
                     return Err(failed(&path, Errno::EPERM));
                 }
                 fchown(&file, Some(self.uid), Some(self.gid)).map_err(|e| failed(&path, e))?;
             }
             Err(Errno::ENOENT) => {}
             Err(source) => return Err(failed(&path, source)),
+        }
+        if let Ok(file) = openat(&held, SWARMS_FILE, flags, Mode::empty())
+            && fstat(&file).is_ok_and(|status| is_one_file(&status))
+        {
+            fchown(&file, Some(self.uid), Some(self.gid))
+                .map_err(|e| failed(&directory.join(SWARMS_FILE), e))?;
         }
         if holds_only_ours(directory) {
             fchown(&held, Some(self.uid), Some(self.gid)).map_err(|e| failed(directory, e))?;
@@ -300,10 +305,16 @@ fn account_number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number| *number != u32::MAX)
 }
 
+/// Whether this is a regular file of one name. A second name could be anybody's file, linked into a directory that others
+/// may write.
+const fn is_one_file(status: &FileStat) -> bool {
+    status.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits() && status.st_nlink == 1
+}
+
 fn holds_only_ours(directory: &Path) -> bool {
-    let ours = |name: &str| name == KEY_FILE || name.starts_with(NEW_FILE_PREFIX);
-    fs::read_dir(directory)
-        .is_ok_and(|mut entries| entries.all(|e| e.is_ok_and(|e| e.file_name().to_str().is_some_and(ours))))
+    fs::read_dir(directory).is_ok_and(|mut entries| {
+        entries.all(|e| e.is_ok_and(|e| e.file_name().to_str().is_some_and(is_ours)))
+    })
 }
 
 #[cfg(test)]

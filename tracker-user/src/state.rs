@@ -1,13 +1,12 @@
-//! What outlives the process: the key and clock base of connection IDs, in a file that only the tracker may read.
+//! The key and clock base of connection IDs, which outlive the process in a file that only the tracker may read.
 //!
-//! With both kept, an ID that was issued before a restart is accepted after it. The file is written beside its place
-//! and renamed into it, so that a crash leaves the old one or the new one and never a part.
+//! With both kept, an ID that was issued before a restart is accepted after it.
 
-use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+use crate::state_directory::{FLAGS, KEY_FILE, Replacement};
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 use toml::de::{DeTable, DeValue};
@@ -16,10 +15,6 @@ use tracker_common::{
     siphash::Key,
 };
 
-/// The name of the file in the state directory.
-pub const KEY_FILE: &str = "connection-id.key";
-/// What the name of a file that is being written begins with; the process ID follows.
-pub(crate) const NEW_FILE_PREFIX: &str = "connection-id.key.new.";
 /// The version of the file's layout.
 const VERSION: u64 = 1;
 /// The longest file that can be one of ours, in bytes.
@@ -40,7 +35,7 @@ pub struct ConnectionIdState {
 pub enum StateWarning {
     /// The file cannot be written.
     #[error(
-        "{}: cannot be written: {source}; connection IDs will not outlive this process. Make the directory writable \
+        "{}: cannot be written: {source}; connection IDs and swarms will not outlive this process. Make the directory writable \
          for this user, or name another by state.directory",
         path.display()
     )]
@@ -142,7 +137,7 @@ impl ConnectionIdState {
             written_ns: self.clock_base_ns.saturating_add(monotonic_ns),
         };
         let path = directory.join(KEY_FILE);
-        write(directory, &path, &saved).map_err(|source| StateWarning::NotKept { path, source })
+        write(directory, &saved).map_err(|source| StateWarning::NotKept { path, source })
     }
 
     fn new(monotonic_ns: u64, wall_ns: u64) -> Result<Self, NoRandomness> {
@@ -160,10 +155,11 @@ pub fn boot_id() -> String {
 
 /// The saved state, `None` if there is none, or what is wrong with it.
 fn read(path: &Path) -> Result<Option<Saved>, String> {
-    // Whoever may write to the directory may not make us read through a link or wait on a pipe.
-    let file = match OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path) {
+    let file = match OpenOptions::new().read(true).custom_flags(FLAGS).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => return Err(format!("cannot be read: {error}")),
     };
     let metadata = file.metadata().map_err(|e| format!("cannot be read: {e}"))?;
@@ -182,29 +178,10 @@ fn read(path: &Path) -> Result<Option<Saved>, String> {
     Saved::parse(&text).map(Some)
 }
 
-fn write(directory: &Path, path: &Path, saved: &Saved) -> io::Result<()> {
-    if !directory.is_dir() {
-        DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
-    }
-    let new = directory.join(format!("{NEW_FILE_PREFIX}{}", std::process::id()));
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let written = write_new(&new, saved.to_text().as_bytes()).and_then(|()| fs::rename(&new, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-        return written;
-    }
-    File::open(directory)?.sync_all()
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    // The mask of the process may have taken bits away.
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    file.write_all(bytes)?;
-    file.sync_all()
+fn write(directory: &Path, saved: &Saved) -> io::Result<()> {
+    let mut replacement = Replacement::begin(directory, KEY_FILE)?;
+    replacement.file().write_all(saved.to_text().as_bytes())?;
+    replacement.finish()
 }
 
 impl Saved {
@@ -254,7 +231,12 @@ fn parse_key(text: &str) -> Option<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+        fs::write(path, bytes)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+    }
 
     const SECOND: u64 = 1_000_000_000;
     const WALL: u64 = 1_700_000_000 * SECOND;
@@ -399,7 +381,7 @@ mod tests {
         // A file where the directory should be: not even root can write there.
         let (_, warning) = open(parent.path(), 0, WALL, BOOT);
         let text = warning.unwrap().to_string();
-        assert!(text.contains("connection IDs will not outlive this process"), "{text}");
+        assert!(text.contains("connection IDs and swarms will not outlive this process"), "{text}");
     }
 
     #[test]

@@ -307,6 +307,10 @@ declare! {
     [state] State {
         /// The directory for it. Where it cannot be written, a line says so and nothing is kept.
         directory: PathBuf = r#""/var/lib/riptide""#, Required { what: "an absolute path", read: absolute_path }, Restart;
+        /// Whether swarms and counts of downloads are saved there, in `swarms.riptide`, and restored at the start.
+        swarms: bool = "true", Switch, Restart;
+        /// How often they are saved while the tracker runs: what a crash loses at most. They are saved when it stops, too.
+        save_interval: Duration = r#""5m""#, Span { least: 1, most: DAY }, Restart;
     }
 
     /// The socket by which `riptide control` speaks to the running tracker: HTTP and JSON, as docs/openapi.json describes.

@@ -7,7 +7,8 @@ use crate::{
     control,
     http::endpoint::{self, Bound},
     metrics::listener::Listener,
-    state::{self, ConnectionIdState, NoRandomness},
+    state::{self, ConnectionIdState, NoRandomness, StateWarning},
+    state_directory,
     udp::bind,
 };
 use std::{
@@ -57,6 +58,8 @@ pub(super) struct Held {
     pub(super) control: Option<control::Bound>,
     /// What connection IDs are made of.
     pub(super) ids: ConnectionIdState,
+    /// The state directory can be written; if not, the log has told.
+    pub(super) is_kept: bool,
 }
 
 impl Held {
@@ -72,7 +75,8 @@ impl Held {
         }
         let metrics = config.metrics.listen.map(bind_metrics).transpose()?;
         let control = control::bind(&config.control)?;
-        Ok(Self { udp, http, metrics, control, ids: open_state(config)? })
+        let (ids, is_kept) = open_state(config)?;
+        Ok(Self { udp, http, metrics, control, ids, is_kept })
     }
 }
 
@@ -80,13 +84,14 @@ fn bind_metrics(address: SocketAddr) -> Result<Listener, Error> {
     Listener::bind(address).map_err(|source| Error::Metrics { address, source })
 }
 
-fn open_state(config: &Config) -> Result<ConnectionIdState, Error> {
+fn open_state(config: &Config) -> Result<(ConnectionIdState, bool), Error> {
+    state_directory::tidy(&config.state.directory);
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let wall_ns = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
     let (ids, warning) =
         ConnectionIdState::open(&config.state.directory, monotonic_ns(), wall_ns, &state::boot_id())?;
-    if let Some(warning) = warning {
+    if let Some(warning) = &warning {
         tracing::warn!("{warning}");
     }
-    Ok(ids)
+    Ok((ids, !matches!(warning, Some(StateWarning::NotKept { .. }))))
 }

@@ -18,6 +18,7 @@ use crate::{
     orders::{Order, Reply},
     room::Room,
     state::ConnectionIdState,
+    swarms::Saver,
     tls::Tls,
     udp::pool::Pool,
     xdp::{deferral::Deferral, manager::Manager},
@@ -46,6 +47,7 @@ pub struct Server {
     ids: ConnectionIdState,
     log: Arc<Lines>,
     room: Room,
+    saver: Saver,
     ended: mpsc::UnboundedReceiver<String>,
     /// Kept up to date for the sweep.
     running_config: watch::Sender<Config>,

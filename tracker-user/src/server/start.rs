@@ -21,6 +21,7 @@ use crate::{
     random::seed,
     room::Room,
     stats::Stats,
+    swarms::{self, Saver},
     sweep,
     udp::{
         polling,
@@ -73,7 +74,8 @@ impl Server {
             true => 0,
             false => threads(config.udp.workers),
         };
-        let Held { udp: sockets, http: listeners, metrics, control, ids } = Held::make(&config, udp_workers)?;
+        let Held { udp: sockets, http: listeners, metrics, control, ids, is_kept } =
+            Held::make(&config, udp_workers)?;
         let (mut http_config, mut websocket_config) = (config.http.clone(), config.websocket.clone());
         if !listeners.is_empty() {
             http::fit_descriptors(&mut http_config, &mut websocket_config);
@@ -115,6 +117,7 @@ impl Server {
         let policy = Policy { max_peers: room.peers, ..policy::from_config(&config) };
         let engine = Arc::new(Engine::new(policy, seed().map_err(system("random bytes"))?));
         take_up_access(&engine, &config, access, clock.now());
+        let tally = swarms::restore_if_kept(&config.state, &engine, clock);
         let shared = Shared {
             engine: engine.clone(),
             clock,
@@ -132,6 +135,10 @@ impl Server {
         let (farewell, ended) = mpsc::unbounded_channel();
         let pool =
             Pool::spawn(&config.udp, sockets, udp_workers, &shared, &farewell).map_err(system("a worker"))?;
+
+        let saving = swarms::Settings::of(&config.state, !is_kept);
+        let saver =
+            Saver::start(saving, engine.clone(), clock, tally, &farewell).map_err(system("a thread"))?;
 
         let counters = Arc::new(Counters::new(io_threads));
         let hub = match config.websocket.enabled && !listeners.is_empty() {
@@ -156,6 +163,7 @@ impl Server {
             http: counters.clone(),
             websocket: hub.clone(),
             log: log.clone(),
+            swarms: saver.tally().clone(),
         });
         let stats = (config.http.stats && !listeners.is_empty()).then(|| Stats::new(sources.clone()));
         if let Some(stats) = &stats {
@@ -226,6 +234,7 @@ impl Server {
             ids,
             log,
             room,
+            saver,
             ended,
             running_config,
             signals,

@@ -195,6 +195,7 @@ fn sources() -> Arc<Sources> {
         http: Arc::new(Counters::new(1)),
         websocket: None,
         log: Arc::new(Lines::new(0)),
+        swarms: Arc::default(),
     })
 }
 

@@ -1,0 +1,34 @@
+//! The swarms on disk: saved by a thread of its own while the tracker runs and when it stops, restored when it starts.
+//!
+//! The file is described in `docs/state-file.md`. What is in it are the records of [`tracker_core::records`].
+
+pub mod format;
+pub mod moment;
+pub mod read;
+pub mod restore;
+pub mod save;
+pub mod saver;
+pub mod set_aside;
+pub mod take_in;
+pub mod tally;
+
+#[cfg(test)]
+mod tests;
+
+pub use saver::{Outcome, Saver, Settings};
+pub use tally::Tally;
+
+use crate::{clock::Clock, config};
+use moment::Moment;
+use std::sync::Arc;
+use tracker_core::engine::Engine;
+
+/// Restores what is saved, if swarms are kept, and gives what metrics tell of it.
+#[must_use]
+pub fn restore_if_kept(state: &config::State, engine: &Engine, clock: Clock) -> Arc<Tally> {
+    let tally = Arc::new(Tally::default());
+    if state.swarms {
+        restore::restore(engine, &state.directory, clock.now(), &Moment::now(), &tally);
+    }
+    tally
+}
