@@ -97,6 +97,11 @@ aims! {
     ENGINE_THREADS = aim("engine", "engine announce, two threads, skewed (Zipf 1.0) hashes", "one thread", "announces/s", 1.6, 1.8);
     MEMORY_PEER = aim("engine", "memory, IPv4 peer in a swarm of 1,000, all in", "", "bytes", 16.0, 12.0);
     MEMORY_TORRENT = aim("engine", "memory, torrent with one IPv4 peer, all in", "", "bytes", 140.0, 100.0);
+    SAVING = aim("state", "p99.9 latency of announces while 2 M peers are saved, at half the served rate", "p99.9 without saving", "s", 2.0, 1.5);
+    SAVE_MEMORY = aim("state", "memory that saving 2 M peers takes", "", "bytes", 32.0 * 1_048_576.0, 8.0 * 1_048_576.0);
+    SAVE_BYTES = aim("state", "saved file, 2 M IPv4 peers in 1 M torrents, a peer", "", "bytes", 24.0, 21.0);
+    RESTORE = aim("state", "restoring 2 M peers in 1 M torrents", "", "s", 4.0, 2.0);
+    RESTORE_GROWTH = aim("state", "restoring 20 M peers in 10 M torrents", "ten times 2 M peers in 1 M torrents", "s", 2.0, 1.5);
     SOAK_MEMORY = aim("soak", "soak: memory, highest", "its median", "bytes", 1.1, 1.03);
     SOAK_LATENCY = aim("soak", "soak: p99.9 of a window, highest", "its median", "s", 3.0, 2.0);
     SOAK_LOSS = aim("soak", "soak: unanswered requests", "", "%", 0.5, 0.1);

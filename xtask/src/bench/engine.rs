@@ -24,21 +24,26 @@ const ALONE: [(&str, aims::Aim); 4] = [
     ("torrent with one IPv4 peer", aims::MEMORY_TORRENT),
 ];
 
-/// Where the benches write.
-fn directory() -> PathBuf {
-    result::directory().join("engine")
+/// Where the benches of a subject write.
+pub(crate) fn directory(subject: &str) -> PathBuf {
+    result::directory().join(subject)
 }
 
 /// Builds and runs the benches of the engine, as whoever called. One that fails leaves its rows without figures.
 pub(crate) fn prepare(quick: bool) -> Result<()> {
+    run("engine", "tracker-core", &BENCHES, quick)
+}
+
+/// Builds and runs these benches of a package.
+pub(crate) fn run(subject: &str, package: &str, benches: &[&str], quick: bool) -> Result<()> {
     // Of an earlier run nothing may be taken for this one's.
-    let directory = directory();
+    let directory = directory(subject);
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    say::step("measuring the engine");
-    for name in BENCHES {
+    say::step(&format!("measuring the {subject}"));
+    for name in benches {
         let mut bench = process::cargo();
-        bench.args(["bench", "--quiet", "--package", "tracker-core", "--bench", name]);
+        bench.args(["bench", "--quiet", "--package", package, "--bench", name]);
         bench.arg("--target-dir").arg(machine::target_dir()).arg("--");
         bench.arg("--json").arg(directory.join(name).with_extension("json"));
         if quick {
@@ -57,7 +62,7 @@ pub(crate) fn measure(lab: &Lab, report: &mut Report) -> Result<()> {
     let mut cases = Cases::default();
     let mut failed = Ok(());
     for name in BENCHES {
-        let path = directory().join(name).with_extension("json");
+        let path = directory("engine").join(name).with_extension("json");
         let read = fs::read_to_string(&path).map_err(anyhow::Error::from).and_then(|text| cases.add(&text));
         failed = failed.and(read.with_context(|| format!("cannot read what the bench `{name}` wrote")));
     }

@@ -15,6 +15,7 @@ mod program;
 mod result;
 mod rig;
 mod site;
+mod state;
 mod turns;
 mod udp;
 mod ws;
@@ -69,12 +70,14 @@ enum Subject {
     Ws,
     /// The swarm engine by itself
     Engine,
+    /// Saving and restoring swarms
+    State,
     /// UDP for a long time, with churn and expiry: whether memory, loss and latency stay flat
     Soak,
 }
 
 impl Subject {
-    const ALL: [Self; 5] = [Self::Udp, Self::Http, Self::Ws, Self::Engine, Self::Soak];
+    const ALL: [Self; 6] = [Self::Udp, Self::Http, Self::Ws, Self::Engine, Self::State, Self::Soak];
 
     fn label(self) -> String {
         format!("{self:?}").to_lowercase()
@@ -133,6 +136,9 @@ fn build(subjects: &[Subject], quick: bool) -> Result<()> {
     if subjects.contains(&Subject::Engine) {
         engine::prepare(quick)?;
     }
+    if subjects.contains(&Subject::State) {
+        state::prepare(quick)?;
+    }
     Ok(())
 }
 
@@ -159,6 +165,7 @@ fn measure(arguments: &Arguments, subjects: &[Subject], cpus: Cpus) -> Result<()
             Subject::Http => http::measure(&lab, &mut report),
             Subject::Ws => ws::measure(&lab, &mut report),
             Subject::Engine => engine::measure(&lab, &mut report),
+            Subject::State => state::measure(&lab, &mut report),
             Subject::Soak => udp::soak(&lab, Duration::from_secs(arguments.minutes * 60), &mut report),
         };
         if let Err(error) = done {
@@ -195,7 +202,7 @@ mod tests {
 
     #[test]
     fn without_subjects_everything_is_measured_but_the_soak() {
-        let all = [Subject::Udp, Subject::Http, Subject::Ws, Subject::Engine];
+        let all = [Subject::Udp, Subject::Http, Subject::Ws, Subject::Engine, Subject::State];
         assert_eq!([parse("bench").subjects(), parse("bench --quick").subjects()], [all, all]);
         assert_eq!(parse("bench http udp http").subjects(), [Subject::Udp, Subject::Http]);
         assert_eq!(parse("bench soak --quick").subjects(), [Subject::Soak]);

@@ -71,8 +71,10 @@ impl Sites<'_> {
     pub(crate) fn riptide(&self, tables: &str, port: u16) -> Result<Site> {
         let state = self.lab.scratch().join("state");
         let others = "[udp]\nlisten = []\n[metrics]\nlisten = \"off\"\n[control]\nlisten = \"off\"\n";
-        let file =
-            self.lab.file("riptide.toml", &format!("{tables}{others}[state]\ndirectory = {state:?}\n"))?;
+        let file = self.lab.file(
+            "riptide.toml",
+            &format!("{tables}{others}[state]\ndirectory = {state:?}\nswarms = false\n"),
+        )?;
         self.start(
             "Riptide",
             &self.lab.binary("riptide"),

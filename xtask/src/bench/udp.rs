@@ -1,10 +1,12 @@
 //! The rows of UDP: every tracker serves on a rig of its own, full of peers.
 
 mod expiry;
+mod saving;
 mod soak;
 mod tracker;
 mod verdict;
 
+pub(crate) use saving::measure as saving;
 pub(crate) use soak::measure as soak;
 
 use crate::bench::{

@@ -36,7 +36,8 @@ pub(super) fn measure(lab: &Lab) -> Result<Row> {
 fn expire(lab: &Lab) -> Result<(Vec<f64>, Vec<f64>)> {
     // First a while without expiry.
     let (peer_timeout, sweep, rest) = lab.choose((12, 8, 4), (20, 15, 10));
-    let mut running = Tracker::Native.start(lab, &Purpose { population: OLD, peer_timeout, sweep })?;
+    let mut running =
+        Tracker::Native.start(lab, &Purpose { population: OLD, peer_timeout, sweep, saves: false })?;
     let begun = Instant::now();
     running.fill(lab, OLD)?;
     let filled = Instant::now();
@@ -68,10 +69,15 @@ fn split(windows: &[Window], [from, to]: [f64; 2]) -> (Vec<f64>, Vec<f64>) {
 
 /// How many peers Riptide has.
 fn peers(namespace: &Namespace) -> Result<f64> {
+    metric(namespace, "riptide_peers{")
+}
+
+/// The sum of those of Riptide's metrics whose name and labels begin so.
+pub(super) fn metric(namespace: &Namespace, name: &str) -> Result<f64> {
     let ask = format!(
         "exec 3<>/dev/tcp/127.0.0.1/{METRICS}; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
     );
-    sum(&namespace.bash(&ask)?, "riptide_peers{").context("Riptide's metrics have no peers")
+    sum(&namespace.bash(&ask)?, name).with_context(|| format!("Riptide's metrics have no {name}"))
 }
 
 /// The sum of a metric over its labels.

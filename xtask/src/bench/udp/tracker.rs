@@ -54,11 +54,14 @@ pub(super) struct Purpose {
     pub(super) peer_timeout: u64,
     /// How long Riptide takes for a round of expiry, seconds.
     pub(super) sweep: u64,
+    /// Whether Riptide saves what it has, over and over.
+    pub(super) saves: bool,
 }
 
 impl Purpose {
     /// Nobody is forgotten in four hours: no peer that a figure counts on.
-    pub(super) const USUAL: Self = Self { population: Population::USUAL, peer_timeout: 4 * 3600, sweep: 60 };
+    pub(super) const USUAL: Self =
+        Self { population: Population::USUAL, peer_timeout: 4 * 3600, sweep: 60, saves: false };
 }
 
 /// Who announces what: torrents, peers, and a number in which populations differ that have no torrent in common.
@@ -111,9 +114,12 @@ impl Tracker {
         Ok(match self {
             Self::Native | Self::Sockets => {
                 let xdp = if *self == Self::Native { "native" } else { "off" };
-                let (state, Purpose { peer_timeout, sweep, .. }) = (lab.scratch().join("state"), purpose);
+                let (state, Purpose { peer_timeout, sweep, saves, .. }) =
+                    (lab.scratch().join("state"), purpose);
+                // What one round leaves is nothing to the next.
+                let save = if *saves { "save_interval = \"1s\"" } else { "swarms = false" };
                 let text = format!(
-                    "[http]\nlisten = []\n[control]\nlisten = \"off\"\n[metrics]\nlisten = \"127.0.0.1:{METRICS}\"\n[state]\ndirectory = {state:?}\n\
+                    "[http]\nlisten = []\n[control]\nlisten = \"off\"\n[metrics]\nlisten = \"127.0.0.1:{METRICS}\"\n[state]\ndirectory = {state:?}\n{save}\n\
                      [swarm]\npeer_timeout = \"{peer_timeout}s\"\nsweep_interval = \"{sweep}s\"\n"
                 );
                 let file = lab.file("riptide.toml", &text)?;
