@@ -341,7 +341,13 @@ fn an_unusable_state_directory_is_one_warning() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("a file");
     std::fs::write(&file, "in the way").expect("a file");
-    let riptide = loopback().environment("RIPTIDE_STATE__DIRECTORY", &file.display().to_string()).ready();
+    let riptide = loopback()
+        .environment("RIPTIDE_STATE__DIRECTORY", &file.display().to_string())
+        .environment("RIPTIDE_STATE__SAVE_INTERVAL", "1s")
+        .ready();
+    riptide.metrics_until("a save that failed", |m| {
+        m.sum("riptide_state_saves_total", &[("outcome", "error")]) >= 1.0
+    });
     let told =
         riptide.lines().into_iter().filter(|line| line.contains("a file") && line.contains("WARN")).count();
     assert_eq!(told, 1, "{}", riptide.log_text());

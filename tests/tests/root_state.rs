@@ -185,6 +185,19 @@ fn swarms_go_along_to_another_user() {
     assert_eq!(client(&riptide).row(id20("user", 0)).seeders, 2, "{}", riptide.log_text());
 }
 
+/// As whoever just tries it, on a machine where the service runs too.
+#[test]
+fn a_directory_that_is_somebody_elses_is_one_warning() {
+    let directory = directory();
+    start(&directory).ready().stop();
+    fs::set_permissions(directory.path().join("state"), PermissionsExt::from_mode(0o700)).expect("its owner");
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let riptide = start(&directory).through(&nobody).environment("RIPTIDE_CONTROL__LISTEN", "off").ready();
+    riptide.metrics_until("a save that failed", |m| saves(m, "error") >= 1.0);
+    assert_eq!(lines(&riptide, "WARN"), 1, "{}", riptide.log_text());
+    riptide.stop();
+}
+
 /// A file that belongs to nobody who may put one there, or a link: set aside, whoever the process becomes.
 #[test]
 fn a_file_of_somebody_elses_is_set_aside() {

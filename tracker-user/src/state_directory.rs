@@ -57,6 +57,12 @@ pub fn tidy(directory: &Path) {
     }
 }
 
+/// Whether files can be made there.
+#[must_use]
+pub fn is_writable(directory: &Path) -> bool {
+    Replacement::begin(directory, SWARMS_FILE).is_ok()
+}
+
 /// Whoever may write to the directory may not make us open something else through a link, or wait on a pipe.
 pub const FLAGS: i32 = O_NOFOLLOW | O_NONBLOCK;
 

@@ -7,7 +7,7 @@ use crate::{
     control,
     http::endpoint::{self, Bound},
     metrics::listener::Listener,
-    state::{self, ConnectionIdState, NoRandomness, StateWarning},
+    state::{self, ConnectionIdState, NoRandomness},
     state_directory,
     udp::bind,
 };
@@ -93,5 +93,6 @@ fn open_state(config: &Config) -> Result<(ConnectionIdState, bool), Error> {
     if let Some(warning) = &warning {
         tracing::warn!("{warning}");
     }
-    Ok((ids, !matches!(warning, Some(StateWarning::NotKept { .. }))))
+    let is_kept = warning.is_none() || state_directory::is_writable(&config.state.directory);
+    Ok((ids, is_kept))
 }

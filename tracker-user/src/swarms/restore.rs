@@ -123,6 +123,8 @@ fn open(path: &Path) -> Result<Option<(File, u64)>, Unfit> {
             return match error.raw_os_error().map(Errno::from_raw) {
                 Some(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
                 Some(Errno::ELOOP) => Err(Unfit::Link),
+                // Who may not even look into the directory has no file there; that it cannot be used was told.
+                Some(Errno::EACCES) if path.symlink_metadata().is_err() => Ok(None),
                 _ => Err(Unfit::Open(error)),
             };
         }
