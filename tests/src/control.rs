@@ -22,12 +22,20 @@ pub fn ask_at(socket: &Path, operation: &str, more: &str, body: &[u8]) -> (u16, 
     (answer.status, value)
 }
 
+/// How the page names what is asked for: without a query, and with a name for a hash.
+fn described(operation: &str) -> String {
+    let path = operation.split('?').next().unwrap_or_default();
+    match path.rsplit_once('/') {
+        Some((before, _)) if before.ends_with("/torrent") => format!("{before}/{{info_hash}}"),
+        _ => path.to_owned(),
+    }
+}
+
 /// Asks a tracker, and checks that the answer is as described for this operation.
 #[must_use]
 pub fn ask(riptide: &Riptide, operation: &str) -> (u16, Value) {
     let (status, value) = ask_at(&riptide.control_socket(), operation, "", b"");
-    let described = operation.split('?').next().unwrap_or_default();
-    let problems = OpenApi::read().problems(described, status, &value);
+    let problems = OpenApi::read().problems(&described(operation), status, &value);
     assert!(problems.is_empty(), "{problems:#?} in {value:#}");
     (status, value)
 }

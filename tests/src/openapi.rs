@@ -36,13 +36,19 @@ impl OpenApi {
     /// What is wrong with this answer to an operation, as in `GET /status`; nothing if it is as described.
     #[must_use]
     pub fn problems(&self, operation: &str, status: u16, body: &Value) -> Vec<String> {
+        self.problems_of(operation, status, "application/json", body)
+    }
+
+    /// The same for an answer of another type of content.
+    #[must_use]
+    pub fn problems_of(&self, operation: &str, status: u16, content: &str, body: &Value) -> Vec<String> {
         let (method, path) = operation.split_once(' ').expect("a method and a path");
         let responses = &self.0["paths"][path][method.to_ascii_lowercase()]["responses"];
         let described = match &responses[status.to_string()] {
             Value::Null => &responses["default"],
             described => described,
         };
-        let schema = &self.resolve(described)["content"]["application/json"]["schema"];
+        let schema = &self.resolve(described)["content"][content]["schema"];
         let mut problems = Vec::new();
         if schema.is_object() {
             self.check(schema, body, operation, &mut problems);

@@ -113,6 +113,19 @@ pub struct ControlArgs {
 pub enum Verb {
     /// Say what it is, where it listens, what it holds and what it has answered
     Status,
+    /// Show a torrent: its counts, its peers with role and age
+    Torrent {
+        /// The info hash, in hexadecimal digits
+        #[arg(value_name = "HASH")]
+        info_hash: String,
+    },
+    /// Write every torrent to standard output: hash, seeders, leechers, downloads
+    Export {
+        /// How: lines of text, lines of JSON, or as trackers answer a scrape for everything. Without it text, with --json
+        /// jsonl
+        #[arg(long, value_name = "FORMAT", value_parser = ["text", "jsonl", "bencode"])]
+        format: Option<String>,
+    },
     /// Take up what has changed of the configuration, as SIGHUP does; say what needs a restart, or what is wrong
     Reload,
 }

@@ -63,10 +63,18 @@ pub fn warn(warning: &dyn Display) {
 /// Writes a command's result to standard output. A reader that has seen enough (`| head`) is no failure.
 #[must_use]
 pub fn print(text: &str) -> Exit {
+    write(text.as_bytes()).err().unwrap_or(Exit::Clean)
+}
+
+/// Writes a part of a command's result to standard output.
+///
+/// # Errors
+/// How the command ends, since nothing more can be written.
+pub fn write(bytes: &[u8]) -> Result<(), Exit> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Exit::Clean,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Clean,
-        Err(error) => Exit::Failed.because(&format!("standard output cannot be written: {error}")),
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Exit::Clean),
+        Err(error) => Err(Exit::Failed.because(&format!("standard output cannot be written: {error}"))),
     }
 }

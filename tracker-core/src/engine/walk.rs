@@ -155,6 +155,42 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Visits one torrent as a walk does, if it has peers, and about `budget` items of it.
+    pub fn visit<V: Visitor>(
+        &self,
+        info_hash: &InfoHash,
+        now: Seconds,
+        budget: usize,
+        visitor: &mut V,
+    ) -> Walked {
+        let at = self.locate(info_hash);
+        let (mut walked, mut within, mut tickets) = (Walked::default(), None, Vec::new());
+        while walked.visited < budget && !walked.ended {
+            let most = STEP.min(budget - walked.visited);
+            let mut step = Step {
+                until: (walked.visited + most, walked.removed + MAX_REMOVED),
+                common: self.common(),
+                now,
+                visitor: &mut *visitor,
+                tickets: &mut tickets,
+                walked: &mut walked,
+            };
+            let mut shard = self.shard(&at).lock();
+            within = match shard.find(at.hash, info_hash) {
+                Some(position) => shard.walk_torrent(position, within.take(), &mut step),
+                None => None,
+            };
+            drop(shard);
+            walked.ended = within.is_none();
+            for ticket in tickets.drain(..) {
+                self.file(Some(ticket));
+            }
+        }
+        walked
+    }
+}
+
 /// What a step works with.
 struct Step<'a, V> {
     /// Where it ends: so many visited, or so many removed.

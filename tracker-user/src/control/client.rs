@@ -4,7 +4,7 @@ use super::text;
 use crate::{
     cli::{ControlArgs, Verb},
     config::CONTROL_SOCKET,
-    exit::{Exit, print},
+    exit::{self, Exit, print},
 };
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{
@@ -67,11 +67,16 @@ struct Call {
 }
 
 impl Call {
-    fn of(verb: &Verb) -> Self {
+    fn of(verb: &Verb, json: bool) -> Self {
         let ask = |target: String| Self { method: Method::GET, target, patience: ANSWER };
         let order = |target: &str| Self { method: Method::POST, target: target.to_owned(), patience: DEED };
         match verb {
             Verb::Status => ask("/status".to_owned()),
+            Verb::Torrent { info_hash } => ask(format!("/torrent/{}", escaped(info_hash))),
+            Verb::Export { format } => {
+                let usual = if json { "jsonl" } else { "text" };
+                ask(format!("/export?format={}", format.as_deref().unwrap_or(usual)))
+            }
             Verb::Reload => order("/reload"),
         }
     }
@@ -99,9 +104,12 @@ fn socket(args: &ControlArgs) -> Result<PathBuf, ClientError> {
 }
 
 async fn speak(socket: &Path, args: &ControlArgs) -> Result<Exit, ClientError> {
-    let call = Call::of(&args.verb);
+    let call = Call::of(&args.verb, args.json);
     let response = ask(socket, &call).await?;
     let status = response.status();
+    if status.is_success() && matches!(args.verb, Verb::Export { .. }) {
+        return pass_on(response.into_body(), call.patience).await;
+    }
     let body = whole(response, call.patience).await?;
     let value: Value = serde_json::from_slice(&body)
         .map_err(|error| ClientError::Strange(error.to_string(), socket.to_owned()))?;
@@ -122,6 +130,32 @@ fn refused(status: StatusCode, value: &Value) -> Exit {
         Some(error) => Exit::Failed.because(&error),
         None => Exit::Failed.because(&format!("the tracker refused this with status {status}")),
     }
+}
+
+/// Writes to standard output what comes, as it comes.
+async fn pass_on(mut body: Incoming, patience: Duration) -> Result<Exit, ClientError> {
+    loop {
+        let frame = match timeout(patience, body.frame()).await {
+            Ok(Some(frame)) => frame.map_err(|error| broken(&error))?,
+            Ok(None) => return Ok(Exit::Clean),
+            Err(_) => return Err(ClientError::Silent(patience)),
+        };
+        // Whoever reads may have seen enough, or its disk be full: there is nobody to write more for.
+        if let Some(bytes) = frame.data_ref()
+            && let Err(exit) = exit::write(bytes)
+        {
+            return Ok(exit);
+        }
+    }
+}
+
+/// Everything but letters and digits as percent-escapes, so that whatever was typed is one part of a path.
+fn escaped(text: &str) -> String {
+    let escape = |byte: u8| match byte.is_ascii_alphanumeric() {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escape).collect()
 }
 
 /// Asks, and returns once the head of the answer is there.

@@ -6,11 +6,13 @@
 
 mod answer;
 pub mod client;
+mod export;
 mod listener;
 mod router;
 mod status;
 mod stream;
 mod text;
+mod torrent;
 
 pub use status::Listeners;
 

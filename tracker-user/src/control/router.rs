@@ -3,7 +3,9 @@
 use super::{
     Shared,
     answer::{Refusal, json},
+    export::{self, Format},
     status::Status,
+    torrent::{self, Torrent},
 };
 use crate::{
     clock::monotonic_ns,
@@ -13,9 +15,9 @@ use crate::{
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
+    extract::{Path, Request, State},
     handler::Handler,
-    http::{Method, StatusCode},
+    http::{Method, StatusCode, Uri, header::CONTENT_TYPE},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{MethodRouter, get, post},
@@ -33,6 +35,7 @@ type Room = State<Arc<Place>>;
 pub(super) struct Place {
     pub(super) shared: Shared,
     started_ns: u64,
+    max_peers: usize,
 }
 
 /// Bounds of a request.
@@ -69,13 +72,18 @@ impl fmt::Display for Route {
 
 /// Everything that can be asked for. `docs/openapi.json` describes the same.
 fn routes() -> Vec<Route> {
-    vec![Route::ask("/status", status), Route::order("/reload", reload)]
+    vec![
+        Route::ask("/status", status),
+        Route::ask("/torrent/{info_hash}", torrent),
+        Route::ask("/export", export),
+        Route::order("/reload", reload),
+    ]
 }
 
 /// Answers all requests.
 pub(super) fn router(config: &config::Control, shared: Shared) -> Router {
     let bounds = Bounds { body: config.max_body_size, patience: config.request_timeout };
-    let place = Arc::new(Place { shared, started_ns: monotonic_ns() });
+    let place = Arc::new(Place { shared, started_ns: monotonic_ns(), max_peers: config.max_peers });
     routes()
         .into_iter()
         .fold(Router::new(), |router, Route { path, handler, .. }| router.route(path, handler))
@@ -133,6 +141,35 @@ async fn reload(State(place): Room) -> Result<Response, Refusal> {
     }
 }
 
+async fn torrent(State(place): Room, Path(text): Path<String>) -> Result<Response, Refusal> {
+    let Some(info_hash) = torrent::info_hash(&text) else {
+        let reason = format!("`{text}` is no info hash: it has 40 hexadecimal digits, or 64");
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
+    };
+    let Shared { engine, clock, .. } = &place.shared;
+    match Torrent::look(engine, &info_hash, clock.now(), place.max_peers) {
+        Some(torrent) => Ok(json(StatusCode::OK, &torrent)),
+        None => {
+            let reason = format!("nothing is known of {info_hash}: it has neither peers nor downloads");
+            Err(Refusal::new(StatusCode::NOT_FOUND, reason))
+        }
+    }
+}
+
+async fn export(State(place): Room, uri: Uri) -> Result<Response, Refusal> {
+    let format = match uri.query() {
+        None => Some(Format::Text),
+        Some(query) => query.strip_prefix("format=").and_then(Format::of),
+    };
+    let Some(format) = format else {
+        let reason = "the query has to be format=text, format=jsonl or format=bencode";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
+    };
+    let Shared { engine, clock, stage, .. } = &place.shared;
+    let pieces = export::pieces(engine.clone(), *clock, stage.clone(), format);
+    Ok(([(CONTENT_TYPE, format.content_type())], Body::from_stream(pieces)).into_response())
+}
+
 impl From<Stopping> for Refusal {
     fn from(error: Stopping) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
@@ -142,11 +179,11 @@ impl From<Stopping> for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{collections::BTreeSet, path::Path};
+    use std::collections::BTreeSet;
 
     #[test]
     fn the_page_describes_every_route_and_no_other() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
         let page: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let mut described = BTreeSet::new();
         for (path, methods) in page["paths"].as_object().unwrap() {
