@@ -326,6 +326,44 @@ fn another_program_at_the_socket_is_told() {
     answering.join().expect("the other program");
 }
 
+#[test]
+fn a_save_is_on_disk_when_it_is_answered() {
+    let riptide = loopback().ready();
+    assert_eq!(status(&riptide)["saving"]["last_save_age_seconds"], Value::Null);
+    let hash = id20("control save", 0);
+    client(&riptide).announce(&Announce::leecher(hash, 1));
+    client(&riptide).announce(&Announce { left: 0, ..Announce::leecher(hash, 2) });
+    let (code, found) = ask(&riptide, "POST /save");
+    assert_eq!((code, &found["torrents"], &found["peers"]), (200, &json!(1), &json!(2)), "{found:#}");
+    let saving = &status(&riptide)["saving"];
+    assert!(saving["last_save_age_seconds"].as_u64().is_some() && saving["failed"] == json!(0), "{saving}");
+    assert_eq!(saving["size_bytes"], found["size_bytes"]);
+    let directory = riptide.directory();
+    let file = directory.path().join("state/swarms.riptide");
+    assert_eq!(fs::metadata(&file).expect("a file").len(), found["size_bytes"].as_u64().expect("a size"));
+    riptide.kill();
+    let riptide = loopback().directory(directory).ready();
+    let row = client(&riptide).row(hash);
+    assert_eq!((row.seeders, row.leechers), (1, 1));
+
+    // Where it cannot be written, whoever asked is told.
+    fs::remove_file(&file).expect("to remove it");
+    fs::create_dir_all(file.join("in the way")).expect("a directory");
+    let (code, found) = ask(&riptide, "POST /save");
+    assert_eq!(code, 500, "{found:#}");
+    let said = complaint(&riptide.control("save"));
+    assert!(said.contains("swarms.riptide") && said.contains("cannot be written"), "{said}");
+    assert_eq!(status(&riptide)["saving"]["failed"], json!(2));
+}
+
+#[test]
+fn nothing_is_saved_where_that_is_off() {
+    let riptide = loopback().environment("RIPTIDE_STATE__SWARMS", "false").ready();
+    let (code, found) = ask(&riptide, "POST /save");
+    assert_eq!(code, 409, "{found:#}");
+    assert!(complaint(&riptide.control("save")).contains("state.swarms"), "{found:#}");
+}
+
 /// Those that have no test of their own are found here.
 #[test]
 fn every_operation_answers_as_described() {
@@ -333,7 +371,7 @@ fn every_operation_answers_as_described() {
     client(&riptide).announce(&Announce::leecher(*b"abcdefghijklmnopqrst", 1));
     for operation in OpenApi::read().operations() {
         let target = match operation.as_str() {
-            "GET /status" | "POST /reload" => operation.as_str(),
+            "GET /status" | "POST /reload" | "POST /save" => operation.as_str(),
             "GET /torrent/{info_hash}" => "GET /torrent/6162636465666768696a6b6c6d6e6f7071727374",
             "GET /export" => continue,
             other => panic!("{other} is described, and nobody tries it"),

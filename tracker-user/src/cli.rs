@@ -128,6 +128,8 @@ pub enum Verb {
     },
     /// Take up what has changed of the configuration, as SIGHUP does; say what needs a restart, or what is wrong
     Reload,
+    /// Save the swarms to disk, now
+    Save,
 }
 
 /// The flags of `riptide doctor`.

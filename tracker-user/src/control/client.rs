@@ -78,6 +78,7 @@ impl Call {
                 ask(format!("/export?format={}", format.as_deref().unwrap_or(usual)))
             }
             Verb::Reload => order("/reload"),
+            Verb::Save => order("/save"),
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod client;
 mod export;
 mod listener;
 mod router;
+mod save;
 mod status;
 mod stream;
 mod text;
@@ -23,6 +24,7 @@ use crate::{
     http::Stage,
     metrics::Sources,
     orders::Orders,
+    swarms::Saver,
     unix::{self, SocketFile},
 };
 use listener::Accepting;
@@ -109,6 +111,8 @@ pub struct Shared {
     pub stage: watch::Receiver<Stage>,
     /// What the main loop is told to do.
     pub orders: Orders,
+    /// The thread that saves.
+    pub saver: Saver,
     /// Where the tracker listens.
     pub listeners: Listeners,
 }

@@ -4,6 +4,7 @@ use super::{
     Shared,
     answer::{Refusal, json},
     export::{self, Format},
+    save,
     status::Status,
     torrent::{self, Torrent},
 };
@@ -77,6 +78,7 @@ fn routes() -> Vec<Route> {
         Route::ask("/torrent/{info_hash}", torrent),
         Route::ask("/export", export),
         Route::order("/reload", reload),
+        Route::order("/save", save),
     ]
 }
 
@@ -139,6 +141,10 @@ async fn reload(State(place): Room) -> Result<Response, Refusal> {
             Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).because(error.problems))
         }
     }
+}
+
+async fn save(State(place): Room) -> Result<Response, Refusal> {
+    Ok(json(StatusCode::OK, &save::save(&place.shared.saver).await?))
 }
 
 async fn torrent(State(place): Room, Path(text): Path<String>) -> Result<Response, Refusal> {

@@ -1,10 +1,13 @@
 //! `status`: what the tracker is, where it listens, what it holds and what it has answered.
 
 use super::Shared;
-use crate::{clock::monotonic_ns, http::Stage, memory::Memory, stats::Present};
+use crate::{clock::monotonic_ns, http::Stage, memory::Memory, stats::Present, swarms::Tally};
 use nix::unistd::{SysconfVar, sysconf};
 use serde::Serialize;
-use std::fs;
+use std::{
+    fs,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// Where the tracker listens, as its log tells.
 #[derive(Clone, Debug, Serialize)]
@@ -35,6 +38,7 @@ pub(super) struct Status<'a> {
     present: Present,
     room_peers: usize,
     memory: Usage,
+    saving: Saving,
 }
 
 /// Memory, bytes.
@@ -44,6 +48,29 @@ struct Usage {
     resident_bytes: Option<u64>,
     /// What it may use, as its control groups or the machine say.
     limit_bytes: Option<u64>,
+}
+
+/// Swarms on disk.
+#[derive(Serialize)]
+struct Saving {
+    /// How long ago what is there was saved, by the clock on the wall; `None` if there is nothing.
+    last_save_age_seconds: Option<u64>,
+    /// How large it is.
+    size_bytes: u64,
+    /// Saves of this process that failed.
+    failed: u64,
+}
+
+impl Saving {
+    fn take(tally: &Tally) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let at = Some(tally.last_save.get()).filter(|at| *at > 0);
+        Self {
+            last_save_age_seconds: at.map(|at| now.saturating_sub(at)),
+            size_bytes: tally.size.get(),
+            failed: tally.failed.get(),
+        }
+    }
 }
 
 impl<'a> Status<'a> {
@@ -66,6 +93,7 @@ impl<'a> Status<'a> {
                 resident_bytes: resident(),
                 limit_bytes: Memory::detect().map(|memory| memory.bytes),
             },
+            saving: Saving::take(&shared.sources.swarms),
         }
     }
 }

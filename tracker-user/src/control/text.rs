@@ -69,6 +69,7 @@ fn word(name: &str, value: &Value) -> String {
         Value::Number(number) => match number.as_u64() {
             Some(seconds) if name.ends_with("_seconds") => duration(seconds),
             Some(bytes) if name.ends_with("_bytes") => size(bytes),
+            None if name.ends_with("_seconds") => format!("{:.1} s", number.as_f64().unwrap_or_default()),
             _ => number.to_string(),
         },
         other => other.to_string(),
@@ -108,6 +109,7 @@ mod tests {
             "interfaces": [{ "name": "eth0", "mode": "native" }, { "name": "eth1", "mode": null }],
             "memory": { "resident_bytes": 12_582_912, "limit_bytes": 4_096 },
             "warnings": [],
+            "took_seconds": 0.25,
         });
         let expected = "\
 version: 1.2.3
@@ -124,6 +126,7 @@ interfaces:
   name eth1, mode none
 memory: resident 12 MiB, limit 4 KiB
 warnings: none
+took: 0.2 s
 ";
         assert_eq!(render(&value), expected);
     }

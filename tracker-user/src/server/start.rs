@@ -210,6 +210,7 @@ impl Server {
                     sources,
                     stage: http.stage(),
                     orders: giving_orders,
+                    saver: saver.clone(),
                     listeners: addresses.told(bound.path()),
                 };
                 let _inside = runtime.enter();
