@@ -85,6 +85,18 @@ impl Default for Cursor {
 }
 
 impl Cursor {
+    /// A walk that begins with this shard, below [`Engine::SHARDS`], and ends as one over all of them does.
+    #[must_use]
+    pub const fn at_shard(shard: usize) -> Self {
+        Self { shard: shard % SHARDS, progress: Progress::START, tickets: Vec::new() }
+    }
+
+    /// The shard that is visited next.
+    #[must_use]
+    pub const fn shard(&self) -> usize {
+        self.shard
+    }
+
     /// The share of all shards that the walk is through with, from 0 to 1.
     #[must_use]
     pub fn share(&self) -> f64 {
