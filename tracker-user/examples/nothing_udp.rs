@@ -21,7 +21,7 @@ use tracker_common::bep15::Action;
 use tracker_core::udp::{Batch, DropReason, Outcome};
 use tracker_user::{
     counters::WorkerCounters,
-    udp::socket::{SocketPath, forbid_fragments},
+    udp::socket::{SocketPath, permit_fragments},
     xdp::{
         deferral::{Deferral, INTERFACES},
         network::Link,
@@ -48,7 +48,7 @@ fn main() {
     let socket = UdpSocket::bind(address).unwrap();
     socket.set_nonblocking(true).unwrap();
     tracker_user::udp::socket::request_packet_info(&socket, false).unwrap();
-    forbid_fragments(&socket).unwrap();
+    permit_fragments(&socket, false).unwrap();
     let link =
         Link { index: if_nametoindex(interface.as_str()).unwrap(), name: interface, ..Link::default() };
     let _deferral = Deferral::begin(Path::new(INTERFACES), &link, PATIENCE)

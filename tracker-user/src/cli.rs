@@ -39,7 +39,7 @@ pub enum Command {
 before the defaults. `riptide config default` prints all keys.
 
 Signals: SIGTERM and SIGINT stop it cleanly, a second one at once; SIGHUP reloads [swarm], [access], [limits] and the
-certificate of [tls].
+certificate of [tls]; SIGUSR2 starts the program that is now installed with --take-over, and hands everything over to it.
 
 Example: sudo riptide run --interface eth0"
 )]
@@ -72,6 +72,10 @@ pub struct RunArgs {
     /// How log lines look
     #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
     pub log_format: Option<String>,
+    /// Take everything over from the tracker that runs, which is asked over its control socket: sockets, keys, swarms,
+    /// counters. It ends once this one serves, and serves on if this one cannot
+    #[arg(long)]
+    pub take_over: bool,
 }
 
 /// What can be done with configuration.
@@ -130,6 +134,8 @@ pub enum Verb {
     Reload,
     /// Save the swarms to disk, now
     Save,
+    /// Start the program that is now installed and hand everything over to it, as SIGUSR2 does; say once it serves, or why not
+    Upgrade,
 }
 
 /// The flags of `riptide doctor`.
@@ -157,7 +163,7 @@ mod tests {
     #[test]
     fn run_takes_the_contracts_flags() {
         let line = "riptide run --config a.toml --interface eth0 --interface eth1 --xdp native --udp 127.0.0.1:1 \
-                    --udp [::1]:2 --http 127.0.0.1:3 --http unix:/run/a.sock --https [::1]:4 --metrics off --workers 3 --log-format json";
+                    --udp [::1]:2 --http 127.0.0.1:3 --http unix:/run/a.sock --https [::1]:4 --metrics off --workers 3 --log-format json --take-over";
         let Command::Run(args) = parse(line).unwrap().command else { panic!("not run") };
         assert_eq!(args.config, Some(PathBuf::from("a.toml")));
         assert_eq!((args.interface.len(), args.udp.len()), (2, 2));
@@ -167,6 +173,7 @@ mod tests {
         assert_eq!(args.metrics.as_deref(), Some("off"));
         assert_eq!(args.workers.as_deref(), Some("3"));
         assert_eq!(args.log_format.as_deref(), Some("json"));
+        assert!(args.take_over);
     }
 
     #[test]

@@ -132,6 +132,11 @@ impl PathCounters {
         self.dropped[why.index()].add(1);
     }
 
+    /// So many requests or replies went no further.
+    pub fn dropped_times(&self, why: Dropped, times: u64) {
+        self.dropped[why.index()].add(times);
+    }
+
     /// Requests answered or tried to, by what they asked.
     #[must_use]
     pub fn requests(&self, action: Action, family: Family) -> u64 {

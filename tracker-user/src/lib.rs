@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod events;
 pub mod exit;
 pub mod farewell;
+pub mod handover;
 pub mod http;
 pub mod logging;
 pub mod material;

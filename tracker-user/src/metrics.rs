@@ -1,5 +1,6 @@
 //! Prometheus metrics: everything is read from its owner at the moment of the scrape, kernel maps included.
 
+pub mod before;
 pub mod listener;
 
 use crate::{
@@ -8,16 +9,17 @@ use crate::{
     http::counters::{self as http},
     logging::Lines,
     swarms,
-    udp::socket::receive_buffer_drops,
+    udp::{pool::OpenSocket, socket::receive_buffer_drops},
     ws::Hub,
     xdp::{interface::Report, manager::Reports, socket::Gauges},
 };
 use axum::{Router, extract::State, http::header, response::IntoResponse, routing};
-use metrics::{Label, counter, describe_counter, describe_gauge, gauge};
+use before::{Adding, Before, Counted, Took};
+use metrics::{Label, Level, Metadata, NoopRecorder, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
-    net::UdpSocket,
     os::fd::AsRawFd as _,
     sync::{Arc, Weak},
 };
@@ -33,14 +35,14 @@ use tracker_core::{
 };
 
 /// Everything that metrics are read from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sources {
     /// The swarms.
     pub engine: Arc<Engine>,
     /// What the workers count.
     pub workers: Vec<Arc<WorkerCounters>>,
     /// The ordinary UDP sockets, by a descriptor of their own.
-    pub sockets: Vec<UdpSocket>,
+    pub sockets: Vec<Arc<OpenSocket>>,
     /// The interfaces.
     pub xdp: Reports,
     /// What HTTP counts; nothing where it is not served.
@@ -51,6 +53,8 @@ pub struct Sources {
     pub log: Arc<Lines>,
     /// Saving and restoring.
     pub swarms: Arc<swarms::Tally>,
+    /// What processes before this one counted.
+    pub before: Arc<Before>,
 }
 
 /// The metrics listener's one route.
@@ -63,6 +67,9 @@ async fn scrape(State(sources): State<Arc<Sources>>) -> impl IntoResponse {
 }
 
 type Labels = Vec<Label>;
+
+/// Of what was counted before.
+const METADATA: Metadata<'static> = Metadata::new("riptide", Level::INFO, None);
 
 fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
     pairs.into_iter().map(|(key, value)| Label::new(key, value.to_owned())).collect()
@@ -98,15 +105,29 @@ impl Sources {
         // A recorder for this scrape alone: series of interfaces that are gone do not linger.
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
-        metrics::with_local_recorder(&recorder, || {
+        let before = self.before.get();
+        let adding = Adding::new(&recorder, before.clone());
+        metrics::with_local_recorder(&adding, || {
             describe();
             self.collect();
         });
+        adding.end(&METADATA);
         drop(recorder);
         let mut text = handle.render();
-        self.write_durations(&mut text);
+        write_durations(&mut text, &self.durations(&before));
         write_swarm_sizes(&mut text, &self.engine.swarm_sizes());
         text
+    }
+
+    /// All that was counted, here and before, for a process that goes on with the ordinary sockets: what these dropped it
+    /// reads from them itself.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        let without_sockets = Self { sockets: Vec::new(), ..self.clone() };
+        let before = self.before.get();
+        let adding = Adding::new(&NoopRecorder, before.clone());
+        metrics::with_local_recorder(&adding, || without_sockets.collect());
+        Counted { counters: adding.end(&METADATA), durations: self.durations(&before) }
     }
 
     fn collect(&self) {
@@ -185,7 +206,9 @@ impl Sources {
     /// Requests that the kernel dropped for want of room before a worker saw them.
     fn lost_before(&self, path: Path, reports: &[Report]) -> u64 {
         match path {
-            Path::Socket => self.sockets.iter().map(|socket| receive_buffer_drops(socket.as_raw_fd())).sum(),
+            Path::Socket => {
+                self.sockets.iter().map(|open| receive_buffer_drops(open.socket.as_raw_fd())).sum()
+            }
             Path::Xsk => reports
                 .iter()
                 .map(|report| {
@@ -217,30 +240,41 @@ impl Sources {
         }
     }
 
-    fn write_durations(&self, text: &mut String) {
-        let name = "riptide_request_duration_seconds";
-        write_histogram_head(
-            text,
-            name,
-            "For a sample of requests. udp: from the receipt of a request's batch until its replies are handed to the \
-             kernel. http: inside the tracker, from a query to the body of its reply, without HTTP and TLS",
-        );
+    /// How long requests took, by protocol and action, here and before.
+    fn durations(&self, before: &Counted) -> BTreeMap<[String; 2], Took> {
+        let mut all = before.durations.clone();
+        let mut add = |protocol: &str, action: &str, buckets: &[u64], seconds: f64| {
+            let took = all.entry([protocol, action].map(str::to_owned)).or_default();
+            took.buckets.resize(buckets.len(), 0);
+            took.buckets.iter_mut().zip(buckets).for_each(|(bucket, more)| *bucket += more);
+            took.seconds += seconds;
+        };
         for action in [Action::Connect, Action::Announce, Action::Scrape] {
-            let labels = format!("protocol=\"udp\",action=\"{}\"", action.label());
-            let mut buckets = [0; DURATION_BOUNDS.len() + 1];
-            let mut sum = 0.0;
+            add("udp", action.label(), &[0; DURATION_BOUNDS.len() + 1], 0.0);
             for worker in &self.workers {
-                let (more, seconds) = worker.durations.read(action);
-                buckets.iter_mut().zip(more).for_each(|(bucket, more)| *bucket += more);
-                sum += seconds;
+                let (buckets, seconds) = worker.durations.read(action);
+                add("udp", action.label(), &buckets, seconds);
             }
-            write_histogram(text, name, &labels, &DURATION_BOUNDS, &buckets, sum);
         }
         for action in [http::Action::Announce, http::Action::Scrape] {
-            let labels = format!("protocol=\"http\",action=\"{}\"", action.label());
-            let (buckets, sum) = self.http.durations(action);
-            write_histogram(text, name, &labels, &DURATION_BOUNDS, &buckets, sum);
+            let (buckets, seconds) = self.http.durations(action);
+            add("http", action.label(), &buckets, seconds);
         }
+        all
+    }
+}
+
+fn write_durations(text: &mut String, durations: &BTreeMap<[String; 2], Took>) {
+    let name = "riptide_request_duration_seconds";
+    write_histogram_head(
+        text,
+        name,
+        "For a sample of requests. udp: from the receipt of a request's batch until its replies are handed to the kernel. \
+         http: inside the tracker, from a query to the body of its reply, without HTTP and TLS",
+    );
+    for ([protocol, action], Took { buckets, seconds }) in durations {
+        let labels = format!("protocol=\"{protocol}\",action=\"{action}\"");
+        write_histogram(text, name, &labels, &DURATION_BOUNDS, buckets, *seconds);
     }
 }
 

@@ -3,7 +3,7 @@
 //! One order is obeyed at a time, and whoever gave it is told what came of it.
 
 use serde::Serialize;
-use std::fmt;
+use std::{fmt, os::unix::net::UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 /// Orders that wait for the one in hand.
@@ -14,6 +14,11 @@ const WAITING: usize = 16;
 pub enum Order {
     /// Take up what can change of the configuration while running, as SIGHUP does.
     Reload(Reply<Result<Reloaded, NotReloaded>>),
+    /// Start the program that is now installed in place of this one, and hand everything over to it, as SIGUSR2 does. What
+    /// comes of it is told once it serves, or why it does not.
+    Upgrade(Reply<Result<Upgraded, String>>),
+    /// Hand everything over to the process at the other end of this connection, which has said so much already.
+    HandOver(UnixStream, Vec<u8>),
 }
 
 /// Where the outcome of an order goes.
@@ -62,6 +67,20 @@ impl Orders {
         self.0.send(order(Reply(Some(sender)))).await.map_err(|_| Stopping)?;
         outcome.await.map_err(|_| Stopping)
     }
+
+    /// Gives an order of which nothing is told. It is dropped if it is not obeyed any more.
+    pub async fn send(&self, order: Order) {
+        let _ = self.0.send(order).await;
+    }
+}
+
+/// The process that serves now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Upgraded {
+    /// Its number.
+    pub pid: u32,
+    /// The version of its program.
+    pub version: String,
 }
 
 /// What a reload took up.

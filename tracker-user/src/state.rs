@@ -125,6 +125,16 @@ impl ConnectionIdState {
         Ok((state, warning))
     }
 
+    /// Whether the directory holds just this, as written in this boot.
+    #[must_use]
+    pub fn is_kept(&self, directory: &Path, boot_id: &str) -> bool {
+        let is_this = |saved: &Saved| {
+            let Saved { master, clock_base_ns, .. } = *saved;
+            Self { master, clock_base_ns } == *self && saved.boot_id == boot_id
+        };
+        matches!(read(&directory.join(KEY_FILE)), Ok(Some(saved)) if is_this(&saved))
+    }
+
     /// Writes the state, with the time it is now: at a clean stop, so that the next boot goes on from there.
     ///
     /// # Errors

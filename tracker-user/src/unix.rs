@@ -9,20 +9,56 @@ use std::{
         net::UnixListener,
     },
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// Connections that the kernel holds until they are accepted; net.core.somaxconn caps it.
 pub const BACKLOG: i32 = 4096;
 
-/// The name of a Unix socket in the file system. It is removed when this is dropped.
+/// The name of a Unix socket in the file system. It is removed when this is dropped, if it is ours.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
     /// Device and inode: a later program may have put its own there.
     identity: (u64, u64),
+    ours: Ours,
+}
+
+/// Whether the names of Unix sockets are this process's: they may be another one's that listens there, too.
+#[derive(Clone, Debug)]
+pub struct Ours(Arc<AtomicBool>);
+
+impl Ours {
+    /// They are, or not yet.
+    #[must_use]
+    pub fn new(ours: bool) -> Self {
+        Self(Arc::new(AtomicBool::new(ours)))
+    }
+
+    /// From now on they are, or no longer.
+    pub fn set(&self, ours: bool) {
+        self.0.store(ours, Ordering::Relaxed);
+    }
 }
 
 impl SocketFile {
+    /// The name of a socket that is open already.
+    ///
+    /// # Errors
+    /// When it is no more.
+    pub fn of(path: PathBuf, ours: Ours) -> io::Result<Self> {
+        Ok(Self { identity: identity(&path)?, path, ours })
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn ours(&self) -> Ours {
+        self.ours.clone()
+    }
+
     /// The name.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -40,7 +76,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|now| now == self.identity) {
+        if self.ours.0.load(Ordering::Relaxed) && identity(&self.path).is_ok_and(|now| now == self.identity) {
             // Where privileges were given up the directory may not be ours any more; the next start replaces it.
             let _ = fs::remove_file(&self.path);
         }
@@ -63,7 +99,7 @@ pub fn open(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
     // The name gets the mode of the descriptor less the umask, so it is at no time open to more than it is to be.
     fchmod(&socket, Mode::from_bits_truncate(mode))?;
     socket.bind(&SockAddr::unix(path)?)?;
-    let file = SocketFile { path: path.to_owned(), identity: identity(path)? };
+    let file = SocketFile::of(path.to_owned(), Ours::new(true))?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
     Ok((socket.into(), file))

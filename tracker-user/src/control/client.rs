@@ -79,6 +79,7 @@ impl Call {
             }
             Verb::Reload => order("/reload"),
             Verb::Save => order("/save"),
+            Verb::Upgrade => order("/upgrade"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Takes connections at the control socket and serves each: one request, one reply.
 
-use super::stream::Stream;
+use super::{Open, stream::Stream};
 use crate::{farewell::Farewell, unix::SocketFile};
 use axum::Router;
 use hyper::server::conn::http1;
@@ -35,12 +35,14 @@ pub(super) struct Accepting {
 
 impl Accepting {
     /// Runs until it is no longer to be open.
-    pub(super) async fn run(self, mut open: watch::Receiver<bool>, _farewell: Farewell) {
-        tokio::select! {
-            biased;
-            // An error is the end of the server, too.
-            _ = open.wait_for(|open| !open) => {}
-            () = self.accept_all() => {}
+    pub(super) async fn run(self, mut open: watch::Receiver<Open>, _farewell: Farewell) {
+        // An error is the end of the server, too.
+        while let Ok(Open::Here) = open.wait_for(|open| *open != Open::Elsewhere).await.map(|open| *open) {
+            tokio::select! {
+                biased;
+                _ = open.wait_for(|open| *open != Open::Here) => {}
+                () = self.accept_all() => {}
+            }
         }
     }
 

@@ -63,8 +63,10 @@ pub struct Error {
 /// An open socket, which nobody serves yet.
 #[derive(Debug)]
 pub struct Bound {
-    listener: UnixListener,
-    name: SocketFile,
+    /// What accepts connections; it does not block.
+    pub listener: UnixListener,
+    /// Where it is.
+    pub name: SocketFile,
 }
 
 impl Bound {
@@ -73,6 +75,12 @@ impl Bound {
     pub fn path(&self) -> &Path {
         self.name.path()
     }
+}
+
+/// Where the socket is to be, if there is to be one.
+#[must_use]
+pub fn path(config: &config::Control) -> Option<&Path> {
+    config.listen.as_ref().map(|socket| socket.path.as_path())
 }
 
 /// Opens the socket, if there is to be one. The built-in one is left out with a line where it cannot be had.
@@ -117,10 +125,37 @@ pub struct Shared {
     pub listeners: Listeners,
 }
 
+/// Who takes connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    /// This process.
+    Here,
+    /// Another one, which listens at the same socket.
+    Elsewhere,
+    /// Nobody.
+    Closed,
+}
+
+/// The way to have connections accepted or not.
+#[derive(Clone, Debug)]
+pub struct Lending(Arc<watch::Sender<Open>>);
+
+impl Lending {
+    /// Accepts no connection from now on; those that come wait for whoever listens at the same socket.
+    pub fn lend(&self) {
+        self.0.send_replace(Open::Elsewhere);
+    }
+
+    /// Accepts them again.
+    pub fn reclaim(&self) {
+        self.0.send_replace(Open::Here);
+    }
+}
+
 /// The control socket, served.
 #[derive(Debug)]
 pub struct Control {
-    open: watch::Sender<bool>,
+    open: Lending,
     permits: Arc<Semaphore>,
     most: u32,
 }
@@ -137,7 +172,7 @@ impl Control {
         ended: &mpsc::UnboundedSender<String>,
     ) -> io::Result<Self> {
         let farewell = Farewell::new("the control socket", ended.clone());
-        let (open, seen) = watch::channel(true);
+        let (open, seen) = watch::channel(Open::Here);
         let permits = Arc::new(Semaphore::new(config.max_connections));
         let accepting = Accepting {
             listener: tokio::net::UnixListener::from_std(bound.listener)?,
@@ -148,12 +183,18 @@ impl Control {
         };
         tokio::spawn(accepting.run(seen, farewell));
         let most = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
-        Ok(Self { open, permits, most })
+        Ok(Self { open: Lending(Arc::new(open)), permits, most })
+    }
+
+    /// The way to leave connections that come to another process.
+    #[must_use]
+    pub fn lending(&self) -> Lending {
+        self.open.clone()
     }
 
     /// Takes no more connections, removes the socket's name, and lets replies in hand go out, for a moment.
     pub async fn finish(self) {
-        self.open.send_replace(false);
+        self.open.0.send_replace(Open::Closed);
         // Each connection has a permit, and so has the accept loop. An error would be a closed semaphore, or clients who
         // do not take their reply: they are cut off.
         let _ = timeout(LAST_REPLIES, self.permits.acquire_many(self.most)).await;

@@ -6,6 +6,7 @@ use super::{
     export::{self, Format},
     save,
     status::Status,
+    stream::Stream,
     torrent::{self, Torrent},
 };
 use crate::{
@@ -18,15 +19,21 @@ use axum::{
     body::Body,
     extract::{Path, Request, State},
     handler::Handler,
-    http::{Method, StatusCode, Uri, header::CONTENT_TYPE},
+    http::{
+        Method, StatusCode, Uri,
+        header::{CONNECTION, CONTENT_TYPE, UPGRADE},
+    },
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{MethodRouter, get, post},
 };
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 use tokio::time::timeout;
+
+/// What is spoken by a process that takes over.
+const HANDOVER: &str = "riptide-handover";
 
 /// What handlers work with.
 type Room = State<Arc<Place>>;
@@ -79,6 +86,8 @@ fn routes() -> Vec<Route> {
         Route::ask("/export", export),
         Route::order("/reload", reload),
         Route::order("/save", save),
+        Route::order("/upgrade", upgrade),
+        Route::order("/take-over", take_over),
     ]
 }
 
@@ -174,6 +183,30 @@ async fn export(State(place): Room, uri: Uri) -> Result<Response, Refusal> {
     let Shared { engine, clock, stage, .. } = &place.shared;
     let pieces = export::pieces(engine.clone(), *clock, stage.clone(), format);
     Ok(([(CONTENT_TYPE, format.content_type())], Body::from_stream(pieces)).into_response())
+}
+
+async fn upgrade(State(place): Room) -> Result<Response, Refusal> {
+    match place.shared.orders.give(Order::Upgrade).await? {
+        Ok(upgraded) => Ok(json(StatusCode::OK, &upgraded)),
+        Err(reason) => Err(Refusal::new(StatusCode::CONFLICT, format!("not upgraded: {reason}"))),
+    }
+}
+
+/// From the reply on, the connection is a hand-over's.
+async fn take_over(State(place): Room, mut request: Request) -> Result<Response, Refusal> {
+    if request.headers().get(UPGRADE).is_none_or(|protocol| protocol != HANDOVER) {
+        let reason = format!("`riptide run --take-over` asks for this, with `Upgrade: {HANDOVER}`");
+        return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED, reason));
+    }
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        match upgraded.await.map_err(io::Error::other).and_then(Stream::give_up) {
+            Ok((stream, said)) => place.shared.orders.send(Order::HandOver(stream, said)).await,
+            Err(error) => tracing::warn!("hand-over: not begun: {error}"),
+        }
+    });
+    let headers = [(CONNECTION, "upgrade"), (UPGRADE, HANDOVER)];
+    Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
 }
 
 impl From<Stopping> for Refusal {

@@ -82,8 +82,8 @@ impl<'a> Status<'a> {
             pid: std::process::id(),
             stage: match *shared.stage.borrow() {
                 Stage::Starting => "starting",
-                Stage::Serving => "ready",
-                Stage::Draining => "draining",
+                Stage::Serving | Stage::Lent => "ready",
+                Stage::Draining | Stage::Left => "draining",
             },
             uptime_seconds: monotonic_ns().saturating_sub(started_ns) / 1_000_000_000,
             listeners: &shared.listeners,

@@ -1,5 +1,7 @@
 //! A connection that is given up when its client takes nothing for too long.
 
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use std::{
     io,
     pin::Pin,
@@ -25,6 +27,15 @@ impl Stream {
     /// Writing fails once nothing was taken for so long.
     pub(super) const fn new(inner: UnixStream, patience: Duration) -> Self {
         Self { inner, patience, stuck: None }
+    }
+
+    /// The socket below a connection that HTTP has let go of, and what was read of it already.
+    ///
+    /// # Errors
+    /// If the connection is another one, or the runtime does not let go of it.
+    pub(super) fn give_up(connection: Upgraded) -> io::Result<(std::os::unix::net::UnixStream, Vec<u8>)> {
+        let parts = connection.downcast::<TokioIo<Self>>().map_err(|_| io::ErrorKind::InvalidInput)?;
+        Ok((parts.io.into_inner().inner.into_std()?, parts.read_buf.to_vec()))
     }
 }
 

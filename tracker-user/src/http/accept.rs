@@ -123,24 +123,33 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts until the tracker drains.
+    /// Accepts until the tracker drains, but not while another process does.
     pub(super) async fn run(self, _farewell: Farewell) {
         let mut stage = self.connections.stage();
         let mut in_hand = None;
-        tokio::select! {
-            biased;
+        let last = loop {
+            tokio::select! {
+                biased;
+                _ = stage.wait_for(|stage| !stage.accepts()) => {}
+                () = self.accept_all(&mut in_hand) => break 0,
+            }
             // An error is the end of the server, too.
-            _ = stage.wait_for(|stage| *stage == Stage::Draining) => {}
-            () = self.accept_all(&mut in_hand) => {}
-        }
-        self.accept_last(in_hand);
+            match stage.wait_for(|stage| *stage != Stage::Lent).await.map_or(Stage::Draining, |stage| *stage)
+            {
+                Stage::Left => break 0,
+                stage if stage.is_ending() => break LAST_CONNECTIONS,
+                _ => {}
+            }
+        };
+        self.accept_last(in_hand, last);
         // The port is closed before its end is told.
         drop(self);
     }
 
-    /// Takes what came before the end, as far as there are permits. Nothing is awaited, so nobody can put the end off.
-    fn accept_last(&self, mut in_hand: Option<Accepted>) {
-        for _ in 0..LAST_CONNECTIONS {
+    /// Takes what came before the end, as far as there are permits: what is in hand, and at most so many more. Nothing is
+    /// awaited, so nobody can put the end off.
+    fn accept_last(&self, mut in_hand: Option<Accepted>, most: usize) {
+        for _ in 0..most + usize::from(in_hand.is_some()) {
             let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
             match in_hand.take().map_or_else(|| self.listener.accept_waiting(), Ok) {
                 Ok(accepted) => self.serve(accepted, permit),
@@ -156,7 +165,7 @@ impl Acceptor {
         tokio::spawn(self.connections.clone().serve(socket, peer, tls, (open, permit)));
     }
 
-    /// `in_hand` has a connection while it waits for a permit.
+    /// `in_hand` has a connection while it waits for a permit, and may have one from the beginning.
     async fn accept_all(&self, in_hand: &mut Option<Accepted>) {
         let counters = self.connections.counters();
         let mut full = Episode::new(Pause::Connections);
@@ -165,16 +174,17 @@ impl Acceptor {
         let mut wait = FIRST_WAIT;
         loop {
             // Let go of again: a listener that waits for a connection would keep it from the others.
-            let Some(_) = self.permit(&mut full, counters).await else { return };
+            let Some(permit) = self.permit(&mut full, counters).await else { return };
+            if let Some(accepted) = in_hand.take() {
+                self.serve(accepted, permit);
+                continue;
+            }
+            drop(permit);
             match self.listener.accept().await {
                 Ok(accepted) => {
                     short.end(&self.name);
                     (failures, wait) = (0, FIRST_WAIT);
                     *in_hand = Some(accepted);
-                    let Some(permit) = self.permit(&mut full, counters).await else { return };
-                    if let Some(accepted) = in_hand.take() {
-                        self.serve(accepted, permit);
-                    }
                 }
                 Err(error) => {
                     failures += 1;

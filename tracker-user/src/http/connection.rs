@@ -114,7 +114,7 @@ impl Connections {
         let mut draining = pin!(
             async {
                 // An error is the end of the server, too.
-                let _ = stage.wait_for(|stage| *stage == Stage::Draining).await;
+                let _ = stage.wait_for(|stage| stage.is_ending()).await;
             }
             .fuse()
         );

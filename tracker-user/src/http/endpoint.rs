@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    os::unix::net::UnixListener,
+    os::{fd::OwnedFd, unix::net::UnixListener},
     path::Path,
 };
 
@@ -95,6 +95,19 @@ pub enum Listening {
     Tcp(TcpListener),
     /// A Unix socket, and its name in the file system.
     Unix(UnixListener, SocketFile),
+}
+
+impl Listening {
+    /// The same by a further descriptor, for another process.
+    ///
+    /// # Errors
+    /// When descriptors are short.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(listener) => Ok(listener.try_clone()?.into()),
+            Self::Unix(listener, _) => Ok(listener.try_clone()?.into()),
+        }
+    }
 }
 
 /// Opens all listeners. A default address whose family the host lacks is left out and named.

@@ -50,12 +50,40 @@ pub struct Shared {
 /// The running HTTP side.
 #[derive(Debug)]
 pub struct Http {
-    stage: watch::Sender<Stage>,
+    stage: Arc<watch::Sender<Stage>>,
     hub: Option<Arc<Hub>>,
     permits: Arc<Semaphore>,
     most: u32,
     /// Closed when all accept loops have ended.
     accepting: watch::Sender<()>,
+}
+
+/// The way to have connections accepted or not.
+#[derive(Clone, Debug)]
+pub struct Lending(Arc<watch::Sender<Stage>>);
+
+impl Lending {
+    /// Accepts no connection from now on; those that come wait for whoever listens at the same places.
+    pub fn lend(&self) {
+        self.0.send_if_modified(|stage| {
+            let lends = *stage == Stage::Serving;
+            if lends {
+                *stage = Stage::Lent;
+            }
+            lends
+        });
+    }
+
+    /// Accepts them again.
+    pub fn reclaim(&self) {
+        self.0.send_if_modified(|stage| {
+            let lent = *stage == Stage::Lent;
+            if lent {
+                *stage = Stage::Serving;
+            }
+            lent
+        });
+    }
 }
 
 impl Http {
@@ -102,7 +130,7 @@ impl Http {
             };
             tokio::spawn(acceptor.run(farewell));
         }
-        Ok(Self { stage, hub, permits, most, accepting })
+        Ok(Self { stage: Arc::new(stage), hub, permits, most, accepting })
     }
 
     /// Where the tracker is in its life, from now on.
@@ -116,10 +144,30 @@ impl Http {
         self.stage.send_replace(Stage::Serving);
     }
 
+    /// The way to leave connections that come to another process.
+    #[must_use]
+    pub fn lending(&self) -> Lending {
+        Lending(self.stage.clone())
+    }
+
+    /// Leaves all that comes to another process, which listens at the same places, lets requests in hand end, and closes
+    /// WebSockets one by one over so long, so that their clients do not come to it all at once.
+    pub async fn leave(&self, websockets_within: Duration) {
+        self.stage.send_replace(Stage::Left);
+        if let Some(hub) = &self.hub {
+            hub.part(websockets_within).await;
+        }
+        self.end().await;
+    }
+
     /// Accepts no more than has come already, closes WebSockets, and waits until all requests in hand are answered and
     /// all connections closed.
     pub async fn drain(&self) {
         self.stage.send_replace(Stage::Draining);
+        self.end().await;
+    }
+
+    async fn end(&self) {
         // The last connections need permits, too.
         self.accepting.closed().await;
         // Each connection holds a permit until it has ended or become a WebSocket. An error would be a closed

@@ -277,8 +277,8 @@ async fn options() -> impl IntoResponse {
 async fn health(State(stage): State<watch::Receiver<Stage>>) -> impl IntoResponse {
     let (status, text) = match *stage.borrow() {
         Stage::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        Stage::Serving => (StatusCode::OK, "ok\n"),
-        Stage::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        Stage::Serving | Stage::Lent => (StatusCode::OK, "ok\n"),
+        Stage::Draining | Stage::Left => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     };
     (status, [(CONTENT_TYPE, TEXT), (CACHE_CONTROL, HeaderValue::from_static("no-store"))], text)
 }

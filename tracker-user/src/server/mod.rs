@@ -2,8 +2,10 @@
 
 mod drain;
 mod held;
+mod premises;
 mod reload;
 mod start;
+mod upgrade;
 
 pub use held::Error as HeldError;
 pub use start::StartError;
@@ -13,6 +15,7 @@ use crate::{
     clock::Clock,
     config::{Config, ListenAddress},
     control::{self, Control},
+    handover::successor::Successor,
     http::Http,
     logging::Lines,
     orders::{Order, Reply},
@@ -21,11 +24,14 @@ use crate::{
     swarms::Saver,
     tls::Tls,
     udp::pool::Pool,
-    xdp::{deferral::Deferral, manager::Manager},
+    xdp::manager::Manager,
 };
+use premises::Premises;
+use sd_notify::NotifyState;
 use std::{
     fmt, io,
     net::SocketAddr,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -35,6 +41,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tracker_core::engine::Engine;
+use upgrade::{Event, Giving, Started};
 
 /// A running tracker.
 #[derive(Debug)]
@@ -59,8 +66,15 @@ pub struct Server {
     http: Http,
     control: Option<Control>,
     pool: Pool,
-    /// Set back when they go.
-    deferrals: Vec<Deferral>,
+    /// What is handed over to a process that takes over.
+    premises: Premises,
+    /// How such a process is started.
+    successor: Result<Successor, String>,
+    started: Option<Started>,
+    giving: Option<Giving>,
+    events: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
+    /// What still comes from the process that this one took over from.
+    last: Option<UnixStream>,
     runtime: Runtime,
 }
 
@@ -155,13 +169,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
-}
-
-/// What the main loop waits for.
-#[derive(Debug)]
-enum Heard {
-    Order(Order),
-    End(End),
+    user2: Signal,
 }
 
 /// How a running tracker came to its end.
@@ -169,6 +177,16 @@ enum Heard {
 enum End {
     Asked,
     ThreadEnded(String),
+    /// Another process serves.
+    Left,
+}
+
+/// What the main loop hears.
+#[derive(Debug)]
+enum Heard {
+    Order(Order),
+    Handover(Event),
+    End(End),
 }
 
 impl Server {
@@ -178,36 +196,49 @@ impl Server {
         &self.addresses
     }
 
-    /// Says on the log, and to systemd, that the tracker serves.
+    /// Says on the log, and to systemd, that the tracker serves. Where it took over from another process, systemd is told that
+    /// this is the one to look after now.
     pub fn announce_ready(&self) {
         tracing::info!("ready: serving {}", self.addresses);
-        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        let mut news = vec![NotifyState::Ready];
+        if self.args.take_over {
+            news.insert(0, NotifyState::MainPid(std::process::id()));
+        }
+        if let Err(error) = sd_notify::notify(&news) {
             tracing::debug!(%error, "telling systemd");
         }
     }
 
-    /// Serves until asked to stop, or until a thread that should not has ended; then drains.
+    /// Serves until asked to stop, until another process has taken over, or until a thread that should not has ended; then
+    /// drains.
     ///
     /// # Errors
     /// Names what failed.
     pub fn run(mut self) -> Result<(), RunError> {
         let end = loop {
-            let Self { runtime, signals, ended, orders, .. } = &mut self;
+            let Self { runtime, signals, ended, orders, events, .. } = &mut self;
             let heard = runtime.block_on(async {
                 tokio::select! {
                     _ = signals.hangup.recv() => Heard::Order(Order::Reload(Reply::to_nobody())),
+                    _ = signals.user2.recv() => Heard::Order(Order::Upgrade(Reply::to_nobody())),
                     Some(order) = orders.recv() => Heard::Order(order),
                     _ = signals.terminate.recv() => Heard::End(End::Asked),
                     _ = signals.interrupt.recv() => Heard::End(End::Asked),
+                    Some(event) = events.1.recv() => Heard::Handover(event),
                     Some(thread) = ended.recv() => Heard::End(End::ThreadEnded(thread)),
                 }
             });
             match heard {
                 Heard::Order(order) => self.obey(order),
+                Heard::Handover(event) => {
+                    if self.heard(event) {
+                        break End::Left;
+                    }
+                }
                 Heard::End(end) => break end,
             }
         };
-        let mut problems = self.drain();
+        let mut problems = self.drain(matches!(end, End::Left));
         if let End::ThreadEnded(thread) = end
             && problems.is_empty()
         {
@@ -219,6 +250,8 @@ impl Server {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Reload(reply) => reply.send(self.reload()),
+            Order::Upgrade(reply) => self.upgrade(reply),
+            Order::HandOver(stream, said) => self.hand_over(stream, said),
         }
     }
 }
@@ -234,6 +267,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            user2: signal(SignalKind::user_defined2())?,
         })
     }
 }

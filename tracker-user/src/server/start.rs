@@ -3,6 +3,7 @@
 use super::{
     Addresses, Server, Signals,
     held::{self, Held},
+    premises::Premises,
     reload::take_up_access,
 };
 use crate::{
@@ -10,11 +11,17 @@ use crate::{
     clock::Clock,
     config::{BusyPoll, Config, ListenAddress},
     control::{self, Control},
+    counters::{self, Dropped, WorkerCounters},
     farewell::Farewell,
+    handover::{
+        descriptors::Received,
+        successor::Successor,
+        taker::{self, Taker},
+    },
     http::{self, Http, counters::Counters, endpoint::Bound},
     logging::Lines,
     material::Material,
-    metrics::Sources,
+    metrics::{Sources, before::Before},
     orders::Orders,
     policy,
     privileges::{Identity, Needs, PrivilegeError},
@@ -24,13 +31,25 @@ use crate::{
     swarms::{self, Saver},
     sweep,
     udp::{
-        polling,
+        bind, polling,
         pool::{Pool, Shared, usable_cpus},
+        socket::receive_buffer_drops,
     },
     ws::Hub,
-    xdp::{interface::Context, manager},
+    xdp::{
+        interface::Context,
+        manager::{self, Manager},
+    },
 };
-use std::{io, num::NonZero, path::Path, sync::Arc};
+use parking_lot::Mutex;
+use std::{
+    io,
+    num::NonZero,
+    os::{fd::AsRawFd as _, unix::net::UnixStream},
+    path::Path,
+    sync::Arc,
+    thread,
+};
 use tokio::sync::{mpsc, watch};
 use tracker_common::connection_id::{ConnectionIds, lifetime_slots};
 use tracker_core::{engine::Engine, policy::Policy};
@@ -47,6 +66,9 @@ pub enum StartError {
     /// The user and group to become.
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
+    /// Nothing could be taken over.
+    #[error(transparent)]
+    TakeOver(#[from] taker::Failure),
     /// Threads, descriptors or memory are short.
     #[error("the system refused {what}: {source}")]
     System {
@@ -58,7 +80,8 @@ pub enum StartError {
 }
 
 impl Server {
-    /// Binds, attaches, drops privileges and serves. When it returns, everything is up.
+    /// Binds, attaches, drops privileges and serves; with `--take-over` what the tracker that runs has open is received, and
+    /// that one leaves. When this returns, everything is up.
     ///
     /// # Errors
     /// The first thing that could not be had; what was had before is given back.
@@ -68,14 +91,38 @@ impl Server {
         args: RunArgs,
         log: Arc<Lines>,
     ) -> Result<Self, StartError> {
+        let mut taker = None;
+        let started = Self::begin(config, material, args, log, &mut taker);
+        if let (Err(error), Some(taker)) = (&started, &mut taker) {
+            taker.give_up(&error.to_string());
+        }
+        started
+    }
+
+    fn begin(
+        config: Config,
+        material: Material,
+        args: RunArgs,
+        log: Arc<Lines>,
+        taker: &mut Option<Taker>,
+    ) -> Result<Self, StartError> {
+        let successor = Successor::of_this_process().map_err(|error| error.to_string());
         let Material { access, tls, identity } = material;
         let tls = tls.map(Arc::new);
         let udp_workers = match config.udp.listen.addresses.is_empty() {
             true => 0,
             false => threads(config.udp.workers),
         };
-        let Held { udp: sockets, http: listeners, metrics, control, ids, is_kept } =
-            Held::make(&config, udp_workers)?;
+        let mut received = None;
+        if args.take_over {
+            let (begun, open) = Taker::begin(control_socket(&config)?)?;
+            *taker = Some(begun);
+            received = Some(open);
+        }
+        let held = Held::have(&config, udp_workers, &mut received)?;
+        let ours = held.ours();
+        let shared_listeners = held.share_listeners().map_err(system("descriptors"))?;
+        let Held { udp: sockets, http: listeners, metrics, control, mut links, ids, is_kept } = held;
         let (mut http_config, mut websocket_config) = (config.http.clone(), config.websocket.clone());
         if !listeners.is_empty() {
             http::fit_descriptors(&mut http_config, &mut websocket_config);
@@ -90,7 +137,7 @@ impl Server {
 
         let clock = Clock::new(ids.clock_base_ns);
         let lifetime_slots = lifetime_slots(config.udp.connection_id_lifetime.as_secs());
-        let prepared = manager::prepare(Context {
+        let context = Context {
             config: config.xdp.clone(),
             listeners: addresses.udp.clone(),
             clock,
@@ -98,8 +145,8 @@ impl Server {
             lifetime_slots,
             // Sockets are opened when that user is all that is left.
             keeps_rights: config.privileges.user.is_none(),
-        })?;
-        let deferrals = polling::begin(&config, &sockets);
+        };
+        let prepared = manager::prepare(context, &mut links)?;
         let spins = config.xdp.busy_poll == BusyPoll::Always;
         let reports = prepared.reports();
 
@@ -107,8 +154,8 @@ impl Server {
         if let Some(identity) = identity {
             let needs = Needs { xdp: !prepared.is_empty(), busy_poll: spins };
             let streams = listeners.iter().filter_map(Bound::unix_path);
-            let sockets = streams.chain(control.as_ref().map(control::Bound::path));
-            drop_privileges(&identity, &config, sockets, needs)?;
+            let names = streams.chain(control.as_ref().map(control::Bound::path));
+            drop_privileges(&identity, &config, names, needs)?;
         }
         log.begin_thread().map_err(system("a thread"))?;
 
@@ -117,12 +164,10 @@ impl Server {
         let policy = Policy { max_peers: room.peers, ..policy::from_config(&config) };
         let engine = Arc::new(Engine::new(policy, seed().map_err(system("random bytes"))?));
         take_up_access(&engine, &config, access, clock.now());
-        let tally = swarms::restore_if_kept(&config.state, &engine, clock);
-        let shared = Shared {
-            engine: engine.clone(),
-            clock,
-            ids: ConnectionIds::new(ids.master, lifetime_slots, clock.now_ns()),
-            busy_poll: spins && !reports.read().is_empty(),
+        // Where the process before has crashed meanwhile, there is what it had saved.
+        let tally = match taker.as_mut().map_or(Ok(false), |taker| taker.fetch(&engine, clock))? {
+            true => swarms::look(&config.state),
+            false => swarms::restore_if_kept(&config.state, &engine, clock),
         };
         let io_threads = if listeners.is_empty() { 1 } else { threads(config.http.workers) };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -133,13 +178,6 @@ impl Server {
             .map_err(system("a thread"))?;
         let signals = runtime.block_on(async { Signals::new() }).map_err(system("signal handlers"))?;
         let (farewell, ended) = mpsc::unbounded_channel();
-        let pool =
-            Pool::spawn(&config.udp, sockets, udp_workers, &shared, &farewell).map_err(system("a worker"))?;
-
-        let saving = swarms::Settings::of(&config.state, !is_kept);
-        let saver =
-            Saver::start(saving, engine.clone(), clock, tally, &farewell).map_err(system("a thread"))?;
-
         let counters = Arc::new(Counters::new(io_threads));
         let hub = match config.websocket.enabled && !listeners.is_empty() {
             true => {
@@ -155,15 +193,37 @@ impl Server {
             }
             false => None,
         };
+        let before = Arc::<Before>::default();
+
+        // Until this has been said the process before serves; from then on datagrams wait in the sockets.
+        if let Some(taker) = taker {
+            taker.prepared(&engine, clock, &before)?;
+            bind::adopt(&config.udp, &sockets).map_err(held::Error::from)?;
+        }
+        let shared = Shared {
+            engine: engine.clone(),
+            clock,
+            ids: ConnectionIds::new(ids.master, lifetime_slots, clock.now_ns()),
+            busy_poll: spins && !reports.read().is_empty(),
+        };
+        let deferrals = polling::begin(&config, &sockets.iter().flat_map(|listener| &listener.sockets));
+        let pool =
+            Pool::spawn(&config.udp, sockets, udp_workers, &shared, &farewell).map_err(system("a worker"))?;
+        let saving = swarms::Settings::of(&config.state, !is_kept);
+        let saver =
+            Saver::start(saving, engine.clone(), clock, tally, &farewell).map_err(system("a thread"))?;
+        // What was dropped by sockets that are no more wanted.
+        let closed = Arc::<WorkerCounters>::default();
         let sources = Arc::new(Sources {
             engine: engine.clone(),
-            workers: pool.counters(),
-            sockets: pool.sockets().map_err(system("descriptors"))?,
+            workers: pool.counters().into_iter().chain([closed.clone()]).collect(),
+            sockets: pool.sockets(),
             xdp: reports,
             http: counters.clone(),
             websocket: hub.clone(),
             log: log.clone(),
             swarms: saver.tally().clone(),
+            before: before.clone(),
         });
         let stats = (config.http.stats && !listeners.is_empty()).then(|| Stats::new(sources.clone()));
         if let Some(stats) = &stats {
@@ -197,35 +257,56 @@ impl Server {
             )
             .map_err(system("HTTP"))?
         };
-        if let Some(listener) = metrics {
-            let _inside = runtime.enter();
-            listener.serve(&config.metrics, sources.clone()).map_err(system("the metrics listener"))?;
-        }
-        let (giving_orders, orders) = Orders::channel();
-        let control = control
-            .map(|bound| {
-                let shared = control::Shared {
-                    engine: engine.clone(),
-                    clock,
-                    sources,
-                    stage: http.stage(),
-                    orders: giving_orders,
-                    saver: saver.clone(),
-                    listeners: addresses.told(bound.path()),
-                };
-                let _inside = runtime.enter();
-                Control::start(&config.control, bound, shared, &farewell)
-            })
-            .transpose()
-            .map_err(system("the control socket"))?;
         addresses.log();
 
         let (running_config, config_seen) = watch::channel(config.clone());
         let sweep_ends = Farewell::new("the sweep", farewell.clone());
         runtime.spawn(sweep::run(engine.clone(), clock, config_seen, sweep_ends));
         let xdp = prepared.run(pool.servers(), &farewell)?;
+        let metrics = metrics.map(|listener| {
+            let _inside = runtime.enter();
+            listener.serve(&config.metrics, sources.clone()).map_err(system("the metrics listener"))
+        });
+        let metrics = metrics.transpose()?;
+        let (giving_orders, orders) = Orders::channel();
+        let control = control.map(|bound| {
+            let shared = control::Shared {
+                engine: engine.clone(),
+                clock,
+                sources: sources.clone(),
+                stage: http.stage(),
+                orders: giving_orders,
+                saver: saver.clone(),
+                listeners: addresses.told(bound.path()),
+            };
+            let _inside = runtime.enter();
+            Control::start(&config.control, bound, shared, &farewell).map_err(system("the control socket"))
+        });
+        let control = control.transpose()?;
         http.serving();
+        // Not before another program is on their interfaces, or nobody wants one there.
+        drop(links);
+        let last = match taker.take() {
+            Some(taker) => finish_taking(taker, received, &engine, clock, &before, &closed)?,
+            None => None,
+        };
 
+        let premises = Premises {
+            config: Arc::new(config.clone()),
+            engine: engine.clone(),
+            clock,
+            ids,
+            sources,
+            listeners: Arc::new(shared_listeners),
+            sockets: pool.sockets(),
+            readers: pool.readers(),
+            http: http.lending(),
+            metrics,
+            control: control.as_ref().map(Control::lending),
+            xdp: xdp.as_ref().map(Manager::lending),
+            deferrals: Arc::new(Mutex::new(deferrals)),
+            ours,
+        };
         Ok(Self {
             args,
             config,
@@ -245,10 +326,48 @@ impl Server {
             http,
             control,
             pool,
-            deferrals,
+            premises,
+            successor,
+            started: None,
+            giving: None,
+            events: mpsc::unbounded_channel(),
+            last,
             runtime,
         })
     }
+}
+
+/// Where the tracker that runs is asked.
+fn control_socket(config: &Config) -> Result<&Path, taker::Failure> {
+    control::path(&config.control).ok_or(taker::Failure::NoSocket)
+}
+
+/// Tells the process before that this one serves, lets go of what nobody wants here, and listens to what still comes. Gives
+/// the way to end that.
+fn finish_taking(
+    taker: Taker,
+    received: Option<Received>,
+    engine: &Arc<Engine>,
+    clock: Clock,
+    before: &Arc<Before>,
+    closed: &WorkerCounters,
+) -> Result<Option<UnixStream>, StartError> {
+    let last = taker.serving()?;
+    if let Some(received) = received {
+        received.ours().set(true);
+        let names = received.unwanted_names();
+        for listener in received.rest() {
+            tracing::info!("hand-over: {listener} is not wanted any more and is closed");
+        }
+        let drops = received.rest_of_udp().map(|socket| receive_buffer_drops(socket.as_raw_fd())).sum();
+        closed.path(counters::Path::Socket).dropped_times(Dropped::NoBuffer, drops);
+        drop((names, received));
+    }
+    let ender = last.ender();
+    let (engine, before) = (engine.clone(), before.clone());
+    let follow = move || last.follow(&engine, clock, &before);
+    thread::Builder::new().name("riptide-takeover".into()).spawn(follow).map_err(system("a thread"))?;
+    Ok(ender)
 }
 
 /// So many threads, or as many as there are CPUs to use.

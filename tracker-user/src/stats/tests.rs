@@ -196,6 +196,7 @@ fn sources() -> Arc<Sources> {
         websocket: None,
         log: Arc::new(Lines::new(0)),
         swarms: Arc::default(),
+        before: Arc::default(),
     })
 }
 

@@ -18,10 +18,23 @@ mod tests;
 pub use saver::{Outcome, Saver, Settings};
 pub use tally::Tally;
 
-use crate::{clock::Clock, config};
+use crate::{clock::Clock, config, state_directory::SWARMS_FILE};
 use moment::Moment;
-use std::sync::Arc;
+use std::{fs, os::unix::fs::MetadataExt as _, sync::Arc};
 use tracker_core::engine::Engine;
+
+/// What metrics tell of what is saved, where the swarms are had from elsewhere.
+#[must_use]
+pub fn look(state: &config::State) -> Arc<Tally> {
+    let tally = Arc::new(Tally::default());
+    if state.swarms
+        && let Ok(saved) = fs::symlink_metadata(state.directory.join(SWARMS_FILE))
+    {
+        tally.last_save.set(u64::try_from(saved.mtime()).unwrap_or_default());
+        tally.size.set(saved.len());
+    }
+    tally
+}
 
 /// Restores what is saved, if swarms are kept, and gives what metrics tell of it.
 #[must_use]

@@ -55,6 +55,7 @@ impl Settings {
 enum Request {
     Save(oneshot::Sender<Outcome>),
     Finish,
+    GiveUp,
 }
 
 /// The thread that saves, and how it is asked. Copies are for the same thread.
@@ -114,7 +115,7 @@ impl Saver {
             Some(requests) => match requests.send(Request::Save(answer)) {
                 Err(error) => match error.0 {
                     Request::Save(answer) => Some((answer, SaveError::Stopping)),
-                    Request::Finish => None,
+                    Request::Finish | Request::GiveUp => None,
                 },
                 Ok(()) => None,
             },
@@ -128,9 +129,18 @@ impl Saver {
 
     /// Saves once more, at full speed, and ends the thread. To be called when nothing is served any more.
     pub fn finish(&self) {
+        self.end(Request::Finish);
+    }
+
+    /// Ends the thread, and what it is saving: somebody else saves from now on.
+    pub fn give_up(&self) {
+        self.end(Request::GiveUp);
+    }
+
+    fn end(&self, request: Request) {
         self.0.finishing.store(true, Ordering::Relaxed);
         if let Some(requests) = &self.0.requests {
-            let _ = requests.send(Request::Finish);
+            let _ = requests.send(request);
         }
         if let Some(thread) = self.0.thread.lock().take() {
             // Had it panicked, its farewell would have told.
@@ -161,10 +171,11 @@ impl Work {
         let mut due = Instant::now() + every;
         let mut waiting = Vec::new();
         loop {
-            let mut is_last = false;
+            let (mut is_last, mut is_over) = (false, false);
             let mut take = |request| match request {
                 Request::Save(answer) => waiting.push(answer),
                 Request::Finish => is_last = true,
+                Request::GiveUp => is_over = true,
             };
             match requests.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(request) => take(request),
@@ -173,6 +184,9 @@ impl Work {
             }
             // Whoever has asked by now is served by the same save.
             requests.try_iter().for_each(&mut take);
+            if is_over {
+                return;
+            }
             let begun = Instant::now();
             let outcome = self.save(is_last).map_err(Arc::new);
             // A save that was given up is followed by another.

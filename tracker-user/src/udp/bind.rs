@@ -1,7 +1,7 @@
 //! Opens the ordinary UDP sockets: for each address one per worker, sharing the port.
 
 use crate::config::Udp;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
@@ -126,17 +126,36 @@ fn open(config: &Udp, address: SocketAddr, shared: bool) -> io::Result<UdpSocket
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    socket.set_recv_buffer_size(config.receive_buffer)?;
-    socket.set_send_buffer_size(config.send_buffer)?;
     if address.ip().is_unspecified() {
         // Tells which of our addresses was asked, for the reply to come from it.
         super::socket::request_packet_info(&socket, address.is_ipv6())?;
     }
-    if address.is_ipv4() && config.max_datagram <= FITS_ANYWHERE {
-        super::socket::forbid_fragments(&socket)?;
-    }
+    fit(config, &SockRef::from(&socket), address)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
+}
+
+/// Gives sockets that another process opened what the configuration says of them.
+///
+/// # Errors
+/// At the first that does not take it.
+pub fn adopt(config: &Udp, listeners: &[Listener]) -> Result<(), Error> {
+    for Listener { address, sockets, .. } in listeners {
+        for socket in sockets {
+            let failed = |source| Error { address: *address, own: false, source };
+            fit(config, &SockRef::from(socket), *address).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+fn fit(config: &Udp, socket: &SockRef<'_>, address: SocketAddr) -> io::Result<()> {
+    socket.set_recv_buffer_size(config.receive_buffer)?;
+    socket.set_send_buffer_size(config.send_buffer)?;
+    if address.is_ipv4() {
+        super::socket::permit_fragments(&**socket, config.max_datagram > FITS_ANYWHERE)?;
+    }
+    Ok(())
 }
 
 fn lacks_family(error: &io::Error) -> bool {

@@ -1,6 +1,5 @@
 //! Has workers fetch datagrams from the interfaces named themselves where the network stack serves all of them.
 
-use super::bind::Listener;
 use crate::{
     config::{BusyPoll, Config, XdpMode},
     xdp::{
@@ -10,7 +9,7 @@ use crate::{
     },
 };
 use nix::net::if_::if_nametoindex;
-use std::{io, os::fd::AsRawFd, path::Path, time::Duration};
+use std::{io, net::UdpSocket, os::fd::AsRawFd, path::Path, time::Duration};
 
 /// How long nothing may be polled before the kernel does it: a worker takes so long for a batch of announces, which cost
 /// the network stack more than AF_XDP.
@@ -19,17 +18,16 @@ const PATIENCE: Duration = Duration::from_micros(200);
 /// Has receiving from an empty socket poll, and puts the interfaces' interrupts off until the result is dropped. Where
 /// that is not to be had, a line says why, and the kernel is interrupted as ever.
 #[must_use]
-pub fn begin(config: &Config, listeners: &[Listener]) -> Vec<Deferral> {
+pub fn begin<'a>(config: &Config, sockets: &(impl Iterator<Item = &'a UdpSocket> + Clone)) -> Vec<Deferral> {
     let xdp = &config.xdp;
     // Whoever becomes another user cannot set the numbers back.
     if xdp.mode != XdpMode::Off || xdp.busy_poll != BusyPoll::Auto || config.privileges.user.is_some() {
         return Vec::new();
     }
-    let sockets = || listeners.iter().flat_map(|listener| &listener.sockets);
     let mut deferrals = Vec::new();
     for name in &xdp.interfaces {
         let polled = put_off_interrupts(name).and_then(|deferral| {
-            sockets().try_for_each(|socket| allow_polling(socket.as_raw_fd()))?;
+            sockets.clone().try_for_each(|socket| allow_polling(socket.as_raw_fd()))?;
             Ok(deferral)
         });
         match polled {

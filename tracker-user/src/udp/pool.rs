@@ -31,8 +31,8 @@ use tracker_core::{
     udp::{Responder, ResponderConfig},
 };
 
-/// How long workers have to close the sockets of an interface that is gone.
-const TAKE_BACK_DEADLINE: Duration = Duration::from_secs(5);
+/// How long workers have to do what is waited for: an answer to a batch takes less than a millisecond.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What all workers share.
 #[derive(Debug)]
@@ -53,7 +53,18 @@ pub struct Pool {
     handles: Vec<Handle>,
     threads: Vec<thread::JoinHandle<io::Result<()>>>,
     counters: Vec<Arc<WorkerCounters>>,
-    sockets: Vec<UdpSocket>,
+    sockets: Vec<Arc<OpenSocket>>,
+}
+
+/// A socket that a worker reads, by a descriptor of its own.
+#[derive(Debug)]
+pub struct OpenSocket {
+    /// As the configuration says.
+    pub configured: SocketAddr,
+    /// Where it listens, the port filled in.
+    pub address: SocketAddr,
+    /// The socket.
+    pub socket: UdpSocket,
 }
 
 /// The CPUs this process may use.
@@ -81,9 +92,11 @@ impl Pool {
         let mut by_worker: Vec<Vec<(SocketAddr, UdpSocket)>> = (0..workers).map(|_| Vec::new()).collect();
         for listener in listeners {
             for (index, socket) in listener.sockets.into_iter().enumerate() {
-                pool.sockets.push(socket.try_clone()?);
+                let (configured, address) = (listener.configured, listener.address);
+                let further = OpenSocket { configured, address, socket: socket.try_clone()? };
+                pool.sockets.push(Arc::new(further));
                 if let Some(own) = by_worker.get_mut(index % workers.max(1)) {
-                    own.push((listener.address, socket));
+                    own.push((address, socket));
                 }
             }
         }
@@ -131,12 +144,16 @@ impl Pool {
         self.counters.clone()
     }
 
-    /// The sockets, by descriptors of their own, for the kernel's counters.
-    ///
-    /// # Errors
-    /// When descriptors are short.
-    pub fn sockets(&self) -> io::Result<Vec<UdpSocket>> {
-        self.sockets.iter().map(UdpSocket::try_clone).collect()
+    /// The sockets.
+    #[must_use]
+    pub fn sockets(&self) -> Vec<Arc<OpenSocket>> {
+        self.sockets.clone()
+    }
+
+    /// The way to have the workers read their sockets or not.
+    #[must_use]
+    pub fn readers(&self) -> Readers {
+        Readers(self.handles.clone())
     }
 
     /// Tells all to stop.
@@ -162,6 +179,33 @@ impl Pool {
     }
 }
 
+/// The workers as those who read the ordinary sockets.
+#[derive(Clone, Debug)]
+pub struct Readers(Vec<Handle>);
+
+impl Readers {
+    /// Has them answer what they have read and read no more, until [`Readers::resume`]. Whether all did so in time.
+    #[must_use]
+    pub fn pause(&self) -> bool {
+        all_do(&self.0, Command::Pause)
+    }
+
+    /// Has them read again.
+    pub fn resume(&self) {
+        for worker in &self.0 {
+            let _ended = worker.send(Command::Resume);
+        }
+    }
+}
+
+/// Tells all workers something that they confirm, and waits until they have, for a limited time. Whether they have.
+fn all_do(workers: &[Handle], command: impl Fn(sync_mpsc::SyncSender<()>) -> Command) -> bool {
+    let (done, finished) = sync_mpsc::sync_channel(workers.len());
+    let told = workers.iter().filter(|worker| worker.send(command(done.clone()))).count();
+    drop(done);
+    (0..told).all(|_| finished.recv_timeout(PATIENCE).is_ok())
+}
+
 /// The workers, and whose turn it is to get an AF_XDP socket.
 #[derive(Debug)]
 pub struct XskServers {
@@ -177,16 +221,7 @@ impl Servers for XskServers {
     }
 
     fn take_back(&mut self, interface_index: u32) {
-        let (done, finished) = sync_mpsc::sync_channel(self.handles.len());
-        for worker in &self.handles {
-            let _ended = worker.send(Command::Remove(interface_index, done.clone()));
-        }
-        drop(done);
-        for _ in &self.handles {
-            if finished.recv_timeout(TAKE_BACK_DEADLINE).is_err() {
-                break;
-            }
-        }
+        all_do(&self.handles, |done| Command::Remove(interface_index, done));
     }
 }
 

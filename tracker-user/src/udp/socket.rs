@@ -50,14 +50,15 @@ fn set_option(socket: &impl AsRawFd, level: i32, name: i32, value: i32) -> io::R
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Sends IPv4 datagrams that no router may fragment (RFC 791, Don't Fragment), as replies past the stack are: the kernel
-/// then needs no number for them that is unique among fragments (RFC 6864), which is shared by all processors.
+/// Whether routers may fragment IPv4 datagrams (RFC 791, Don't Fragment). Where they may not, as with replies past the stack,
+/// the kernel needs no number for them that is unique among fragments (RFC 6864), which is shared by all processors.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn forbid_fragments(socket: &impl AsRawFd) -> io::Result<()> {
-    // What ICMP says of a path is not believed: strangers can send that.
-    set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)
+pub fn permit_fragments(socket: &impl AsRawFd, permitted: bool) -> io::Result<()> {
+    // What ICMP says of a path is not believed where it need not be: strangers can send that.
+    let discovery = if permitted { libc::IP_PMTUDISC_WANT } else { libc::IP_PMTUDISC_PROBE };
+    set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, discovery)
 }
 
 /// Datagrams that the kernel dropped because a socket's receive buffer was full.

@@ -17,7 +17,7 @@ use std::{
     io,
     os::fd::AsRawFd as _,
     sync::{Arc, mpsc},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tracker_common::bep15::Action;
 use tracker_core::{engine::Engine, udp::Responder};
@@ -28,7 +28,10 @@ const PASSES_BETWEEN_POLLS: u32 = 32;
 const ROUNDS_BETWEEN_TIMINGS: u32 = 61;
 /// After the kernel had no room for a reply, it is offered again so soon, milliseconds.
 const RETRY_MS: u8 = 10;
-/// The last pass before a worker ends is bounded too.
+/// When an AF_XDP socket is to be closed, so long is waited for replies on their way out, and so often it is looked.
+const LAST_REPLIES: Duration = Duration::from_millis(50);
+const BETWEEN_SENDS: Duration = Duration::from_millis(1);
+/// The last pass before a worker ends, or a socket is closed, is bounded too.
 const LAST_ROUNDS: u32 = 64;
 
 /// What a worker is told from outside.
@@ -36,8 +39,12 @@ const LAST_ROUNDS: u32 = 64;
 pub enum Command {
     /// Serve this AF_XDP socket too; its interface is a loopback one or not.
     Add(Box<XskSocket>, bool),
-    /// Stop serving the sockets of this interface and close them, then answer.
+    /// Answer what the sockets of this interface have received, close them, then say so.
     Remove(u32, mpsc::SyncSender<()>),
+    /// Read the ordinary sockets no more, then say so: what arrives waits in them.
+    Pause(mpsc::SyncSender<()>),
+    /// Read them again.
+    Resume,
     /// Serve what has arrived, then end.
     Stop,
 }
@@ -70,6 +77,8 @@ pub struct Worker {
     sockets: Vec<SocketPath>,
     /// Which sockets may have more, as far as known.
     ready: Vec<bool>,
+    /// Somebody else reads them.
+    paused: bool,
     xsks: Vec<(u32, XskPath)>,
     commands: mpsc::Receiver<Command>,
     bell: Arc<EventFd>,
@@ -122,6 +131,7 @@ impl Worker {
             batch,
             sockets,
             ready,
+            paused: false,
             xsks: Vec::new(),
             commands,
             bell,
@@ -155,7 +165,7 @@ impl Worker {
             }
         }
         // What arrived before the order to stop is still answered.
-        self.ready.fill(true);
+        self.ready.fill(!self.paused);
         for _ in 0..LAST_ROUNDS {
             if !self.serve() {
                 break;
@@ -237,6 +247,11 @@ impl Worker {
                     self.remove(interface);
                     let _ = done.send(());
                 }
+                Command::Pause(done) => {
+                    self.pause();
+                    let _ = done.send(());
+                }
+                Command::Resume => self.resume(),
                 Command::Stop => return true,
             }
         }
@@ -255,9 +270,42 @@ impl Worker {
     }
 
     fn remove(&mut self, interface: u32) {
-        for (_, path) in self.xsks.extract_if(.., |(index, _)| *index == interface) {
+        let Self { xsks, epoll, responder, engine, clock, .. } = self;
+        for (_, mut path) in xsks.extract_if(.., |(index, _)| *index == interface) {
             // Whoever reads its statistics at this moment has the descriptor too.
-            let _ = self.epoll.delete(path.socket());
+            let _ = epoll.delete(path.socket());
+            for _ in 0..LAST_ROUNDS {
+                if path.receive() == 0 {
+                    break;
+                }
+                responder.handle_batch(engine, clock.now_ns(), &mut path);
+                path.send();
+            }
+            let begun = Instant::now();
+            while path.socket().is_sending() && begun.elapsed() < LAST_REPLIES {
+                std::thread::sleep(BETWEEN_SENDS);
+                path.send();
+            }
+        }
+    }
+
+    fn pause(&mut self) {
+        if !std::mem::replace(&mut self.paused, true) {
+            self.ready.fill(false);
+            for path in &self.sockets {
+                let _ = self.epoll.delete(path);
+            }
+        }
+    }
+
+    fn resume(&mut self) {
+        if std::mem::replace(&mut self.paused, false) {
+            self.ready.fill(true);
+            for (index, path) in (0..).zip(&self.sockets) {
+                if let Err(error) = self.epoll.add(path, EpollEvent::new(EpollFlags::EPOLLIN, index)) {
+                    tracing::error!(%error, "a UDP socket cannot be waited for any more");
+                }
+            }
         }
     }
 }

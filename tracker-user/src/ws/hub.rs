@@ -21,8 +21,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 use tracker_common::address::Address;
 use tracker_core::{
     engine::{ConnectionKey, Engine},
@@ -139,6 +143,20 @@ impl Hub {
                 return;
             }
             closed.await;
+        }
+    }
+
+    /// Refuses new connections and tells those that there are to close, one by one, in no order, over so long.
+    pub async fn part(&self, within: Duration) {
+        self.draining.store(true, Ordering::SeqCst);
+        let mut queues = Vec::new();
+        for shard in &self.queues {
+            queues.extend(shard.lock().values().cloned());
+        }
+        let (mut rng, begun, all) = (self.generator(), Instant::now(), queues.len());
+        for closed in 0..all {
+            sleep_until(begun + within.mul_f64(closed as f64 / all as f64)).await;
+            queues.swap_remove(rng.below(queues.len())).close();
         }
     }
 

@@ -27,6 +27,10 @@ use tracker_common::{
     siphash::Key,
 };
 
+mod succession;
+
+pub use succession::Inherited;
+
 /// Receive queues of an interface that are served by AF_XDP; the network stack serves any beyond.
 pub const MAX_QUEUES: u32 = 256;
 
@@ -119,6 +123,8 @@ pub struct Interface {
     counters: Arc<Counters>,
     attached: Option<Attached>,
     enabled: bool,
+    /// What another process's program hangs on, whose place is to be taken.
+    inherited: Option<Inherited>,
     lost_before: u64,
     /// Destinations that found no room in the map.
     left_out: usize,
@@ -139,6 +145,7 @@ impl Interface {
             counters: Arc::new(counters),
             attached: None,
             enabled: false,
+            inherited: None,
             lost_before: 0,
             left_out: 0,
             last_problem: String::new(),
@@ -186,14 +193,8 @@ impl Interface {
     fn try_attach(&mut self, network: &Network, context: &Context) -> Result<(), Error> {
         let link = network.link(&self.name).ok_or(Error::Missing)?;
         link.mac.ok_or(Error::NotEthernet)?;
-        let modes: &[Mode] = match context.config.mode {
-            XdpMode::Auto => &[Mode::Native, Mode::Generic],
-            XdpMode::Native => &[Mode::Native],
-            XdpMode::Generic => &[Mode::Generic],
-            XdpMode::Off => &[],
-        };
         let mut why_not = Vec::new();
-        for mode in modes {
+        for mode in modes(context.config.mode) {
             match self.program.attach(link.index, *mode) {
                 Ok(()) => {
                     self.attached = Some(Attached {
@@ -367,6 +368,16 @@ impl Interface {
             self.program.unset_socket(*queue);
         }
         Some(attached.index)
+    }
+}
+
+/// What is tried, in this order.
+const fn modes(wanted: XdpMode) -> &'static [Mode] {
+    match wanted {
+        XdpMode::Auto => &[Mode::Native, Mode::Generic],
+        XdpMode::Native => &[Mode::Native],
+        XdpMode::Generic => &[Mode::Generic],
+        XdpMode::Off => &[],
     }
 }
 

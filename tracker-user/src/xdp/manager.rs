@@ -1,7 +1,7 @@
 //! Keeps every interface's program attached and in step with the network, from a thread of its own.
 
 use super::{
-    interface::{Context, Error, Interface, Report},
+    interface::{Context, Error, Inherited, Interface, Report},
     log,
     network::{self, Netlink, Network},
     servers::Servers,
@@ -11,7 +11,7 @@ use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -25,6 +25,10 @@ const THREAD: &str = "riptide-xdp";
 const INTERVAL: Duration = Duration::from_secs(10);
 /// The same while something could not be had that may be had soon: the kernel frees a queue some time after its socket.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a start waits for queues that another process has let go of, and how often it tries; the ordinary sockets serve
+/// meanwhile.
+const QUEUES_FREED: Duration = Duration::from_secs(2);
+const BETWEEN_BINDS: Duration = Duration::from_millis(10);
 /// How long the kernel may take to tell of the network.
 const NETLINK_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -84,11 +88,12 @@ pub struct Prepared {
 }
 
 /// Loads and attaches. With `auto`, an interface that cannot be served is named in a line and left to the ordinary
-/// sockets.
+/// sockets. Where another process's program is among `inherited`, this one is to take its place; until then it is attached
+/// to nothing. Those of interfaces that are not wanted stay in `inherited`.
 ///
 /// # Errors
 /// When a mode asked for by name is not to be had.
-pub fn prepare(context: Context) -> Result<Prepared, StartError> {
+pub fn prepare(context: Context, inherited: &mut Vec<Inherited>) -> Result<Prepared, StartError> {
     let mut interfaces = Vec::new();
     let mut network = None;
     let mode = context.config.mode;
@@ -104,7 +109,11 @@ pub fn prepare(context: Context) -> Result<Prepared, StartError> {
         };
         for name in &context.config.interfaces {
             let result = Interface::load(name, &context).and_then(|mut interface| {
-                let attached = network.as_ref().map_or(Ok(()), |network| interface.attach(network, &context));
+                let waits = inherit(&mut interface, inherited, &context);
+                let attached = match &network {
+                    Some(network) if !waits => interface.attach(network, &context),
+                    _ => Ok(()),
+                };
                 interfaces.push(interface);
                 attached
             });
@@ -123,11 +132,67 @@ pub fn prepare(context: Context) -> Result<Prepared, StartError> {
     Ok(Prepared { interfaces, network: network.unwrap_or_default(), context, reports })
 }
 
+/// Whether the interface has to wait for another process: to take the place of its program, or until that is gone.
+fn inherit(interface: &mut Interface, inherited: &mut Vec<Inherited>, context: &Context) -> bool {
+    let is_its = |inherited: &mut Inherited| inherited.interface == interface.name();
+    let Some(found) = inherited.extract_if(.., is_its).next() else { return false };
+    let (name, mode) = (found.interface.clone(), found.mode.label());
+    if !interface.inherit(found, context) {
+        tracing::info!("xdp {name}: another mode than {mode} is had once the process before is gone");
+    }
+    true
+}
+
+/// What a running manager is told.
+#[derive(Debug)]
+enum Order {
+    /// Switch everything off and detach.
+    Stop(oneshot::Sender<()>),
+    /// Say what the programs hang on.
+    Share(oneshot::Sender<io::Result<Vec<Inherited>>>),
+    /// Leave the interfaces to another process, sockets closed.
+    Lend(oneshot::Sender<()>),
+    /// Have them again.
+    Reclaim,
+}
+
 /// The way to tell a running manager something.
 #[derive(Debug)]
 pub struct Manager {
-    stop: mpsc::UnboundedSender<oneshot::Sender<()>>,
+    lending: Lending,
     thread: thread::JoinHandle<()>,
+}
+
+/// The way to have the interfaces left to another process.
+#[derive(Clone, Debug)]
+pub struct Lending(mpsc::UnboundedSender<Order>);
+
+impl Lending {
+    /// What the programs hang on, by further descriptors.
+    ///
+    /// # Errors
+    /// When descriptors are short.
+    pub fn share(&self) -> io::Result<Vec<Inherited>> {
+        self.ask(Order::Share).unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    /// Has all frames but connects pass to the ordinary sockets, and the AF_XDP sockets closed once they have answered what
+    /// they had received. From then on nothing is done on the interfaces but that keys go on.
+    pub fn lend(&self) {
+        let _ended = self.ask(Order::Lend);
+    }
+
+    /// Has the interfaces served again.
+    pub fn reclaim(&self) {
+        let _ended = self.0.send(Order::Reclaim);
+    }
+
+    /// Not to be called within a runtime.
+    fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {
+        let (done, finished) = oneshot::channel();
+        self.0.send(order(done)).ok()?;
+        finished.blocking_recv().ok()
+    }
 }
 
 impl Prepared {
@@ -156,9 +221,23 @@ impl Prepared {
         if self.is_empty() {
             return Ok(None);
         }
-        let mut soon = false;
+        let mut taken = false;
         for interface in &mut self.interfaces {
-            soon |= interface.serve_queues(&self.network, &self.context, &mut servers);
+            match interface.take_place(&self.network, &self.context) {
+                Ok(had) => taken |= had,
+                Err(error) => tracing::warn!("xdp {}: {error}; trying again", interface.name()),
+            }
+        }
+        let begun = Instant::now();
+        let soon = loop {
+            let soon = self.serve_queues(&mut servers);
+            // The sockets of the process before are closed, but the kernel frees their queues some time after.
+            if !soon || !taken || begun.elapsed() > QUEUES_FREED {
+                break soon;
+            }
+            thread::sleep(BETWEEN_BINDS);
+        };
+        for interface in &mut self.interfaces {
             match interface.set_enabled(true) {
                 Ok(()) => {}
                 Err(source) if self.context.config.mode == XdpMode::Auto => {
@@ -170,38 +249,58 @@ impl Prepared {
             }
         }
         self.reports.write(&self.interfaces);
-        let (stop, stopped) = mpsc::unbounded_channel();
+        let (orders, heard) = mpsc::unbounded_channel();
         let runtime = runtime()?;
         let farewell = Farewell::new(THREAD, ended.clone());
         let thread = thread::Builder::new().name(THREAD.into()).spawn(move || {
             let _farewell = farewell;
-            runtime.block_on(self.follow(servers, soon, stopped));
+            runtime.block_on(self.follow(servers, soon, heard));
         })?;
-        Ok(Some(Manager { stop, thread }))
+        Ok(Some(Manager { lending: Lending(orders), thread }))
     }
 
     async fn follow(
         mut self,
         mut servers: impl Servers,
         mut soon: bool,
-        mut stopped: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+        mut orders: mpsc::UnboundedReceiver<Order>,
     ) {
         if self.context.config.log {
             self.interfaces.iter_mut().for_each(log::follow);
         }
         let mut netlink = None;
+        let mut lent = false;
         loop {
             if netlink.is_none() {
                 netlink = Netlink::open().inspect_err(|error| tracing::warn!("xdp: {error}")).ok();
             }
             tokio::select! {
-                done = stopped.recv() => {
-                    self.stop();
-                    if let Some(done) = done {
+                order = orders.recv() => match order {
+                    None => return self.stop(),
+                    Some(Order::Stop(done)) => {
+                        self.stop();
                         let _ = done.send(());
+                        return;
                     }
-                    return;
-                }
+                    Some(Order::Share(shared)) => {
+                        let shares = self.interfaces.iter().map(Interface::share);
+                        let _ = shared.send(shares.filter_map(Result::transpose).collect());
+                        continue;
+                    }
+                    Some(Order::Lend(done)) => {
+                        lent = true;
+                        self.interfaces.iter_mut().for_each(|interface| interface.lend(&mut servers));
+                        self.reports.write(&self.interfaces);
+                        let _ = done.send(());
+                        continue;
+                    }
+                    Some(Order::Reclaim) => {
+                        lent = false;
+                        for interface in &mut self.interfaces {
+                            interface.reclaim(&self.network, &self.context);
+                        }
+                    }
+                },
                 () = tokio::time::sleep(if soon { RETRY_INTERVAL } else { INTERVAL }) => {}
                 alive = changed(&mut netlink) => if !alive {
                     netlink = None;
@@ -213,7 +312,7 @@ impl Prepared {
                     tracing::warn!("xdp {}: {error}", interface.name());
                 }
             }
-            let Some(known) = &netlink else { continue };
+            let Some(known) = netlink.as_ref().filter(|_| !lent) else { continue };
             match look(known).await {
                 Ok(network) => self.network = network,
                 Err(error) => {
@@ -230,6 +329,13 @@ impl Prepared {
         }
     }
 
+    /// Has each receive queue served that can be. Whether one is left that may be had later.
+    fn serve_queues(&mut self, servers: &mut impl Servers) -> bool {
+        let Self { interfaces, network, context, .. } = self;
+        let serve = |interface: &mut Interface| interface.serve_queues(network, context, servers);
+        interfaces.iter_mut().map(serve).fold(false, |soon, more| soon | more)
+    }
+
     /// Every frame goes to the network stack from here on.
     fn stop(&mut self) {
         for interface in &mut self.interfaces {
@@ -244,10 +350,16 @@ impl Prepared {
 }
 
 impl Manager {
+    /// The way to have the interfaces left to another process.
+    #[must_use]
+    pub fn lending(&self) -> Lending {
+        self.lending.clone()
+    }
+
     /// Switches every program off and detaches it. Returns when frames go to the network stack again.
     pub async fn stop(self) {
         let (done, finished) = oneshot::channel();
-        if self.stop.send(done).is_ok() {
+        if self.lending.0.send(Order::Stop(done)).is_ok() {
             let _ = finished.await;
         }
         if self.thread.join().is_err() {

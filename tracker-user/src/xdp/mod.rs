@@ -1,6 +1,6 @@
 //! The kernel's fast path: the XDP program, its AF_XDP sockets, and what keeps both in step with the network.
 //!
-//! `program` loads and attaches, `frame`, `umem`, `ring` and `socket` carry frames, `batch` turns frames into requests and
+//! `program` loads and attaches, by a `link`, `frame`, `umem`, `ring` and `socket` carry frames, `batch` turns frames into requests and
 //! replies, `deferral` keeps interrupts away from busy workers, `network` and `destinations` say which addresses are
 //! ours, `manager` reconciles all of it as interfaces come and go. It knows those who serve the sockets by `servers` only.
 
@@ -9,6 +9,7 @@ pub mod deferral;
 pub mod destinations;
 pub mod frame;
 pub mod interface;
+pub mod link;
 pub mod log;
 pub mod manager;
 pub mod network;

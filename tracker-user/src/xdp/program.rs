@@ -1,11 +1,16 @@
 //! Loads the XDP program, attaches it, and writes and reads its maps.
 
+use super::link::ProgramLink;
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap},
-    programs::{ProgramError, TestRunOptions, Xdp, XdpMode as AyaMode, links::FdLink},
+    programs::{ProgramError, TestRunOptions, Xdp},
 };
-use std::{collections::HashSet, os::fd::RawFd};
+use std::{
+    collections::HashSet,
+    io,
+    os::fd::{AsFd as _, OwnedFd, RawFd},
+};
 use tracker_common::{
     address::Family,
     maps::{self, Counter, Destination, Settings, Tally},
@@ -24,6 +29,10 @@ const OBJECT: Option<&[u8]> = None;
 pub const fn is_built_in() -> bool {
     OBJECT.is_some()
 }
+
+/// Of `linux/if_link.h`.
+const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
+const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
 /// How a program hangs on its interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,9 +82,9 @@ pub enum Error {
     /// Another program is there.
     #[error("another XDP program is on the interface")]
     Occupied,
-    /// The kernel attached without a link, so a crash would leave the program behind.
-    #[error("the kernel has no bpf_link for XDP (Linux 5.9 brings it; Riptide wants 5.11)")]
-    NoLink,
+    /// The place of another process's program could not be taken.
+    #[error("the program of the process before cannot be replaced: {0}")]
+    Replace(io::Error),
 }
 
 fn hint(reason: &str) -> &'static str {
@@ -116,7 +125,7 @@ pub struct LoadOptions {
 /// A loaded program, its maps, and at most one attachment. Dropping it detaches.
 pub struct Program {
     ebpf: Ebpf,
-    link: Option<(FdLink, Mode)>,
+    link: Option<(ProgramLink, Mode)>,
     settings: Array<MapData, [u8; size_of::<Settings>()]>,
     keys: Array<MapData, [u8; 16]>,
     destinations: HashMap<MapData, [u8; size_of::<Destination>()], u8>,
@@ -205,17 +214,47 @@ impl Program {
     pub fn attach(&mut self, interface_index: u32, mode: Mode) -> Result<(), Error> {
         self.detach();
         let flags = match mode {
-            Mode::Native => AyaMode::Driver,
-            Mode::Generic => AyaMode::Skb,
+            Mode::Native => XDP_FLAGS_DRV_MODE,
+            Mode::Generic => XDP_FLAGS_SKB_MODE,
         };
         let program = xdp_program(&mut self.ebpf, maps::PROGRAM)?;
-        let id =
-            program.attach_to_if_index(interface_index, flags).map_err(|error| attach_error(&error, mode))?;
-        // aya falls back to an attachment without a link, which would outlive a crash.
-        let link = program.take_link(id).map_err(|error| attach_error(&error, mode))?;
-        let link = FdLink::try_from(link).map_err(|_| Error::NoLink)?;
+        let fd = program.fd().map_err(|error| Error::Load(chain(&error)))?;
+        // Made here, since aya falls back to an attachment without a link, which would outlive a crash.
+        let link = ProgramLink::new(fd.as_fd(), interface_index, flags)
+            .map_err(|error| attach_error(&error, mode))?;
         self.link = Some((link, mode));
         Ok(())
+    }
+
+    /// Takes the place of the program on a link that another process has made, in one step.
+    ///
+    /// # Errors
+    /// When the interface is gone, or the link was detached.
+    pub fn take_place(&mut self, link: ProgramLink, mode: Mode) -> Result<(), Error> {
+        self.link = Some((link, mode));
+        self.retake_place()
+    }
+
+    /// Takes its place on its link again, which another process's program may have.
+    ///
+    /// # Errors
+    /// When the interface is gone, or the link was detached. It is let go of then.
+    pub fn retake_place(&mut self) -> Result<(), Error> {
+        let program = xdp_program(&mut self.ebpf, maps::PROGRAM)?;
+        let fd = program.fd().map_err(|error| Error::Load(chain(&error)))?;
+        let Some((link, _)) = &self.link else { return Ok(()) };
+        link.replace(fd.as_fd()).map_err(|error| {
+            self.link = None;
+            Error::Replace(error)
+        })
+    }
+
+    /// A further descriptor of the link, for another process, if it is attached.
+    ///
+    /// # Errors
+    /// When descriptors are short.
+    pub fn share_link(&self) -> io::Result<Option<(OwnedFd, Mode)>> {
+        self.link.as_ref().map(|(link, mode)| Ok((link.share()?, *mode))).transpose()
     }
 
     /// Detaches, if attached: the kernel does so when the link is closed. The loaded program stays.
@@ -367,12 +406,10 @@ fn xdp_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, Error>
     program.try_into().map_err(|error: ProgramError| Error::Load(chain(&error)))
 }
 
-fn attach_error(error: &ProgramError, mode: Mode) -> Error {
-    let reason = chain(error);
-    if reason.contains("Device or resource busy") || reason.contains("File exists") {
-        Error::Occupied
-    } else {
-        Error::Attach { mode, reason }
+fn attach_error(error: &io::Error, mode: Mode) -> Error {
+    match error.raw_os_error() {
+        Some(libc::EBUSY | libc::EEXIST) => Error::Occupied,
+        _ => Error::Attach { mode, reason: error.to_string() },
     }
 }
 

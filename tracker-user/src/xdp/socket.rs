@@ -363,6 +363,13 @@ impl XskSocket {
         self.tx.level() > 0
     }
 
+    /// Whether closing it would lose replies: those that the kernel has not taken, and with zero copy those that the device
+    /// has not sent.
+    #[must_use]
+    pub fn is_sending(&self) -> bool {
+        self.has_unsent() || self.gauges.bind == Bind::ZeroCopy && self.tx_in_flight > 0
+    }
+
     /// Has the kernel send what was submitted, if it waits for that. Whether it was called.
     fn kick(&self) -> bool {
         // A kick sends at most a budget's worth; what then remains is sent by the next one.

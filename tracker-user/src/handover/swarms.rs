@@ -1,0 +1,128 @@
+//! Swarms as they go from one process to the other: a walk over what there is, and then what changes, in one order.
+
+use crate::clock::Clock;
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tracker_core::{
+    engine::{Change, Cursor, Engine},
+    records::{Malformed, PeerRecord, Reader, Record, RecordWriter, WalkWriter},
+};
+
+/// Changes that a shard keeps until they are taken: more than come to it between two times, unless all come for one torrent.
+const JOURNAL: usize = 4096;
+/// Items that are visited, or changes that are written, for one message.
+const PORTION: usize = 8192;
+/// The longest time between two looks at what has changed.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
+/// Follows an engine, and writes down what there is and what changes. What is written goes to a function, in its order.
+#[derive(Debug)]
+pub struct Following {
+    engine: Arc<Engine>,
+    clock: Clock,
+    /// Shards whose changes were more than their journal holds.
+    missed: BTreeSet<usize>,
+    looked: Instant,
+}
+
+impl Following {
+    /// Listens to the engine's changes from now on, until this is dropped. Nobody else may.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, clock: Clock) -> Self {
+        engine.listen(JOURNAL);
+        Self { engine, clock, missed: BTreeSet::new(), looked: Instant::now() }
+    }
+
+    /// Writes down all that there is, and what has changed meanwhile.
+    ///
+    /// # Errors
+    /// What `write` says.
+    pub fn walk<E>(&mut self, mut write: impl FnMut(Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+        let (mut cursor, mut writer) = (Cursor::default(), WalkWriter::default());
+        loop {
+            let walked = self.engine.walk(&mut cursor, self.clock.now(), PORTION, &mut writer);
+            some(writer.records.take(), &mut write)?;
+            if walked.ended {
+                return self.changes(write);
+            }
+            if self.looked.elapsed() >= BETWEEN_LOOKS {
+                self.changes(&mut write)?;
+            }
+        }
+    }
+
+    /// Writes down what has changed since the last time. Of a shard that had too many changes, all that there is.
+    ///
+    /// # Errors
+    /// What `write` says.
+    pub fn changes<E>(&mut self, mut write: impl FnMut(Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+        self.looked = Instant::now();
+        let (mut changes, mut writer) = (Vec::<Change>::new(), RecordWriter::default());
+        for shard in 0..Engine::SHARDS {
+            if self.engine.take_changes(shard, &mut changes).overflowed {
+                self.missed.insert(shard);
+            }
+            if changes.len() >= PORTION || shard + 1 == Engine::SHARDS {
+                let now = self.clock.now();
+                for portion in changes.chunks(PORTION) {
+                    portion.iter().for_each(|change| writer.change(change, now));
+                    some(writer.take(), &mut write)?;
+                }
+                changes.clear();
+            }
+        }
+        while let Some(shard) = self.missed.pop_first() {
+            self.walk_shard(shard, &mut write)?;
+        }
+        Ok(())
+    }
+
+    fn walk_shard<E>(&self, shard: usize, write: &mut impl FnMut(Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+        let (mut cursor, mut writer) = (Cursor::at_shard(shard), WalkWriter::default());
+        while cursor.shard() == shard {
+            self.engine.walk(&mut cursor, self.clock.now(), PORTION, &mut writer);
+            some(writer.records.take(), write)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.engine.listen(0);
+    }
+}
+
+fn some<E>(records: Vec<u8>, write: &mut impl FnMut(Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+    if records.is_empty() { Ok(()) } else { write(records) }
+}
+
+/// Takes records in, as far as limits and lists of this process permit.
+///
+/// # Errors
+/// When the bytes are none; what came before is taken.
+pub fn import(engine: &Engine, clock: Clock, records: &[u8]) -> Result<(), Malformed> {
+    let (mut torrent, mut peers) = (None, Vec::<PeerRecord>::new());
+    let end = |torrent: Option<_>, peers: &mut Vec<PeerRecord>| {
+        if let Some(torrent) = torrent {
+            // Who is refused here announces again, and is told why.
+            let _ = engine.import(&torrent, peers, clock.now());
+        }
+        peers.clear();
+    };
+    for record in Reader::new(records) {
+        match record {
+            Ok(Record::Peer(peer)) => peers.push(peer),
+            Ok(Record::Torrent(next)) => end(torrent.replace(next), &mut peers),
+            Err(malformed) => {
+                end(torrent, &mut peers);
+                return Err(malformed);
+            }
+        }
+    }
+    end(torrent, &mut peers);
+    Ok(())
+}
