@@ -15,6 +15,7 @@ pub mod conformance;
 pub mod control;
 pub mod doors;
 pub mod frames;
+pub mod handover;
 mod listener;
 pub mod load;
 pub mod maps;

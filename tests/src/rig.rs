@@ -78,17 +78,22 @@ impl Rig {
     pub fn with_config(path: Path, config: &str) -> Self {
         let wire = (path != Path::Loopback).then(Wire::new);
         let mut rig = Self { riptide: None, wire, path, config: config.to_owned(), replies: Arc::default() };
-        rig.riptide = Some(rig.start(None));
+        rig.riptide = Some(rig.start(None, ""));
+        rig.check_mode();
+        rig
+    }
+
+    fn check_mode(&self) {
+        let (rig, path) = (self, self.path);
         if matches!(path, Path::Native | Path::Generic) {
             let mode = if path == Path::Native { "native" } else { "generic" };
             let metrics = rig.metrics();
             let info = metrics.sum("riptide_xdp_info", &[("interface", "t0"), ("mode", mode)]);
             assert!(info > 0.0, "XDP is not on in mode {mode}:\n{}", metrics.text);
         }
-        rig
     }
 
-    fn start(&self, directory: Option<Arc<TempDir>>) -> Riptide {
+    fn start(&self, directory: Option<Arc<TempDir>>, more: &str) -> Riptide {
         let mut start = Start::new(self.wire.as_ref().map(|wire| &wire.tracker)).config(&self.config);
         if let Some(directory) = directory {
             start = start.directory(directory);
@@ -105,14 +110,25 @@ impl Rig {
             Path::Native => "--interface t0 --xdp native",
             Path::Generic => "--interface t0 --xdp generic",
         };
-        start.arguments(&listeners).arguments(xdp).ready()
+        start.arguments(&listeners).arguments(xdp).arguments(more).ready()
     }
 
     /// Stops the tracker and starts it again with the same state.
     pub fn restart(&mut self) {
         self.replies = Arc::default();
         let directory = self.riptide.take().expect("a running tracker").stop();
-        self.riptide = Some(self.start(Some(directory)));
+        self.riptide = Some(self.start(Some(directory), ""));
+    }
+
+    /// Has another process take over, and checks that the one before ends well and that XDP is on as before. Returns what the
+    /// one before said.
+    pub fn hand_over(&mut self) -> String {
+        let mut before = self.riptide.take().expect("a running tracker");
+        self.riptide = Some(self.start(Some(before.directory()), "--take-over"));
+        let status = before.wait();
+        assert_eq!(status.code(), Some(0), "{}", before.log_text());
+        self.check_mode();
+        before.log_text()
     }
 
     /// The tracker.

@@ -63,6 +63,7 @@ pub struct Start<'a> {
     metrics: String,
     control: Option<String>,
     through: Vec<String>,
+    program: Option<PathBuf>,
 }
 
 impl<'a> Start<'a> {
@@ -140,6 +141,13 @@ impl<'a> Start<'a> {
         self
     }
 
+    /// Starts this program instead of the one under test.
+    #[must_use]
+    pub fn program(mut self, path: &Path) -> Self {
+        self.program = Some(path.to_owned());
+        self
+    }
+
     /// Starts it by way of a program that becomes it, such as `prlimit --fsize=0`.
     #[must_use]
     pub fn through(mut self, program: &[&str]) -> Self {
@@ -174,7 +182,7 @@ impl<'a> Start<'a> {
             self.config
         );
         std::fs::write(&config, text).expect("a configuration file");
-        let riptide = binary();
+        let riptide = self.program.unwrap_or_else(binary);
         let mut words = self.through.into_iter().chain([riptide.to_string_lossy().into_owned()]);
         let program = words.next().unwrap_or_default();
         let mut command = clean(match self.namespace {
@@ -424,6 +432,11 @@ impl Riptide {
             assert!(!left.is_zero(), "riptide never said {awaited}:\n{}", lines.0.join("\n"));
             lines = self.log.news.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Waits until it ends by itself, though others may go on writing where it wrote.
+    pub fn wait_alone(&mut self) -> ExitStatus {
+        crate::eventually("riptide to end", || self.child.try_wait().expect("a child"))
     }
 
     /// Waits until it ends by itself.
