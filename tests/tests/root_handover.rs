@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use tests::{
-    handover::{Crowd, goes_on},
+    eventually,
+    handover::{Crowd, Taker, goes_on},
+    net::Wire,
     rig::{Family, Path, Rig},
+    riptide::Start,
+    service::{client, kernel_answers_at_last},
     udp::{Announce, id20},
 };
 
@@ -42,4 +46,70 @@ fn nothing_is_lost_in_three_hand_overs_under_load() {
         let client = rig.client(Family::V4, 3).with_connection(id);
         client.announce(&Announce::leecher(id20("last", 0), 1));
     }
+}
+
+/// Whatever step it stops at: frames come through AF_XDP again.
+#[test]
+fn a_successor_that_stops_at_any_step_changes_nothing() {
+    for path in [Path::Native, Path::Generic] {
+        let rig = Rig::new(path);
+        let crowd = crowd(&rig);
+        for step in 0.. {
+            let mut taker = Taker::ask(&rig.riptide().control_socket());
+            if taker.go_to(step).is_none() {
+                break;
+            }
+            drop(taker);
+            eventually("a line that says that it serves on", || {
+                let lines = rig.riptide().lines();
+                (lines.iter().filter(|line| line.contains("serves on")).count() == step + 1).then_some(())
+            });
+            crowd.goes_round();
+            let labels = [("path", "xsk"), ("action", "announce")];
+            let before = rig.metrics().sum("riptide_udp_responses_total", &labels);
+            rig.riptide().metrics_until("announces through AF_XDP", |metrics| {
+                metrics.sum("riptide_udp_responses_total", &labels) > before
+            });
+        }
+        let _ = crowd.end();
+        rig.settled();
+    }
+}
+
+#[test]
+fn a_predecessor_that_is_killed_in_the_middle_is_followed_by_its_successor() {
+    let wire = Wire::new();
+    let start =
+        || Start::new(Some(&wire.tracker)).arguments("--udp 0.0.0.0:6969 --interface t0 --xdp native");
+    let riptide = start().ready();
+    let mut next = start().directory(riptide.directory()).arguments("--take-over").spawn();
+    next.wait_for_line("that it has the sockets", |line| line.contains("taking over from"));
+    riptide.kill();
+    next.wait_ready();
+    let client = client(&wire, "10.77.0.1:6969");
+    client.announce(&Announce::leecher(id20("after", 0), 1));
+    kernel_answers_at_last(&wire, &next, "10.77.0.1:6969");
+    next.stop();
+}
+
+/// The mode cannot change on the link, so the old program has to go first.
+#[test]
+fn a_successor_may_want_another_mode_or_none() {
+    let wire = Wire::new();
+    let start = |more: &str| {
+        Start::new(Some(&wire.tracker)).arguments("--udp 0.0.0.0:6969 --interface t0").arguments(more)
+    };
+    let mut riptide = start("--xdp generic").ready();
+    for (mode, expected) in [("native", 1.0), ("off", 0.0), ("generic", 1.0)] {
+        let next = start(&format!("--take-over --xdp {mode}")).directory(riptide.directory()).ready();
+        let mut before = std::mem::replace(&mut riptide, next);
+        assert_eq!(before.wait().code(), Some(0), "{}", before.log_text());
+        client(&wire, "10.77.0.1:6969").announce(&Announce::leecher(id20("mode", 0), 1));
+        riptide.metrics_until(&format!("mode {mode}"), |metrics| {
+            let labels = [("interface", "t0"), ("mode", mode)];
+            (metrics.sum("riptide_xdp_info", &labels) - expected).abs() < 0.5
+        });
+    }
+    kernel_answers_at_last(&wire, &riptide, "10.77.0.1:6969");
+    riptide.stop();
 }
