@@ -72,7 +72,7 @@ fn a_successor_that_stops_at_any_step_changes_nothing() {
             });
         }
         let _ = crowd.end();
-        rig.settled();
+        let _ = rig.settled();
     }
 }
 
