@@ -38,6 +38,17 @@ impl Shard {
         let policy = &self.rules.policy;
         let before = torrent.swarm.list::<P>().shape.counts();
         let applied = change(torrent, common, position, deed, policy);
+        match applied.membership {
+            Membership::Added => {
+                let peers = torrent.swarm.len();
+                self.sizes.moved(peers - 1, peers);
+            }
+            Membership::Removed => {
+                let peers = torrent.swarm.len();
+                self.sizes.moved(peers + 1, peers);
+            }
+            _ => {}
+        }
         let after = torrent.swarm.list::<P>().shape.counts();
         for (tally, (before, after)) in tallies.iter_mut().zip(before.into_iter().zip(after)) {
             *tally = *tally + after - before;

@@ -73,7 +73,7 @@ impl Shard {
         let here = |peer: &PeerRecord| matches!(peer.state, State::Here { .. });
         let at = match self.find(hash, &record.info_hash) {
             Some(at) => at,
-            None if peers.iter().any(here) => self.add_torrent(common, hash, record.info_hash)?,
+            None if peers.iter().any(here) => self.add_torrent(common, hash, record.info_hash, now)?,
             None => {
                 for peer in peers {
                     self.note_gone(common, hash, peer, now);
@@ -145,6 +145,7 @@ impl Shard {
         if !is_newer {
             return Fate::Known;
         }
+        self.heard_since = self.heard_since.min(heard);
         match self.apply(common, at, position, deed, now).membership {
             Membership::Added | Membership::Refreshed | Membership::Removed => Fate::Taken,
             Membership::Absent => Fate::Known,

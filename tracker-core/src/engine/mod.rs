@@ -21,6 +21,7 @@ mod retained;
 mod sample;
 mod shape;
 mod shard;
+mod sizes;
 mod slots;
 mod swarm;
 mod sweep;
@@ -61,7 +62,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 use sweep::Sweeper;
@@ -87,7 +88,6 @@ pub struct Engine {
     /// What every shard has, or is about to get. Held while the shards are told, so that none misses a change.
     rules: Mutex<Arc<Rules>>,
     sweeper: Mutex<Sweeper>,
-    sizes: Mutex<SwarmSizes>,
 }
 
 /// Where a torrent belongs in the engine: computed once, used for prefetching and for the request itself.
@@ -123,7 +123,6 @@ impl Engine {
             policy: ArcSwap::new(policy),
             rules: Mutex::new(rules),
             sweeper: Mutex::default(),
-            sizes: Mutex::default(),
         }
     }
 
@@ -240,10 +239,22 @@ impl Engine {
         totals
     }
 
-    /// The sizes of all swarms as of the last full cycle of sweeps.
+    /// About how many torrents and peers are stored, without a look at each shard.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.torrents.0.load(Ordering::Relaxed) + self.peers.0.load(Ordering::Relaxed)
+    }
+
+    /// The sizes of all swarms.
     #[must_use]
     pub fn swarm_sizes(&self) -> SwarmSizes {
-        *self.sizes.lock()
+        let mut all = SwarmSizes::default();
+        for shard in &self.shards {
+            let shard = shard.0.lock();
+            shard.sizes.add_to(&mut all);
+            all.peers += shard.peers.as_flattened().iter().sum::<usize>() as u64;
+        }
+        all
     }
 
     /// Computes where a torrent belongs.

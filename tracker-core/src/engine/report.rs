@@ -199,28 +199,23 @@ pub enum Verdict {
     Enough,
 }
 
-/// How many torrents have how many peers, as of the last full cycle of sweeps.
+/// How many torrents have how many peers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SwarmSizes {
     /// Torrents with at most [`SwarmSizes::BOUNDS`] peers and more than the bound before; the last one has no bound.
-    pub torrents: [u64; Self::BOUNDS.len() + 1],
+    pub torrents: [u64; Self::BUCKETS],
     /// Peers in all of them.
     pub peers: u64,
 }
 
 impl SwarmSizes {
+    /// Buckets, the one without a bound included.
+    pub const BUCKETS: usize = Self::BOUNDS.len() + 1;
     /// The upper bounds of the buckets, inclusive.
     pub const BOUNDS: [u32; 18] = [
         1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000,
         500_000,
     ];
-
-    pub(super) fn record(&mut self, peers: usize) {
-        let bucket =
-            Self::BOUNDS.iter().position(|&bound| peers <= bound as usize).unwrap_or(Self::BOUNDS.len());
-        self.torrents[bucket] += 1;
-        self.peers += peers as u64;
-    }
 }
 
 /// What a slice of sweeping did.
@@ -230,8 +225,7 @@ pub struct SweepReport {
     pub visited: usize,
     /// Peers that had not been heard of for the timeout and are gone.
     pub expired: usize,
-    /// The slice reached the end of a cycle and stopped there: every torrent has been looked at, and
-    /// [`super::Engine::swarm_sizes`] is fresh.
+    /// The slice reached the end of a cycle and stopped there: whoever had expired is gone.
     pub cycle_ended: bool,
 }
 

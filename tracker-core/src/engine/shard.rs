@@ -12,6 +12,7 @@ use super::{
     peer::{Contact, Peer4, Peer6, Stamp},
     prefetch::prefetch,
     retained::{Retained, Ticket},
+    sizes::Sizes,
     swarm::{PeerCounts, Placed, Swarm},
     torrents::{Torrent, Torrents, room},
 };
@@ -28,7 +29,10 @@ pub(super) struct Shard {
     index: Index,
     pub(super) rules: Arc<Rules>,
     pub(super) peers: PeerCounts,
+    pub(super) sizes: Sizes,
     pub(super) retained: Box<Retained>,
+    /// Nobody that expires was last heard of before: a shard where that is not long ago need not be looked through.
+    pub(super) heard_since: Seconds,
     /// Where somebody listens.
     pub(super) journal: Option<Box<Journal>>,
     number: u16,
@@ -52,7 +56,9 @@ impl Shard {
             index: Index::none(),
             rules,
             peers: PeerCounts::default(),
+            sizes: Sizes::default(),
             retained: Box::default(),
+            heard_since: 0,
             journal: None,
             number,
         }
@@ -118,7 +124,7 @@ impl Shard {
     ) -> Result<Joined<'_>, Rejected> {
         let at = match self.find(hash, info_hash) {
             Some(at) => at,
-            None => self.add_torrent(common, hash, *info_hash)?,
+            None => self.add_torrent(common, hash, *info_hash, now)?,
         };
         let position = self.torrents.get(at).and_then(|torrent| torrent.swarm.find(&peer, common.tables.key));
         let completed = completed && role == Role::Seeder;
@@ -178,6 +184,7 @@ impl Shard {
         common: Common<'_>,
         hash: u64,
         info_hash: InfoHash,
+        now: Seconds,
     ) -> Result<usize, Rejected> {
         let policy = &self.rules.policy;
         // A little is left for those who come to torrents that are there.
@@ -190,6 +197,9 @@ impl Shard {
         }
         let downloaded = self.retained.take(&info_hash, hash);
         let at = self.torrents.len();
+        if at == 0 {
+            self.heard_since = now;
+        }
         self.torrents.push(Torrent { info_hash, downloaded, swarm: Swarm::Empty }, room(at));
         let Self { torrents, index, .. } = self;
         index.insert(hash, at, |at| hash_of(torrents, at, common));

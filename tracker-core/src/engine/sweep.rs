@@ -1,7 +1,7 @@
 //! Forgetting what is old, a slice at a time.
 
 use super::{
-    Engine, SwarmSizes, SweepReport,
+    Engine, SweepReport,
     change::Cause,
     report::Verdict,
     walk::{Cursor, Seen, Visitor},
@@ -15,19 +15,47 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Sweeper {
     cursor: Cursor,
-    /// Of the torrents seen in this cycle.
-    sizes: SwarmSizes,
+    /// Of the shard at hand.
+    shard: ShardSweep,
 }
 
-/// Removes who was not heard of for too long, and measures swarms.
+/// How a shard is swept.
+#[derive(Debug, Default)]
+struct ShardSweep {
+    /// Somebody may have expired. If not, the shard is passed over: what it holds lies in the coldest memory there is.
+    is_due: bool,
+    /// When who stays was last heard of, at the earliest.
+    heard_since: Seconds,
+}
+
+/// Removes who was not heard of for too long.
 struct Expiry<'a> {
     timeout: Seconds,
     retention: Seconds,
-    sizes: &'a mut SwarmSizes,
+    now: Seconds,
+    shard: &'a mut ShardSweep,
 }
 
 impl Visitor for Expiry<'_> {
     const CAUSE: Cause = Cause::Expiry;
+
+    fn begin(&mut self, heard_since: &mut Seconds, now: Seconds) -> Verdict {
+        let is_due = now.saturating_sub(*heard_since) >= self.timeout;
+        *self.shard = ShardSweep { is_due, heard_since: now };
+        if is_due {
+            // Whoever joins while the sweep is here is younger, or says that it is not.
+            *heard_since = now;
+            Verdict::Keep
+        } else {
+            Verdict::Enough
+        }
+    }
+
+    fn end(&mut self, heard_since: &mut Seconds) {
+        if self.shard.is_due {
+            *heard_since = self.shard.heard_since.min(*heard_since);
+        }
+    }
 
     fn torrent(&mut self, _: &InfoHash, _: &Counts, _: bool) -> Verdict {
         Verdict::Keep
@@ -36,14 +64,15 @@ impl Visitor for Expiry<'_> {
     #[inline]
     fn peer(&mut self, peer: &Seen<'_>) -> Verdict {
         // WebRTC peers live as long as their connections.
-        let old = peer.known().age >= self.timeout && peer.network() != Network::Webrtc;
-        if old { Verdict::Remove } else { Verdict::Keep }
-    }
-
-    fn done(&mut self, peers: usize) {
-        if peers > 0 {
-            self.sizes.record(peers);
+        if peer.network() == Network::Webrtc {
+            return Verdict::Keep;
         }
+        let age = peer.known().age;
+        if age >= self.timeout {
+            return Verdict::Remove;
+        }
+        self.shard.heard_since = self.shard.heard_since.min(self.now.saturating_sub(age));
+        Verdict::Keep
     }
 
     fn retained(&mut self, _: &InfoHash, _: u32, age: Seconds) -> Verdict {
@@ -57,13 +86,12 @@ impl Engine {
     /// with nothing visited.
     pub fn sweep(&self, now: Seconds, budget: usize) -> SweepReport {
         let Some(mut sweeper) = self.sweeper.try_lock() else { return SweepReport::default() };
-        let Sweeper { cursor, sizes } = &mut *sweeper;
+        let Sweeper { cursor, shard } = &mut *sweeper;
         let policy = self.policy.load();
         let timeout = policy.peer_timeout.min(Policy::MAX_PEER_TIMEOUT);
-        let mut expiry = Expiry { timeout, retention: policy.downloaded_retention, sizes };
+        let mut expiry = Expiry { timeout, retention: policy.downloaded_retention, now, shard };
         let walked = self.walk(cursor, now, budget, &mut expiry);
         if walked.ended {
-            *self.sizes.lock() = std::mem::take(sizes);
             while let Some(ticket) =
                 self.order.excess(policy.downloaded_entries, now, policy.downloaded_retention)
             {

@@ -1,13 +1,15 @@
 //! The rules of swarms, one by one.
 
-use super::{Announce, Announced, Engine, Lists, Membership, Rejected, SwarmSizes, Want};
+use super::{Announce, Announced, Engine, Lists, Membership, Rejected, SHARDS, Want};
 use crate::{
     access::{AccessList, Mode},
     model::{Counts, Event, InfoHash, Network, Role},
     policy::Policy,
+    records::{PeerRecord, State, TorrentRecord},
     rng::Rng,
 };
 use std::{net::IpAddr, sync::Barrier, thread};
+use tracker_common::address::Address;
 
 const NOW: u32 = 1_700_000_000;
 
@@ -131,6 +133,32 @@ fn silence_ends_a_peer_and_a_sign_of_life_does_not() {
     assert_eq!(engine.scrape(&InfoHash([2; 20])), Counts::default());
     assert_eq!(sweep_all(&engine, NOW + 4500), 1);
     assert_eq!(engine.totals().torrents, 0);
+}
+
+#[test]
+fn peers_are_looked_at_only_where_one_may_have_expired() {
+    let engine = engine(Policy { peer_timeout: 2700, ..Policy::default() });
+    for port in 1..=30 {
+        tell(&engine, &peer(1, "10.0.0.1", port, Event::None, 9), NOW).unwrap();
+    }
+    let visited = |now| {
+        let report = engine.sweep(now, usize::MAX);
+        (report.visited - SHARDS, report.expired, engine.swarm_sizes().peers)
+    };
+    assert_eq!(visited(NOW + 20), (0, 0, 30));
+    tell(&engine, &peer(1, "10.0.0.2", 1, Event::None, 9), NOW + 30).unwrap();
+    assert_eq!(visited(NOW + 2699), (0, 0, 31));
+    // A record may tell of somebody who was heard of long before.
+    let address = Address::from_ipv4([10, 0, 0, 3]);
+    let state = State::Here { role: Role::Leecher, counted: false };
+    let record = PeerRecord { address, port: 1, state, age: 2699 };
+    let torrent = TorrentRecord { info_hash: InfoHash([1; 20]), downloaded: 0, age: 0 };
+    engine.import(&torrent, &[record], NOW + 2698).unwrap();
+    assert_eq!(visited(NOW + 2699), (33, 1, 31));
+    assert_eq!(visited(NOW + 2699), (0, 0, 31));
+    assert_eq!(visited(NOW + 2700), (32, 30, 1));
+    assert_eq!(visited(NOW + 2729), (0, 0, 1));
+    assert_eq!(visited(NOW + 2730), (2, 1, 0));
 }
 
 #[test]
@@ -291,18 +319,21 @@ fn no_announce_outruns_the_access_list() {
 }
 
 #[test]
-fn swarm_sizes_are_those_of_the_last_cycle() {
-    let engine = engine(Policy::default());
+fn swarm_sizes_follow_whoever_comes_and_goes() {
+    let engine = engine(Policy { peer_timeout: 60, ..Policy::default() });
     for (torrent, peers) in [(1, 1), (2, 2), (3, 3), (4, 5), (5, 6), (6, 100)] {
         for port in 1..=peers {
             tell(&engine, &peer(torrent, "10.0.0.1", port, Event::None, 1), NOW).unwrap();
         }
     }
-    assert_eq!(engine.swarm_sizes(), SwarmSizes::default());
-    sweep_all(&engine, NOW);
     let sizes = engine.swarm_sizes();
     assert_eq!(sizes.torrents[..7], [1, 1, 2, 1, 0, 0, 1]);
     assert_eq!((sizes.torrents.iter().sum::<u64>(), sizes.peers), (6, 117));
+    tell(&engine, &peer(1, "10.0.0.1", 1, Event::Stopped, 1), NOW).unwrap();
+    tell(&engine, &peer(6, "10.0.0.1", 1, Event::None, 1), NOW + 1).unwrap();
+    sweep_all(&engine, NOW + 60);
+    let sizes = engine.swarm_sizes();
+    assert_eq!((sizes.torrents[0], sizes.torrents.iter().sum::<u64>(), sizes.peers), (1, 1, 1));
 }
 
 #[test]

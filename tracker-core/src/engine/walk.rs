@@ -9,6 +9,7 @@ use super::{
     common::Common,
     deed::Deed,
     peer::{Peer4, Peer6, WebrtcPeer},
+    prefetch::prefetch,
     report::{Known, Place, Verdict},
     retained::Ticket,
     shard::Shard,
@@ -18,6 +19,8 @@ use crate::model::{Counts, InfoHash, Network, Seconds};
 
 /// Items looked at under one lock, beyond the one part of a swarm that a step takes at least: some ten microseconds.
 pub(super) const STEP: usize = 256;
+/// The peers of the torrent that is visited so much later are fetched: they lie anywhere, and the memory is slow.
+const AHEAD: usize = 8;
 /// Peers removed under one lock: each may cost microseconds, where its memory and that of what takes its place is cold.
 const MAX_REMOVED: usize = 32;
 
@@ -27,11 +30,20 @@ pub trait Visitor {
     /// Why peers go that it removes.
     const CAUSE: Cause = Cause::Purge;
 
+    /// The walk begins with a shard, in which nobody that expires was last heard of before `heard_since`. With
+    /// [`Verdict::Enough`] its torrents are passed over.
+    fn begin(&mut self, _heard_since: &mut Seconds, _now: Seconds) -> Verdict {
+        Verdict::Keep
+    }
+
     /// A torrent that has peers. In a large swarm the walk comes by several times, which all but the first `resumed` says.
     fn torrent(&mut self, info_hash: &InfoHash, counts: &Counts, resumed: bool) -> Verdict;
 
     /// A peer of the torrent shown last.
     fn peer(&mut self, peer: &Seen<'_>) -> Verdict;
+
+    /// The walk is through with a shard.
+    fn end(&mut self, _heard_since: &mut Seconds) {}
 
     /// The walk is through with a torrent, which has so many peers now.
     fn done(&mut self, _peers: usize) {}
@@ -226,6 +238,11 @@ impl Shard {
     fn walk<V: Visitor>(&mut self, progress: &mut Progress, budget: usize, step: &mut Step<'_, V>) -> bool {
         step.until = (step.walked.visited + budget, step.walked.removed + MAX_REMOVED);
         step.walked.visited += 1;
+        if matches!(progress, Progress::Torrents { below: usize::MAX, .. })
+            && step.visitor.begin(&mut self.heard_since, step.now) == Verdict::Enough
+        {
+            *progress = Progress::Retained { from: None };
+        }
         loop {
             match progress {
                 Progress::Torrents { below, within } => {
@@ -252,6 +269,9 @@ impl Shard {
                         });
                     step.walked.visited += looked;
                     *from = next;
+                    if next.is_none() {
+                        step.visitor.end(&mut self.heard_since);
+                    }
                     return next.is_none();
                 }
             }
@@ -265,6 +285,8 @@ impl Shard {
         within: Option<(InfoHash, Stage)>,
         step: &mut Step<'_, V>,
     ) -> Option<(InfoHash, Stage)> {
+        let ahead = at.checked_sub(AHEAD).and_then(|at| self.torrents.get(at));
+        ahead.and_then(|torrent| torrent.swarm.address()).into_iter().for_each(prefetch);
         let torrent = self.torrents.get(at)?;
         let info_hash = torrent.info_hash;
         let within = within.filter(|(resumed, _)| *resumed == info_hash);
