@@ -152,25 +152,44 @@ fn small_rings_serve_and_lose_no_frame() {
 /// Busy workers fetch frames themselves; for that the interface interrupts them less while they serve, and not for good.
 #[test]
 fn interrupts_are_put_off_while_it_serves() {
-    put_off_while_it_serves("native", "125000");
+    put_off_while_it_serves("native", "125077");
 }
 
 /// The same without XDP, for the interfaces named.
 #[test]
 fn interrupts_are_put_off_for_sockets_alone() {
-    put_off_while_it_serves("off", "200000");
+    put_off_while_it_serves("off", "200077");
+}
+
+fn numbers(wire: &Wire) -> [String; 2] {
+    ["napi_defer_hard_irqs", "gro_flush_timeout"].map(|name| {
+        let file = format!("/sys/class/net/t0/{name}");
+        let output = wire.tracker.command("cat").arg(&file).output().expect("cat");
+        assert!(output.status.success(), "{file}");
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    })
+}
+
+/// The next start knows the numbers of a tracker that was killed for ours, and sets them back in its end.
+#[test]
+fn what_a_killed_tracker_left_on_an_interface_is_set_back() {
+    let wire = Wire::new();
+    for mode in ["native", "off"] {
+        let start = || {
+            Start::new(Some(&wire.tracker))
+                .arguments(&format!("--interface t0 --xdp {mode} --udp 0.0.0.0:6969 --workers 1"))
+                .ready()
+        };
+        start().kill();
+        assert_eq!(numbers(&wire)[0], "2", "a killed process sets nothing back");
+        start().stop();
+        assert_eq!(numbers(&wire), ["0", "0"]);
+    }
 }
 
 fn put_off_while_it_serves(mode: &str, nanoseconds: &str) {
     let wire = Wire::new();
-    let numbers = || {
-        ["napi_defer_hard_irqs", "gro_flush_timeout"].map(|name| {
-            let file = format!("/sys/class/net/t0/{name}");
-            let output = wire.tracker.command("cat").arg(&file).output().expect("cat");
-            assert!(output.status.success(), "{file}");
-            String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
-        })
-    };
+    let numbers = || numbers(&wire);
     assert_eq!(numbers(), ["0", "0"]);
     let riptide = Start::new(Some(&wire.tracker))
         .arguments(&format!("--interface t0 --xdp {mode} --udp 0.0.0.0:6969 --workers 1"))

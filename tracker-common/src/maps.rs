@@ -13,11 +13,15 @@ pub const DESTINATIONS: &str = "DESTINATIONS";
 pub const SOCKETS: &str = "SOCKETS";
 /// Per-CPU array of [`Tally`], indexed by [`Counter::index`].
 pub const COUNTERS: &str = "COUNTERS";
+/// Array of a 64-bit counter for each receive queue: frames that came to it. User space maps it.
+pub const ARRIVALS: &str = "ARRIVALS";
 /// The load-time constant that switches the program's log on.
 pub const LOG: &str = "LOG";
 /// The program's name in the object.
 pub const PROGRAM: &str = "riptide";
 
+/// Receive queues of an interface that are served by AF_XDP, and counted; the network stack serves any beyond.
+pub const MAX_QUEUES: u32 = 256;
 /// How many [`Destination`]s fit.
 pub const MAX_DESTINATIONS: u32 = 16_384;
 

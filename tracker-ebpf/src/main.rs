@@ -10,7 +10,7 @@ mod reply;
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use aya_log_ebpf::{info, warn};
 use frame::Frame;
-use maps::{Kernel, count, log_enabled, redirect};
+use maps::{Kernel, arrived, count, log_enabled, redirect};
 use tracker_common::{
     maps::Counter,
     verdict::{Verdict, judge},
@@ -19,6 +19,8 @@ use tracker_common::{
 /// Answers connects, drops forgeries, gives announces and scrapes to AF_XDP, and passes all else untouched.
 #[xdp]
 fn riptide(context: XdpContext) -> u32 {
+    let queue = context.rx_queue_index();
+    arrived(queue);
     let frame = Frame(&context);
     match judge(&frame, &Kernel) {
         Verdict::Answer(answer) => {
@@ -38,7 +40,6 @@ fn riptide(context: XdpContext) -> u32 {
             }
         }
         Verdict::Redirect(counter, family, payload_len) => {
-            let queue = context.rx_queue_index();
             if let Some(action) = redirect(queue) {
                 count(counter, family, payload_len);
                 action

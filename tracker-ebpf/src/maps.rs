@@ -2,14 +2,14 @@
 #![allow(unsafe_code, reason = "map values and load-time constants are reached through raw pointers")]
 
 use aya_ebpf::{
-    bindings::xdp_action,
+    bindings::{BPF_F_MMAPABLE, xdp_action},
     helpers::bpf_ktime_get_coarse_ns,
     macros::map,
     maps::{Array, HashMap, PerCpuArray, XskMap},
 };
 use tracker_common::{
     address::Family,
-    maps::{Counter, Destination, MAX_DESTINATIONS, Recent, Settings, Tally},
+    maps::{Counter, Destination, MAX_DESTINATIONS, MAX_QUEUES, Recent, Settings, Tally},
     siphash::Key,
     verdict::Environment,
 };
@@ -27,6 +27,9 @@ static RECENT: PerCpuArray<Recent> = PerCpuArray::with_max_entries(1, 0);
 static SOCKETS: XskMap = XskMap::with_max_entries(64, 0);
 #[map(name = "COUNTERS")]
 static COUNTERS: PerCpuArray<Tally> = PerCpuArray::with_max_entries(Counter::ENTRIES, 0);
+
+#[map(name = "ARRIVALS")]
+static ARRIVALS: Array<u64> = Array::with_max_entries(MAX_QUEUES, BPF_F_MMAPABLE);
 
 /// Non-zero: rare events are logged. In read-only data, so that the verifier removes the calls where it is zero.
 #[unsafe(no_mangle)]
@@ -76,6 +79,16 @@ impl Environment for Kernel {
             unsafe { *recent = now };
         }
         found
+    }
+}
+
+/// Counts a frame that came to this queue, so that user space knows how fast the device's ring fills.
+#[inline(always)]
+pub(crate) fn arrived(queue: u32) {
+    if let Some(frames) = ARRIVALS.get_ptr_mut(queue) {
+        // SAFETY: the pointer is to an entry of the map. Two processors at one queue, as in generic mode, may lose a count
+        // of what is an estimate.
+        unsafe { *frames += 1 };
     }
 }
 

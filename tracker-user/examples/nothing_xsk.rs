@@ -50,7 +50,7 @@ fn main() {
     let link = network.link(&interface).expect("the interface to be there");
     let clock = Clock::new(0);
     let lifetime_slots = lifetime_slots(LIFETIME_SECONDS);
-    let (mut program, _counters) = Program::load(LoadOptions { queues: 1, log: false }).unwrap();
+    let (mut program, ..) = Program::load(LoadOptions { queues: 1, log: false }).unwrap();
     program.attach(link.index, Mode::Native).unwrap();
     let mac = link.mac.expect("an Ethernet interface");
     let keys = keys_at(Key::from_bytes([7; 16]), slot_at(clock.now_ns()), lifetime_slots);

@@ -18,6 +18,7 @@ pub mod material;
 pub mod memory;
 pub mod metrics;
 pub mod orders;
+pub mod pace;
 pub mod policy;
 pub mod privileges;
 pub mod random;

@@ -4,8 +4,8 @@
 use super::{
     declare::declare,
     kinds::{
-        Auto, Count, Limit, Listeners, Many, Optional, Required, Size, SocketPath, Span, Switch, Threads,
-        Word,
+        Auto, Count, Limit, Listeners, Many, Moment, Optional, Required, Size, SocketPath, Span, Switch,
+        Threads, Word,
     },
     readers::{
         absolute_path, account, any_path, file_mode, header_name, interface_name, listening_address,
@@ -101,6 +101,10 @@ declare! {
         receive_buffer: usize = r#""8MiB""#, Size { least: 64 * KIB, most: GIB }, Restart;
         /// The send buffer of each socket. The kernel caps it at net.core.wmem_max.
         send_buffer: usize = r#""2MiB""#, Size { least: 64 * KIB, most: GIB }, Restart;
+        /// How long a request may wait under load, so that many are taken at once, which saves most of the CPU at moderate
+        /// rates: less where they would not fit into the device's ring or the socket's buffer, and not at all after
+        /// idleness. AF_XDP sockets gather in the device (see `xdp.busy_poll`), others by a pause. "0ms": none waits.
+        latency: Duration = r#""1ms""#, Moment { most: 100 }, Restart;
         /// Datagrams handled together: received by one system call, looked up side by side.
         batch: usize = "64", Count::new(1, 256), Restart;
     }
@@ -128,8 +132,9 @@ declare! {
         /// Who fetches frames from the device. "auto": under load the workers, between batches, instead of being
         /// interrupted for them; idle, they sleep. In the modes "native" and "off", without `privileges.user`, and where
         /// /sys/class/net/INTERFACE has napi_defer_hard_irqs and gro_flush_timeout set, which for want of others are set
-        /// to 2 and 125 µs (200 µs with mode "off"), and back in the end: requests may wait so long. "off": the kernel, at
-        /// each interrupt. "always": workers with AF_XDP sockets, without ever sleeping, for the least latency.
+        /// to 2 and 125 µs (200 µs with mode "off"), under load up to `udp.latency` (somewhat more with mode "off"), and
+        /// back in the end: whatever the interface receives may wait so long. "off": the kernel, at each interrupt.
+        /// "always": workers with AF_XDP sockets, without ever sleeping, for the least latency.
         busy_poll: BusyPoll = r#""auto""#, Word(BUSY_POLLS), Restart;
         /// Whether the program reports rare events, as log lines of level TRACE.
         log: bool = "false", Switch, Restart;

@@ -99,6 +99,23 @@ impl Kind for Span {
     }
 }
 
+/// A short duration, up to so many milliseconds.
+pub(super) struct Moment {
+    pub(super) most: u64,
+}
+
+impl Kind for Moment {
+    type Value = Duration;
+    fn parse(&self, raw: &Raw, _: &Place) -> Result<Duration, String> {
+        let Raw::Text(text) = raw else { return Err(wrong(raw, self)) };
+        let value = units::parse_duration(text)?;
+        if value <= Duration::from_millis(self.most) { Ok(value) } else { Err(wrong(raw, self)) }
+    }
+    fn accepts(&self) -> String {
+        format!("a duration from \"0ms\" to \"{}ms\"", self.most)
+    }
+}
+
 /// A size in bytes in a range.
 pub(super) struct Size {
     pub(super) least: usize,

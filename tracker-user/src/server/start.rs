@@ -37,6 +37,7 @@ use crate::{
     },
     ws::Hub,
     xdp::{
+        deferral::Deferral,
         interface::Context,
         manager::{self, Manager},
     },
@@ -140,6 +141,7 @@ impl Server {
         let context = Context {
             config: config.xdp.clone(),
             listeners: addresses.udp.clone(),
+            latency: config.udp.latency,
             clock,
             master: ids.master,
             lifetime_slots,
@@ -200,13 +202,15 @@ impl Server {
             taker.prepared(&engine, clock, &before)?;
             bind::adopt(&config.udp, &sockets).map_err(held::Error::from)?;
         }
+        let deferrals = polling::begin(&config, &sockets.iter().flat_map(|listener| &listener.sockets));
         let shared = Shared {
             engine: engine.clone(),
             clock,
             ids: ConnectionIds::new(ids.master, lifetime_slots, clock.now_ns()),
             busy_poll: spins && !reports.read().is_empty(),
+            backlog: (!prepared.is_empty()).then_some(config.xdp.copy_backlog.into()),
+            patiences: deferrals.iter().filter_map(Deferral::patience).cloned().collect(),
         };
-        let deferrals = polling::begin(&config, &sockets.iter().flat_map(|listener| &listener.sockets));
         let pool =
             Pool::spawn(&config.udp, sockets, udp_workers, &shared, &farewell).map_err(system("a worker"))?;
         let saving = swarms::Settings::of(&config.state, !is_kept);

@@ -1,6 +1,7 @@
 //! UDP workers: pinned threads that serve AF_XDP and ordinary sockets with one responder.
 
 pub mod bind;
+mod gather;
 pub mod polling;
 pub mod pool;
 pub mod socket;

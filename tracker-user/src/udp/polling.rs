@@ -31,11 +31,23 @@ pub fn begin<'a>(config: &Config, sockets: &(impl Iterator<Item = &'a UdpSocket>
             Ok(deferral)
         });
         match polled {
-            Ok(deferral) => deferrals.push(deferral),
+            Ok(deferral) => {
+                let gathering = gathering(config.udp.latency);
+                tracing::info!("udp {name}: under load workers poll it{gathering}");
+                deferrals.push(deferral);
+            }
             Err(error) => tracing::info!("udp {name}: workers do not poll under load: {error}"),
         }
     }
     deferrals
+}
+
+/// For how long requests may gather, as a line of the log goes on.
+fn gathering(latency: Duration) -> String {
+    match latency.is_zero() {
+        true => String::new(),
+        false => format!(", and requests gather for up to {latency:?}"),
+    }
 }
 
 fn put_off_interrupts(name: &str) -> io::Result<Deferral> {

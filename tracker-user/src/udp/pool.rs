@@ -2,7 +2,8 @@
 
 use super::{
     bind::Listener,
-    socket::SocketPath,
+    gather::Gatherer,
+    socket::{SocketPath, room},
     worker::{Command, Handle, Worker},
 };
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     counters::WorkerCounters,
     farewell::Farewell,
     random::seed,
-    xdp::{servers::Servers, socket::XskSocket},
+    xdp::{deferral::Patience, servers::Servers, socket::XskSocket},
 };
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
@@ -45,6 +46,10 @@ pub struct Shared {
     pub ids: ConnectionIds,
     /// Whether workers never sleep.
     pub busy_poll: bool,
+    /// Requests that an AF_XDP socket has room for, if there may be one.
+    pub backlog: Option<u64>,
+    /// Of interfaces that workers poll by their ordinary sockets.
+    pub patiences: Vec<Arc<Patience>>,
 }
 
 /// The running workers. Dropping it stops and joins them.
@@ -107,6 +112,10 @@ impl Pool {
         };
         for (index, sockets) in by_worker.into_iter().enumerate() {
             let counters = Arc::new(WorkerCounters::default());
+            let rooms = sockets.iter().map(|(_, socket)| room(socket));
+            let rooms = rooms.chain(shared.patiences.iter().map(|patience| patience.room()));
+            let room = rooms.chain(shared.backlog).min().unwrap_or(0);
+            let gatherer = Gatherer::new(index, shared.patiences.clone(), config.latency, room);
             let paths = sockets
                 .into_iter()
                 .map(|(address, socket)| {
@@ -121,7 +130,7 @@ impl Pool {
                 clock,
                 counters.clone(),
                 config.batch,
-                shared.busy_poll,
+                (!shared.busy_poll).then_some(gatherer),
                 paths,
             )?;
             let cpu = cpus.get(index % cpus.len().max(1)).copied();

@@ -61,6 +61,14 @@ pub fn permit_fragments(socket: &impl AsRawFd, permitted: bool) -> io::Result<()
     set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, discovery)
 }
 
+/// Requests that a socket's receive buffer holds.
+#[must_use]
+pub fn room(socket: &UdpSocket) -> u64 {
+    // What the kernel counts for a small datagram, its own bookkeeping included, from a driver that uses half pages.
+    const DATAGRAM: usize = 2304;
+    (socket2::SockRef::from(socket).recv_buffer_size().unwrap_or(0) / DATAGRAM) as u64
+}
+
 /// Datagrams that the kernel dropped because a socket's receive buffer was full.
 #[must_use]
 pub fn receive_buffer_drops(fd: RawFd) -> u64 {

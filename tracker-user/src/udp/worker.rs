@@ -1,10 +1,11 @@
-//! A worker: one thread, pinned, that serves its AF_XDP sockets and its ordinary ones, and sleeps when idle.
+//! A worker: one thread, pinned, that serves its AF_XDP sockets and its ordinary ones, lets requests gather while they keep
+//! coming, and sleeps when idle.
 
-use super::socket::SocketPath;
+use super::{gather::Gatherer, socket::SocketPath};
 use crate::{
     clock::Clock,
     counters::{Durations, Path, PathCounters, WorkerCounters},
-    xdp::{batch::XskPath, socket::XskSocket},
+    xdp::{batch::XskPath, gathering::Gathering, socket::XskSocket},
 };
 use nix::{
     errno::Errno,
@@ -28,6 +29,8 @@ const PASSES_BETWEEN_POLLS: u32 = 32;
 const ROUNDS_BETWEEN_TIMINGS: u32 = 61;
 /// After the kernel had no room for a reply, it is offered again so soon, milliseconds.
 const RETRY_MS: u8 = 10;
+/// Frames that may gather in a device are looked after so soon once no worker sees any, milliseconds.
+const REST_MS: u8 = 20;
 /// When an AF_XDP socket is to be closed, so long is waited for replies on their way out, and so often it is looked.
 const LAST_REPLIES: Duration = Duration::from_millis(50);
 const BETWEEN_SENDS: Duration = Duration::from_millis(1);
@@ -84,6 +87,9 @@ pub struct Worker {
     bell: Arc<EventFd>,
     epoll: Epoll,
     busy_poll: bool,
+    gatherer: Option<Gatherer>,
+    /// A source filled its batch, so that it may have more.
+    more: bool,
     rounds: u32,
 }
 
@@ -100,8 +106,8 @@ const EVENT_BELL: u64 = u64::MAX;
 const EVENTS: usize = 64;
 
 impl Worker {
-    /// A worker over these sockets. `batch` is the most frames or datagrams taken at a time; with `busy_poll` it never
-    /// sleeps, and its system calls drive the device.
+    /// A worker over these sockets. `batch` is the most frames or datagrams taken at a time; without a `gatherer`
+    /// it never sleeps, and its system calls drive the device.
     ///
     /// # Errors
     /// When the system has no descriptor left.
@@ -111,7 +117,7 @@ impl Worker {
         clock: Clock,
         counters: Arc<WorkerCounters>,
         batch: usize,
-        busy_poll: bool,
+        gatherer: Option<Gatherer>,
         sockets: Vec<SocketPath>,
     ) -> io::Result<(Self, Handle)> {
         let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
@@ -136,7 +142,9 @@ impl Worker {
             commands,
             bell,
             epoll,
-            busy_poll,
+            busy_poll: gatherer.is_none(),
+            gatherer,
+            more: false,
             rounds: 0,
         };
         Ok((worker, handle))
@@ -149,7 +157,11 @@ impl Worker {
     pub fn run(mut self) -> io::Result<()> {
         let mut passes = 0_u32;
         loop {
-            let busy = self.serve();
+            let requests = self.serve();
+            let busy = requests > 0;
+            if self.gatherer.as_mut().is_some_and(|gatherer| gatherer.has_come(requests)) {
+                self.gather();
+            }
             passes = passes.wrapping_add(1);
             let timeout = if busy && !passes.is_multiple_of(PASSES_BETWEEN_POLLS) {
                 continue;
@@ -157,6 +169,8 @@ impl Worker {
                 EpollTimeout::ZERO
             } else if self.xsks.iter().any(|(_, path)| path.socket().has_unsent()) {
                 EpollTimeout::from(RETRY_MS)
+            } else if self.xsks.iter_mut().any(|(_, path)| path.gathering().is_some_and(|g| g.is_longer())) {
+                EpollTimeout::from(REST_MS)
             } else {
                 EpollTimeout::NONE
             };
@@ -167,24 +181,39 @@ impl Worker {
         // What arrived before the order to stop is still answered.
         self.ready.fill(!self.paused);
         for _ in 0..LAST_ROUNDS {
-            if !self.serve() {
+            if self.serve() == 0 {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Takes a batch from each source that has one. Whether there was any.
-    fn serve(&mut self) -> bool {
-        let mut busy = false;
+    /// Lets requests gather, and has what has gathered looked at.
+    fn gather(&mut self) {
+        // What a device keeps gathers there, and its first frame wakes us.
+        let gathers = self.xsks.iter_mut().any(|(_, path)| path.gathering().is_some());
+        if gathers || self.more || self.paused {
+            return;
+        }
+        if self.gatherer.as_mut().is_some_and(Gatherer::pause) {
+            self.ready.fill(true);
+        }
+    }
+
+    /// Takes a batch from each source that has one. Returns how many requests there were.
+    fn serve(&mut self) -> usize {
+        let mut requests = 0;
+        self.more = false;
         for (_, path) in &mut self.xsks {
             let received = path.receive();
+            requests += received;
+            self.more |= received == self.batch;
             if received > 0 {
-                busy = true;
                 let timer = Timer::start(&mut self.rounds, &self.counters, Path::Xsk);
                 self.responder.handle_batch(&self.engine, self.clock.now_ns(), path);
                 path.send();
                 timer.stop(&self.counters.durations);
+                path.gathering().into_iter().for_each(Gathering::look);
             } else if self.busy_poll || path.socket().has_unsent() {
                 path.send();
             }
@@ -195,15 +224,16 @@ impl Worker {
             }
             let received = path.receive();
             *ready = received == self.batch;
+            self.more |= *ready;
+            requests += received;
             if received > 0 {
-                busy = true;
                 let timer = Timer::start(&mut self.rounds, &self.counters, Path::Socket);
                 self.responder.handle_batch(&self.engine, self.clock.now_ns(), path);
                 path.send();
                 timer.stop(&self.counters.durations);
             }
         }
-        busy
+        requests
     }
 
     /// Waits until a descriptor has something. Whether the bell has rung.
@@ -214,6 +244,9 @@ impl Worker {
             Err(Errno::EINTR) => 0,
             Err(error) => return Err(error.into()),
         };
+        if found == 0 && timeout != EpollTimeout::ZERO {
+            self.xsks.iter_mut().filter_map(|(_, path)| path.gathering()).for_each(Gathering::rest);
+        }
         let mut rung = false;
         for event in &events[..found] {
             match event.data() {

@@ -1,6 +1,6 @@
 //! Turns the frames of an AF_XDP socket into requests, and writes the replies into the same frames.
 
-use super::{frame::Frame, socket::XskSocket};
+use super::{frame::Frame, gathering::Gathering, socket::XskSocket};
 use crate::counters::{Dropped, Path, WorkerCounters};
 use std::sync::Arc;
 use tracker_common::{
@@ -40,6 +40,11 @@ impl XskPath {
     #[must_use]
     pub fn socket(&self) -> &XskSocket {
         &self.socket
+    }
+
+    /// How frames are had to gather in the device, where that can be.
+    pub fn gathering(&mut self) -> Option<&mut Gathering> {
+        self.socket.gathering()
     }
 
     /// Takes what has been received, at most a batch. Returns how many datagrams there are.

@@ -1,8 +1,10 @@
 //! One interface: its program, and while attached its mode and its AF_XDP sockets.
 
 use super::{
+    arrivals::Arrivals,
     deferral::{Deferral, INTERFACES, PATIENCE},
     destinations::destinations,
+    gathering::Gathering,
     network::{Link, Network},
     program::{self, Counters, LoadOptions, Mode, Program},
     queues::receive_queues,
@@ -20,19 +22,17 @@ use std::{
     os::fd::AsRawFd as _,
     path::Path,
     sync::{Arc, Weak},
+    time::Duration,
 };
 use tracker_common::{
     connection_id::{keys_at, slot_at},
-    maps::{Destination, MAX_DESTINATIONS, Settings},
+    maps::{Destination, MAX_DESTINATIONS, MAX_QUEUES, Settings},
     siphash::Key,
 };
 
 mod succession;
 
 pub use succession::Inherited;
-
-/// Receive queues of an interface that are served by AF_XDP; the network stack serves any beyond.
-pub const MAX_QUEUES: u32 = 256;
 
 /// What every interface's program has to know.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub struct Context {
     pub config: Xdp,
     /// The bound UDP listeners.
     pub listeners: Vec<SocketAddr>,
+    /// How long a request may wait (`udp.latency`).
+    pub latency: Duration,
     /// The protocol clock.
     pub clock: Clock,
     /// The key that connection IDs derive from.
@@ -121,6 +123,7 @@ pub struct Interface {
     name: String,
     program: Program,
     counters: Arc<Counters>,
+    arrivals: Arc<Arrivals>,
     attached: Option<Attached>,
     enabled: bool,
     /// What another process's program hangs on, whose place is to be taken.
@@ -138,11 +141,12 @@ impl Interface {
     /// When the kernel refuses it.
     pub fn load(name: &str, context: &Context) -> Result<Self, Error> {
         let options = LoadOptions { queues: MAX_QUEUES, log: context.config.log };
-        let (program, counters) = Program::load(options)?;
+        let (program, counters, arrivals) = Program::load(options)?;
         Ok(Self {
             name: name.to_owned(),
             program,
             counters: Arc::new(counters),
+            arrivals: Arc::new(arrivals),
             attached: None,
             enabled: false,
             inherited: None,
@@ -230,7 +234,8 @@ impl Interface {
             if attached.sockets.contains_key(&queue) {
                 continue;
             }
-            match serve_queue(link, queue, attached, &mut self.program, context, servers) {
+            match serve_queue((link, queue), attached, (&mut self.program, &self.arrivals), context, servers)
+            {
                 Ok(gauges) => drop(attached.sockets.insert(queue, gauges)),
                 // The driver says that there are more queues than can be bound.
                 Err(QueueError::Open(error)) if error.raw_os_error() == Some(libc::EINVAL) && queue > 0 => {
@@ -404,31 +409,48 @@ fn put_off_interrupts(link: &Link, mode: Mode, context: &Context) -> Option<Defe
     if context.config.busy_poll != BusyPoll::Auto || mode != Mode::Native || !context.keeps_rights {
         return None;
     }
-    Deferral::begin(Path::new(INTERFACES), link, PATIENCE)
-        .inspect_err(|error| {
-            tracing::info!("xdp {}: workers do not poll under load: {error}", link.name);
-        })
-        .ok()
+    let (name, latency) = (&link.name, context.latency);
+    let deferral = Deferral::begin(Path::new(INTERFACES), link, PATIENCE)
+        .inspect_err(|error| tracing::info!("xdp {name}: workers do not poll under load: {error}"))
+        .ok()?;
+    if deferral.patience().is_none() {
+        tracing::info!(
+            "xdp {name}: its gro_flush_timeout is the operator's and stays: udp.latency does not apply"
+        );
+    } else if !latency.is_zero() {
+        tracing::info!("xdp {name}: under load requests gather in the device for up to {latency:?}");
+    }
+    Some(deferral)
 }
 
 /// Opens a socket on a queue, shows it to the program and gives it to a worker. It is in one hand at a time, so whichever
 /// step fails, it is closed, and the queue can be had again.
 fn serve_queue(
-    link: &Link,
-    queue: u32,
+    (link, queue): (&Link, u32),
     attached: &Attached,
-    program: &mut Program,
+    (program, arrivals): (&mut Program, &Arc<Arrivals>),
     context: &Context,
     servers: &mut dyn Servers,
 ) -> Result<Weak<Gauges>, QueueError> {
-    let socket = open_socket(link, queue, attached, context)?;
+    let socket = open_socket(link, queue, attached, arrivals, context)?;
     let gauges = Arc::downgrade(socket.gauges());
     program.set_socket(queue, socket.as_raw_fd())?;
     servers.give(socket, link.is_loopback).then_some(gauges).ok_or(QueueError::Refused)
 }
 
-fn open_socket(link: &Link, queue: u32, attached: &Attached, context: &Context) -> io::Result<XskSocket> {
+fn open_socket(
+    link: &Link,
+    queue: u32,
+    attached: &Attached,
+    arrivals: &Arc<Arrivals>,
+    context: &Context,
+) -> io::Result<XskSocket> {
     let config = &context.config;
+    let patience = attached.deferral.as_ref().and_then(Deferral::patience);
+    let gathering = patience.filter(|_| !context.latency.is_zero()).map(|patience| {
+        let room = patience.room().min(config.copy_backlog.into());
+        Gathering::new(queue, arrivals.clone(), patience.clone(), context.latency, room)
+    });
     let options = Options {
         interface_index: link.index,
         queue,
@@ -438,7 +460,7 @@ fn open_socket(link: &Link, queue: u32, attached: &Attached, context: &Context) 
         zero_copy: config.zero_copy == ZeroCopy::Auto && attached.mode == Mode::Native,
         busy_poll: config.busy_poll == BusyPoll::Always || attached.deferral.is_some(),
     };
-    XskSocket::new(&link.name, options)
+    Ok(XskSocket::new(&link.name, options)?.gather(gathering))
 }
 
 fn socket_hint(error: &io::Error) -> &'static str {

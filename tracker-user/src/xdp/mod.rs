@@ -4,10 +4,12 @@
 //! replies, `deferral` keeps interrupts away from busy workers, `network` and `destinations` say which addresses are
 //! ours, `manager` reconciles all of it as interfaces come and go. It knows those who serve the sockets by `servers` only.
 
+pub mod arrivals;
 pub mod batch;
 pub mod deferral;
 pub mod destinations;
 pub mod frame;
+pub mod gathering;
 pub mod interface;
 pub mod link;
 pub mod log;

@@ -1,9 +1,9 @@
 //! Loads the XDP program, attaches it, and writes and reads its maps.
 
-use super::link::ProgramLink;
+use super::{arrivals::Arrivals, link::ProgramLink};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap},
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, XskMap},
     programs::{ProgramError, TestRunOptions, Xdp},
 };
 use std::{
@@ -170,11 +170,11 @@ impl Counters {
 }
 
 impl Program {
-    /// Loads the program, switched off and with empty maps. Returns its counters apart, for the metrics.
+    /// Loads the program, switched off and with empty maps. Returns its counters apart, for the metrics, and what came to each queue.
     ///
     /// # Errors
     /// When the binary does not carry it, or the kernel refuses it.
-    pub fn load(options: LoadOptions) -> Result<(Self, Counters), Error> {
+    pub fn load(options: LoadOptions) -> Result<(Self, Counters, Arrivals), Error> {
         let object = OBJECT.ok_or(Error::NotBuiltIn)?;
         check_kernel(&std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default())?;
         let log = u8::from(options.log);
@@ -193,6 +193,11 @@ impl Program {
         let destinations = HashMap::try_from(take(maps::DESTINATIONS)?)?;
         let sockets = XskMap::try_from(take(maps::SOCKETS)?)?;
         let counters = Counters(PerCpuArray::try_from(take(maps::COUNTERS)?)?);
+        let Map::Array(arrivals) = take(maps::ARRIVALS)? else {
+            return Err(Error::Load(format!("the object's map {} is no array", maps::ARRIVALS)));
+        };
+        let arrivals = Arrivals::map(arrivals.fd().as_fd())
+            .map_err(|error| Error::Load(format!("the map {} cannot be read: {error}", maps::ARRIVALS)))?;
         let current = bytemuck::Zeroable::zeroed();
         let program = Self {
             ebpf,
@@ -204,7 +209,7 @@ impl Program {
             present: HashSet::new(),
             current,
         };
-        Ok((program, counters))
+        Ok((program, counters, arrivals))
     }
 
     /// Attaches to an interface, by a link that the kernel removes when this process is gone.

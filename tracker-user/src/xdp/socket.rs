@@ -3,6 +3,7 @@
 
 use super::{
     frame::{FRAME_LEN, Frame, Frames},
+    gathering::Gathering,
     ring::{Consumer, Descriptor, Entry, Gauge, Offsets, Producer},
     umem::{Mapping, Umem},
 };
@@ -144,6 +145,7 @@ pub struct XskSocket {
     interface_index: u32,
     fd: Arc<OwnedFd>,
     gauges: Arc<Gauges>,
+    gathering: Option<Gathering>,
 }
 
 impl XskSocket {
@@ -235,6 +237,7 @@ impl XskSocket {
             interface_index: options.interface_index,
             fd,
             gauges,
+            gathering: None,
         };
         // Before bind, so that the first frame finds room.
         socket.refill();
@@ -274,6 +277,17 @@ impl XskSocket {
     #[must_use]
     pub fn interface_index(&self) -> u32 {
         self.interface_index
+    }
+
+    /// Has its frames gather so.
+    #[must_use]
+    pub fn gather(self, gathering: Option<Gathering>) -> Self {
+        Self { gathering, ..self }
+    }
+
+    /// How its frames are had to gather, where that can be.
+    pub fn gathering(&mut self) -> Option<&mut Gathering> {
+        self.gathering.as_mut()
     }
 
     /// What other threads may read.

@@ -15,7 +15,7 @@ use tracker_user::{
 /// an `AF_XDP` socket on.
 pub(crate) fn load() -> (Program, Counters, XskSocket) {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("root");
-    let (mut program, counters) =
+    let (mut program, counters, _) =
         Program::load(LoadOptions { queues: 1, log: false }).expect("the program loads");
     let slot = slot_at(Clock::new(BASE_NS).now_ns());
     program.set_settings(settings()).unwrap();
