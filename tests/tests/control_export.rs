@@ -1,13 +1,16 @@
 //! `riptide control export` and `torrent`: what the tracker holds, against a naive model of what was announced.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use nix::sys::signal::Signal;
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::Signal,
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     io::{Read as _, Write as _},
     net::Ipv4Addr,
-    os::unix::net::UnixStream,
+    os::{fd::AsFd as _, unix::net::UnixStream},
     sync::LazyLock,
 };
 use tests::{
@@ -182,8 +185,12 @@ fn begin(riptide: &Riptide) -> UnixStream {
     stream
 }
 
-/// Reads what is there, and checks that it has begun and is not whole.
+/// Waits until the tracker has closed it, since reading would be a sign of life; then checks that it has begun and is not
+/// whole.
 fn is_cut_off(mut stream: UnixStream) {
+    let mut asked = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+    let patience = PollTimeout::try_from(PATIENCE).expect("less than a month");
+    assert_eq!(poll(&mut asked, patience), Ok(1), "it is never given up");
     let mut all = Vec::new();
     // The rest is lost with the connection.
     let _ = stream.read_to_end(&mut all);
