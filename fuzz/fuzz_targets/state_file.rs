@@ -24,7 +24,7 @@ fn read(file: &[u8]) -> (u64, bool) {
         match reader.next_block() {
             Ok(Some(block)) => {
                 blocks += 1;
-                if !take_in.records(block.records, LATER.since(&block.at)) {
+                if take_in.records(block.records, LATER.since(&block.at)).is_err() {
                     break false;
                 }
             }

@@ -54,17 +54,6 @@ impl Visitor for Picture {
         Verdict::Keep
     }
 
-    fn done(&mut self, _: usize) {
-        // A torrent of WebRTC peers alone leaves its count of downloads in records.
-        let hash = self.at.0.unwrap();
-        if self.torrents[&hash].1.is_empty() {
-            let (downloaded, _) = self.torrents.remove(&hash).unwrap();
-            if downloaded > 0 {
-                self.retained.insert(hash, downloaded);
-            }
-        }
-    }
-
     fn retained(&mut self, info_hash: &InfoHash, downloaded: u32, _: Seconds) -> Verdict {
         self.retained.insert(*info_hash, downloaded);
         Verdict::Keep
@@ -74,6 +63,13 @@ impl Visitor for Picture {
 fn picture(engine: &Engine, now: Seconds) -> Picture {
     let (mut cursor, mut picture) = (Cursor::default(), Picture::default());
     while !engine.walk(&mut cursor, now, 50, &mut picture).ended {}
+    // A torrent of WebRTC peers alone leaves its count of downloads in records.
+    let Picture { torrents, retained, .. } = &mut picture;
+    for (hash, (downloaded, _)) in torrents.extract_if(.., |_, (_, peers)| peers.is_empty()) {
+        if downloaded > 0 {
+            retained.insert(hash, downloaded);
+        }
+    }
     picture
 }
 

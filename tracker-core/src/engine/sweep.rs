@@ -39,7 +39,8 @@ struct Expiry<'a> {
 impl Visitor for Expiry<'_> {
     const CAUSE: Cause = Cause::Expiry;
 
-    fn begin(&mut self, heard_since: &mut Seconds, now: Seconds) -> Verdict {
+    fn begin(&mut self, heard_since: &mut Seconds) -> Verdict {
+        let now = self.now;
         let is_due = now.saturating_sub(*heard_since) >= self.timeout;
         *self.shard = ShardSweep { is_due, heard_since: now };
         if is_due {

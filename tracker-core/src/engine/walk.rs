@@ -32,7 +32,7 @@ pub trait Visitor {
 
     /// The walk begins with a shard, in which nobody that expires was last heard of before `heard_since`. With
     /// [`Verdict::Enough`] its torrents are passed over.
-    fn begin(&mut self, _heard_since: &mut Seconds, _now: Seconds) -> Verdict {
+    fn begin(&mut self, _heard_since: &mut Seconds) -> Verdict {
         Verdict::Keep
     }
 
@@ -44,9 +44,6 @@ pub trait Visitor {
 
     /// The walk is through with a shard.
     fn end(&mut self, _heard_since: &mut Seconds) {}
-
-    /// The walk is through with a torrent, which has so many peers now.
-    fn done(&mut self, _peers: usize) {}
 
     /// The `downloaded` count that is kept of a torrent without peers, for how many seconds now.
     fn retained(&mut self, _info_hash: &InfoHash, _downloaded: u32, _age: Seconds) -> Verdict {
@@ -239,7 +236,7 @@ impl Shard {
         step.until = (step.walked.visited + budget, step.walked.removed + MAX_REMOVED);
         step.walked.visited += 1;
         if matches!(progress, Progress::Torrents { below: usize::MAX, .. })
-            && step.visitor.begin(&mut self.heard_since, step.now) == Verdict::Enough
+            && step.visitor.begin(&mut self.heard_since) == Verdict::Enough
         {
             *progress = Progress::Retained { from: None };
         }
@@ -306,8 +303,6 @@ impl Shard {
                 return Some((info_hash, stage));
             }
         }
-        let torrent = self.torrents.get(at)?;
-        step.visitor.done(torrent.swarm.len());
         step.tickets.extend(self.tidy(step.common, at, step.now));
         None
     }

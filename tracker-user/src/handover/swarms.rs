@@ -8,7 +8,7 @@ use std::{
 };
 use tracker_core::{
     engine::{Change, Cursor, Engine},
-    records::{Malformed, PeerRecord, Reader, Record, RecordWriter, WalkWriter},
+    records::{RecordWriter, WalkWriter},
 };
 
 /// Changes that a shard keeps until they are taken: more than come to it between two times, unless all come for one torrent.
@@ -98,31 +98,4 @@ impl Drop for Following {
 
 fn some<E>(records: Vec<u8>, write: &mut impl FnMut(Vec<u8>) -> Result<(), E>) -> Result<(), E> {
     if records.is_empty() { Ok(()) } else { write(records) }
-}
-
-/// Takes records in, as far as limits and lists of this process permit.
-///
-/// # Errors
-/// When the bytes are none; what came before is taken.
-pub fn import(engine: &Engine, clock: Clock, records: &[u8]) -> Result<(), Malformed> {
-    let (mut torrent, mut peers) = (None, Vec::<PeerRecord>::new());
-    let end = |torrent: Option<_>, peers: &mut Vec<PeerRecord>| {
-        if let Some(torrent) = torrent {
-            // Who is refused here announces again, and is told why.
-            let _ = engine.import(&torrent, peers, clock.now());
-        }
-        peers.clear();
-    };
-    for record in Reader::new(records) {
-        match record {
-            Ok(Record::Peer(peer)) => peers.push(peer),
-            Ok(Record::Torrent(next)) => end(torrent.replace(next), &mut peers),
-            Err(malformed) => {
-                end(torrent, &mut peers);
-                return Err(malformed);
-            }
-        }
-    }
-    end(torrent, &mut peers);
-    Ok(())
 }

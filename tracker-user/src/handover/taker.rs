@@ -3,10 +3,9 @@
 use super::{
     channel::{Channel, Error},
     descriptors::Received,
-    messages::{Hello, Message},
-    swarms,
+    messages::{Hello, Malformed, Message},
 };
-use crate::{clock::Clock, metrics::before::Before};
+use crate::{clock::Clock, metrics::before::Before, swarms::take_in::TakeIn};
 use std::{
     io::{self, Read as _, Write as _},
     os::unix::net::UnixStream,
@@ -213,8 +212,10 @@ fn until(
 ) -> Result<(), Error> {
     loop {
         match (channel.receive(patience)?, before) {
-            (Message::Swarms(records), _) => swarms::import(engine, clock, &records)
-                .map_err(|error| super::messages::Malformed(error.to_string()))?,
+            // Whoever a limit or list of this process refuses announces again, and is told why.
+            (Message::Swarms(records), _) => TakeIn::new(engine, clock.now())
+                .records(&records, 0)
+                .map_err(|error| Malformed(error.to_string()))?,
             (Message::Counted(counted), Some(before)) => before.set(counted),
             (message, _) if message == *last => return Ok(()),
             (other, _) => return Err(Error::Unexpected(other.name())),

@@ -2,11 +2,12 @@
 
 use super::{
     messages::{HEAD, Hello, Inventory, Item, MAX_REST, Message},
-    swarms::{Following, import},
+    swarms::Following,
 };
 use crate::{
     clock::Clock,
     metrics::before::{Counted, Series, Took},
+    swarms::take_in::TakeIn,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -172,7 +173,7 @@ fn a_copy_follows_what_comes_and_goes() {
     let mut written = 0;
     let mut take = |records: Vec<u8>| {
         written += records.len();
-        import(&to, clock(), &records).unwrap();
+        TakeIn::new(&to, clock().now()).records(&records, 0).unwrap();
         Ok::<_, Infallible>(())
     };
     following.walk(&mut take).unwrap();
@@ -196,9 +197,4 @@ fn a_copy_follows_what_comes_and_goes() {
     drop(following);
     announce(&from, 1, 1, Event::None);
     assert_eq!(from.take_changes(0, &mut Vec::new()).changes, 0, "nobody listens any more");
-}
-
-#[test]
-fn what_is_no_record_is_told() {
-    assert!(import(&engine(), clock(), &[1, 2, 3]).is_err());
 }

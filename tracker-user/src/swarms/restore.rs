@@ -160,9 +160,7 @@ fn read(
     let mut told = Instant::now();
     while let Some(block) = reader.next_block()? {
         let since = now.since(&block.at);
-        if !take_in.records(block.records, since) {
-            return Err(Wrong::Record(reader.position()));
-        }
+        take_in.records(block.records, since).map_err(|_| Wrong::Record(reader.position()))?;
         if told.elapsed() >= EVERY {
             told = Instant::now();
             let (share, peers) = (reader.position() * 100 / size.max(1), take_in.taken().peers);

@@ -4,7 +4,7 @@ use tracker_core::{
     engine::Engine,
     model::Seconds,
     policy::Policy,
-    records::{PeerRecord, Reader, Record, TorrentRecord},
+    records::{Malformed, PeerRecord, Reader, Record, TorrentRecord},
 };
 
 /// Peers that are kept until they go into the engine together.
@@ -46,10 +46,12 @@ impl<'a> TakeIn<'a> {
         Self { engine, now, timeout, torrent: None, peers, alive: false, gone: None, taken }
     }
 
-    /// Takes in a stream of whole records, whose ages have grown by `since`. Says whether all of it were records; what was
-    /// before the first that is none is taken in.
-    pub fn records(&mut self, bytes: &[u8], since: Seconds) -> bool {
-        let mut good = true;
+    /// Takes in a stream of whole records, whose ages have grown by `since`.
+    ///
+    /// # Errors
+    /// If not all of it were records; what was before the first that is none is taken in.
+    pub fn records(&mut self, bytes: &[u8], since: Seconds) -> Result<(), Malformed> {
+        let mut outcome = Ok(());
         for record in Reader::new(bytes) {
             match record {
                 Ok(Record::Torrent(torrent)) => {
@@ -58,11 +60,11 @@ impl<'a> TakeIn<'a> {
                     self.torrent = Some(TorrentRecord { age, ..torrent });
                 }
                 Ok(Record::Peer(peer)) => self.peer(peer, since),
-                Err(_) => good = false,
+                Err(malformed) => outcome = Err(malformed),
             }
         }
         self.end();
-        good
+        outcome
     }
 
     /// What has become of all so far.

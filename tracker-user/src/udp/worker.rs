@@ -159,11 +159,11 @@ impl Worker {
         loop {
             let requests = self.serve();
             let busy = requests > 0;
-            if self.gatherer.as_mut().is_some_and(|gatherer| gatherer.has_come(requests)) {
-                self.gather();
-            }
+            let has_come = self.gatherer.as_mut().is_some_and(|gatherer| gatherer.has_come(requests));
+            let has_gathered = has_come && self.gather();
             passes = passes.wrapping_add(1);
-            let timeout = if busy && !passes.is_multiple_of(PASSES_BETWEEN_POLLS) {
+            // A pause is long beside a look at all descriptors.
+            let timeout = if busy && !has_gathered && !passes.is_multiple_of(PASSES_BETWEEN_POLLS) {
                 continue;
             } else if busy || self.busy_poll {
                 EpollTimeout::ZERO
@@ -188,16 +188,15 @@ impl Worker {
         Ok(())
     }
 
-    /// Lets requests gather, and has what has gathered looked at.
-    fn gather(&mut self) {
+    /// Lets requests gather, and has what has gathered looked at. Whether it did.
+    fn gather(&mut self) -> bool {
         // What a device keeps gathers there, and its first frame wakes us.
         let gathers = self.xsks.iter_mut().any(|(_, path)| path.gathering().is_some());
-        if gathers || self.more || self.paused {
-            return;
+        if gathers || self.more || self.paused || !self.gatherer.as_mut().is_some_and(Gatherer::pause) {
+            return false;
         }
-        if self.gatherer.as_mut().is_some_and(Gatherer::pause) {
-            self.ready.fill(true);
-        }
+        self.ready.fill(true);
+        true
     }
 
     /// Takes a batch from each source that has one. Returns how many requests there were.

@@ -67,27 +67,32 @@ impl Patience {
     /// but never less than the least; a longer one only once it is longer by a quarter.
     pub fn wish(&self, who: usize, nanoseconds: u64) {
         let Some(wish) = self.wishes.get(who) else { return };
-        if wish.swap(nanoseconds, Ordering::Relaxed) == nanoseconds {
+        if wish.swap(nanoseconds, Ordering::SeqCst) == nanoseconds {
             return;
         }
-        let wishes = self.wishes.iter().map(|wish| wish.load(Ordering::Relaxed));
-        let wanted = ours(wishes.filter(|wish| *wish > 0).min().unwrap_or(0).max(self.least));
-        let now = self.now.load(Ordering::Relaxed);
-        let differs = if wanted < now {
-            wanted < now / 8 * 7 || wanted == ours(self.least)
-        } else {
-            wanted > now / 4 * 5
-        };
-        // Whoever sets it at this moment does so for a like reason.
-        if differs
+        // Who sets it at this moment looks at all wishes once more afterwards, so nobody waits for anybody.
+        while let Some(wanted) = self.wanted()
             && let Some(directory) = self.directory.try_lock()
-            && let Some(directory) = &*directory
         {
-            match write(directory, GRO_FLUSH_TIMEOUT, &wanted.to_string()) {
-                Ok(()) => self.now.store(wanted, Ordering::Relaxed),
-                Err(error) => tracing::trace!(%error, "setting gro_flush_timeout"),
+            let Some(directory) = &*directory else { return };
+            if let Err(error) = write(directory, GRO_FLUSH_TIMEOUT, &wanted.to_string()) {
+                tracing::trace!(%error, "setting gro_flush_timeout");
+                return;
             }
+            self.now.store(wanted, Ordering::SeqCst);
         }
+    }
+
+    /// What is to be set, if that differs enough from what is.
+    fn wanted(&self) -> Option<u64> {
+        let wishes = self.wishes.iter().map(|wish| wish.load(Ordering::SeqCst)).filter(|wish| *wish > 0);
+        let (least, now) = (ours(self.least), self.now.load(Ordering::SeqCst));
+        let wanted = ours(wishes.min().unwrap_or(0)).max(least);
+        let is_worth_it = match wanted < now {
+            true => wanted < now / 8 * 7 || wanted == least,
+            false => wanted > now / 4 * 5,
+        };
+        is_worth_it.then_some(wanted)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The kernel's fast path: the XDP program, its AF_XDP sockets, and what keeps both in step with the network.
 //!
-//! `program` loads and attaches, by a `link`, `frame`, `umem`, `ring` and `socket` carry frames, `batch` turns frames into requests and
-//! replies, `deferral` keeps interrupts away from busy workers, `network` and `destinations` say which addresses are
-//! ours, `manager` reconciles all of it as interfaces come and go. It knows those who serve the sockets by `servers` only.
+//! `program` loads and attaches, by a `link`, `frame`, `umem`, `ring` and `socket` carry frames, `batch` turns frames into
+//! requests and replies, `deferral` keeps interrupts away from busy workers, `gathering` has frames wait by what `arrivals`
+//! count, `network` and `destinations` say which addresses are ours, `manager` reconciles all of it as interfaces come and go. It knows those who serve the sockets by `servers` only.
 
 pub mod arrivals;
 pub mod batch;

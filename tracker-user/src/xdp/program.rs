@@ -170,7 +170,8 @@ impl Counters {
 }
 
 impl Program {
-    /// Loads the program, switched off and with empty maps. Returns its counters apart, for the metrics, and what came to each queue.
+    /// Loads the program, switched off and with empty maps. Returns its counters apart, for the metrics, and the counts of
+    /// what came to each queue.
     ///
     /// # Errors
     /// When the binary does not carry it, or the kernel refuses it.
