@@ -1,4 +1,5 @@
-//! The longest that a shard's lock is held while something in it grows to a million and goes again.
+//! The longest that a shard's lock is held while something in it grows to a million and goes again, and while it is all
+//! written down.
 
 use super::population::info_hash;
 use nix::time::{ClockId, clock_gettime};
@@ -6,9 +7,10 @@ use serde_json::{Value, json};
 use std::{error::Error, time::Duration};
 use tracker_common::address::Address;
 use tracker_core::{
-    engine::{Announce, Engine, Lists, Want},
+    engine::{Announce, Cursor, Engine, Lists, Want},
     model::{Event, InfoHash},
     policy::Policy,
+    records::WalkWriter,
     rng::Rng,
 };
 
@@ -16,6 +18,11 @@ use tracker_core::{
 const PEERS: u32 = 1_000_000;
 /// Torrents that the one shard grows to.
 const TORRENTS: usize = 100_000;
+
+/// Torrents that are written down, two peers each, beside that swarm.
+const WALKED: u32 = 500_000;
+/// Items of a walk that are looked at under one lock.
+const STEP: usize = 256;
 
 /// Time that this thread has run, without that which others took from it.
 fn run_time() -> Result<Duration, Box<dyn Error>> {
@@ -53,6 +60,20 @@ fn grow_and_expire(announces: impl Iterator<Item = Announce>) -> Result<Duration
     if engine.totals().torrents > 0 { Err("not all has expired".into()) } else { Ok(longest.0) }
 }
 
+/// Announces all, then writes all down.
+fn write_down(announces: impl Iterator<Item = Announce>) -> Result<Duration, Box<dyn Error>> {
+    let engine = Engine::new(Policy::default(), [1, 2]);
+    let (mut longest, mut rng) = (Longest::default(), Rng::new([1, 2]));
+    for announce in announces {
+        engine.announce(&announce, 0, &mut rng, &mut Lists::default())?;
+    }
+    let (mut cursor, mut writer) = (Cursor::default(), WalkWriter::default());
+    while !longest.time(|| engine.walk(&mut cursor, 0, STEP, &mut writer))?.ended {
+        drop(writer.records.take());
+    }
+    Ok(longest.0)
+}
+
 /// Hashes of torrents that one shard has.
 fn of_one_shard() -> Vec<InfoHash> {
     let engine = Engine::new(Policy::default(), [1, 2]);
@@ -72,7 +93,7 @@ fn case(
     Ok(json!({ "name": name, "microseconds": longest[rounds / 2].as_nanos() as f64 / 1e3 }))
 }
 
-/// Both cases.
+/// All cases.
 pub(crate) fn measure(quick: bool) -> Result<Vec<Value>, Box<dyn Error>> {
     let (rounds, hash) = (if quick { 3 } else { 7 }, info_hash(0));
     let hashes = of_one_shard();
@@ -80,6 +101,10 @@ pub(crate) fn measure(quick: bool) -> Result<Vec<Value>, Box<dyn Error>> {
         case("lock_hold_swarm", rounds, || grow_and_expire((0..PEERS).map(|peer| announce(hash, peer))))?,
         case("lock_hold_shard", rounds, || {
             grow_and_expire(hashes.iter().zip(0..).map(|(hash, peer)| announce(*hash, peer)))
+        })?,
+        case("lock_hold_walk", rounds.min(3), || {
+            let others = (0..2 * WALKED).map(|peer| announce(info_hash(1 + u64::from(peer / 2)), peer));
+            write_down((0..PEERS).map(|peer| announce(hash, peer)).chain(others))
         })?,
     ])
 }

@@ -92,12 +92,15 @@ aims! {
     MEMORY_WEBSOCKET = aim("ws", "memory, idle plain WebSocket peer", "", "bytes", 12_000.0, 8_000.0);
     HOLD_SWARM = aim("engine", "longest hold of a shard's lock, one swarm growing to 1 M peers and expiring", "", "µs", 500.0, 200.0);
     HOLD_SHARD = aim("engine", "longest hold of a shard's lock, a shard growing to 100,000 torrents", "", "µs", 500.0, 200.0);
+    HOLD_WALK = aim("engine", "longest hold of a shard's lock while 2 M peers are written down, one swarm of 1 M among them", "", "µs", 500.0, 200.0);
     ENGINE_BATCHED = aim("engine", "engine announce, one thread, 1 M torrents and 2 M peers, 30 wanted, batched", "the same engine called one by one", "announces/s", 1.2, 1.5);
     ENGINE_GROWTH = aim("engine", "engine announce, 10 M torrents", "the same at 10 k torrents", "ns", 4.0, 2.5);
     ENGINE_THREADS = aim("engine", "engine announce, two threads, skewed (Zipf 1.0) hashes", "one thread", "announces/s", 1.6, 1.8);
     MEMORY_PEER = aim("engine", "memory, IPv4 peer in a swarm of 1,000, all in", "", "bytes", 16.0, 12.0);
     MEMORY_TORRENT = aim("engine", "memory, torrent with one IPv4 peer, all in", "", "bytes", 140.0, 100.0);
     SAVING = aim("state", "p99.9 latency of announces while 2 M peers are saved, at half the served rate", "p99.9 without saving", "s", 2.0, 1.5);
+    HANDOVER = aim("state", "p99.9 latency of announces while another process takes 2 M peers over, at half the served rate", "", "s", 0.2, 0.05);
+    HANDOVER_LOSS = aim("state", "unanswered announces of that hand-over", "", "%", 0.01, 0.0);
     SAVE_MEMORY = aim("state", "memory that saving 2 M peers takes", "", "bytes", 32.0 * 1_048_576.0, 8.0 * 1_048_576.0);
     SAVE_BYTES = aim("state", "saved file, 2 M IPv4 peers in 1 M torrents, a peer", "", "bytes", 24.0, 21.0);
     RESTORE = aim("state", "restoring 2 M peers in 1 M torrents", "", "s", 4.0, 2.0);

@@ -17,9 +17,10 @@ use std::{fs, path::PathBuf};
 const BENCHES: [&str; 2] = ["turns", "memory"];
 
 /// Rows of one figure: the bench's name of it, and how it is told.
-const ALONE: [(&str, aims::Aim); 4] = [
+const ALONE: [(&str, aims::Aim); 5] = [
     ("lock_hold_swarm", aims::HOLD_SWARM),
     ("lock_hold_shard", aims::HOLD_SHARD),
+    ("lock_hold_walk", aims::HOLD_WALK),
     ("IPv4 peer in a swarm of 1,000", aims::MEMORY_PEER),
     ("torrent with one IPv4 peer", aims::MEMORY_TORRENT),
 ];

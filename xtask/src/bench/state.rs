@@ -22,6 +22,7 @@ pub(crate) fn measure(lab: &Lab, report: &mut Report) -> Result<()> {
     let read = fs::read_to_string(&path).map_err(anyhow::Error::from);
     let cases = read.and_then(|text| Ok(serde_json::from_str::<Cases>(&text)?));
     report.ratios.push(udp::saving(lab)?);
+    report.ratios.extend(udp::handover(lab)?);
     report.ratios.extend(cases.context("cannot read what the bench `state` wrote")?.rows());
     Ok(())
 }

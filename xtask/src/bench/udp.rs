@@ -1,11 +1,13 @@
 //! The rows of UDP: every tracker serves on a rig of its own, full of peers.
 
 mod expiry;
+mod handover;
 mod saving;
 mod soak;
 mod tracker;
 mod verdict;
 
+pub(crate) use handover::measure as handover;
 pub(crate) use saving::measure as saving;
 pub(crate) use soak::measure as soak;
 

@@ -2,7 +2,7 @@
 
 use super::{
     ANNOUNCE, expiry,
-    tracker::{Population, Purpose, SEARCH, Tracker},
+    tracker::{Population, Purpose, Running, SEARCH, Tracker},
 };
 use crate::bench::{
     aims,
@@ -34,22 +34,24 @@ pub(crate) fn measure(lab: &Lab) -> Result<Row> {
     })
 }
 
+/// Half the rate of announces that is served.
+pub(super) fn half_served(lab: &Lab, running: &mut Running) -> Result<f64> {
+    let options =
+        format!("--mix {ANNOUNCE} {SEARCH} {:.0} --warmup 500ms {}", running.fill, Population::USUAL);
+    let found = running.run(lab, &options, Duration::from_millis(lab.choose(1_000, 2_000)))?.search;
+    Ok(found.context("riptide-load tells of no search")?.served_rate / 2.0)
+}
+
 /// p99.9 of each second of announces at half the rate that is served, which the first one finds, and how many saves ended.
 fn load(lab: &Lab, saves: bool, rate: &mut Option<f64>) -> Result<(Vec<f64>, f64)> {
     let mut running = Tracker::Native.start(lab, &Purpose { saves, ..Purpose::USUAL })?;
     running.fill(lab, Population::USUAL)?;
     let rate = match *rate {
         Some(rate) => rate,
-        None => {
-            let options =
-                format!("--mix {ANNOUNCE} {SEARCH} {:.0} --warmup 500ms {}", running.fill, Population::USUAL);
-            let found = running.run(lab, &options, Duration::from_millis(lab.choose(1_000, 2_000)))?.search;
-            *rate.insert(found.context("riptide-load tells of no search")?.served_rate / 2.0)
-        }
+        None => *rate.insert(half_served(lab, &mut running)?),
     };
-    let ended = |running: &super::Running| {
-        expiry::metric(&running.rig.tracker, "riptide_state_saves_total{outcome=\"ok\"}")
-    };
+    let ended =
+        |running: &Running| expiry::metric(&running.rig.tracker, "riptide_state_saves_total{outcome=\"ok\"}");
     let before = ended(&running)?;
     let options = format!("--mix {ANNOUNCE} --rate {rate:.0} --warmup 1s --windows 1s {}", Population::USUAL);
     let figures = running.run(lab, &options, Duration::from_secs(lab.choose(8, 20)))?;

@@ -12,6 +12,7 @@ use std::{
     ffi::OsString,
     fmt,
     path::PathBuf,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -26,7 +27,7 @@ pub(super) const METRICS: u16 = 9000;
 /// The lowest rate that the load can pace.
 const SLOWEST: f64 = 1_000.0;
 /// A load that is late by so much hangs: one fills a slow tracker before its requests count.
-const LATE: Duration = Duration::from_secs(330);
+pub(super) const LATE: Duration = Duration::from_secs(330);
 /// From the last counted request to the load's end: it waits for late replies, and its end is not noticed at once.
 pub(super) const AFTER: Duration = Duration::from_millis(150);
 
@@ -116,10 +117,11 @@ impl Tracker {
                 let xdp = if *self == Self::Native { "native" } else { "off" };
                 let (state, Purpose { peer_timeout, sweep, saves, .. }) =
                     (lab.scratch().join("state"), purpose);
+                let control = lab.scratch().join(format!("{}-control.sock", lab.number()));
                 // What one round leaves is nothing to the next.
                 let save = if *saves { "save_interval = \"1s\"" } else { "swarms = false" };
                 let text = format!(
-                    "[http]\nlisten = []\n[control]\nlisten = \"off\"\n[metrics]\nlisten = \"127.0.0.1:{METRICS}\"\n[state]\ndirectory = {state:?}\n{save}\n\
+                    "[http]\nlisten = []\n[control]\nlisten = {control:?}\n[metrics]\nlisten = \"127.0.0.1:{METRICS}\"\n[state]\ndirectory = {state:?}\n{save}\n\
                      [swarm]\npeer_timeout = \"{peer_timeout}s\"\nsweep_interval = \"{sweep}s\"\n"
                 );
                 let file = lab.file("riptide.toml", &text)?;
@@ -153,7 +155,7 @@ impl Tracker {
         command.args(&arguments);
         let program = Program::start(lab, &self.name(), command, ready)?;
         let receiver = rig.pin_receiver(lab.cpus.tracker)?;
-        Ok(Running { program, receiver, rig, fill: self.fill(), found: Vec::new() })
+        Ok(Running { program, receiver, rig, fill: self.fill(), found: Vec::new(), call: (path, arguments) })
     }
 }
 
@@ -171,6 +173,8 @@ pub(super) struct Running {
     pub(super) fill: f64,
     /// The rates that it served in searches of some mix, and whether it was the load that could not send more.
     pub(super) found: Vec<(&'static str, f64, bool)>,
+    /// Where its program is, and its arguments.
+    call: (PathBuf, Vec<OsString>),
 }
 
 impl AsMut<Program> for Running {
@@ -185,6 +189,27 @@ impl Running {
         self.program.run_time() + program::run_time(&self.receiver)
     }
 
+    /// Starts another process of it that takes over; it serves once it has said "ready".
+    pub(super) fn succeed(&self, lab: &Lab) -> Result<Program> {
+        let (path, arguments) = &self.call;
+        let mut command = self.rig.tracker.command(lab.cpus.tracker, path);
+        command.args(arguments).arg("--take-over");
+        Program::spawn(lab, "the process that takes over", command)
+    }
+
+    /// A load on it, by these options of `riptide-load udp`, that counts requests for so long.
+    pub(super) fn load(&self, lab: &Lab, options: &str, duration: Duration) -> Command {
+        let mut command = self.rig.load.command(lab.cpus.load, &lab.binary("riptide-load"));
+        let (interface, cpu) = (&self.rig.load_interface, lab.cpus.tracker);
+        let line = format!(
+            "udp --engine kernel --interface {interface} --target {TRACKER}:{PORT} --sources {SOURCES} --watch-cpu {cpu} \
+             --duration {}ms {options}",
+            duration.as_millis()
+        );
+        command.args(line.split(' '));
+        command
+    }
+
     /// Puts a load on it, by these options of `riptide-load udp`, that counts requests for so long; `look` is called every
     /// so often meanwhile.
     pub(super) fn watch(
@@ -194,14 +219,7 @@ impl Running {
         duration: Duration,
         mut look: impl FnMut(&Self) -> Result<()>,
     ) -> Result<Figures> {
-        let mut command = self.rig.load.command(lab.cpus.load, &lab.binary("riptide-load"));
-        let (interface, cpu) = (&self.rig.load_interface, lab.cpus.tracker);
-        let line = format!(
-            "udp --engine kernel --interface {interface} --target {TRACKER}:{PORT} --sources {SOURCES} --watch-cpu {cpu} \
-             --duration {}ms {options}",
-            duration.as_millis()
-        );
-        command.args(line.split(' '));
+        let command = self.load(lab, options, duration);
         let mut samples = Vec::new();
         let figures = load::watch(lab, command, duration + LATE, || {
             samples.push((Instant::now(), self.run_time()));
