@@ -88,6 +88,23 @@ fn load_and_tracker_count_alike() {
 }
 
 #[test]
+fn a_flood_of_forged_announces_is_dropped_and_requests_are_answered() {
+    let field = Field::new();
+    let riptide = field.riptide("");
+    let workload = format!("--torrents {TORRENTS} --peers {PEERS} --rate 2k --warmup 0s --duration 2s");
+    let ended = run(field.command(&format!("{workload} --flood 9")));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    let figures = field.figures();
+    let [forged, sent, answered] = ["forged", "sent", "answered"].map(|name| figures.count(name));
+    assert!(8 * sent < forged && forged < 10 * sent && answered > 0, "{:#}", figures.0);
+    let metrics = at_rest(&riptide);
+    let dropped = whole(metrics.sum("riptide_udp_dropped_total", &[("reason", "bad_connection_id")]));
+    // The wire of a loaded machine may lose some.
+    assert!(0 < dropped && dropped <= forged, "{dropped} of {forged}\n{}", metrics.text);
+    riptide.stop();
+}
+
+#[test]
 fn the_listed_torrents_are_those_that_are_asked_for() {
     let directory = TempDir::with_prefix("riptide-test-").expect("a temporary directory");
     let list = directory.path().join("hashes");

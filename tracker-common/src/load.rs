@@ -66,8 +66,13 @@ pub struct Plan {
     pub in_order: u32,
     /// A generator that is so many requests behind its plan skips the rest instead of sending a burst.
     pub most_behind: u32,
+    /// So many forged announces are sent before each request, and count as requests where the rate, the order and what is
+    /// skipped are concerned.
+    pub flood: u32,
+    /// Zero.
+    pub reserved: u32,
 }
-const _: () = assert!(size_of::<Plan>() == 88);
+const _: () = assert!(size_of::<Plan>() == 96);
 
 /// How far the generator is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -111,11 +116,13 @@ pub enum Tally {
     Peers = 12,
     /// Requests not written: no connection ID for that source, or no room in the frame.
     Unsent = 13,
+    /// Forged announces sent.
+    SentForged = 14,
 }
 
 impl Tally {
     /// How many there are.
-    pub const COUNT: u32 = 14;
+    pub const COUNT: u32 = 15;
 }
 
 /// What a request asks, by the number of its action.
@@ -145,6 +152,22 @@ pub struct Request {
     pub port: u16,
     /// Whether its peer is a seeder.
     pub seeder: bool,
+}
+
+/// A frame of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// A request, which is to be answered.
+    Real(Request),
+    /// An announce from anywhere, with a connection ID that nobody gave.
+    Forged {
+        /// What it asks.
+        request: Request,
+        /// The source address, host byte order.
+        source: u32,
+        /// The connection ID.
+        id: u64,
+    },
 }
 
 /// The place of a transaction among those that wait.
@@ -198,6 +221,24 @@ impl Plan {
     #[must_use]
     pub const fn rate_of(per_second: u64) -> u64 {
         ((per_second as u128) << 32).div_ceil(1_000_000_000) as u64
+    }
+
+    /// The frame of this number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn frame(&self, number: u64) -> Frame {
+        let stride = self.flood as u64 + 1;
+        let (number, place) = (number / stride, number % stride);
+        if place == self.flood as u64 {
+            return Frame::Real(self.request(number));
+        }
+        let random = mix(number ^ self.seed ^ (place + 1) << 40);
+        Frame::Forged {
+            request: Request { kind: Kind::Announce, ..self.request(random) },
+            // Forged sources are of the network that real ones are of, and sometimes theirs.
+            source: self.source & 0xff00_0000 | (random as u32 & 0x00ff_ffff),
+            id: mix(random),
+        }
     }
 
     /// The request of this number.
@@ -310,6 +351,24 @@ mod tests {
         }
         assert!(kinds[0].abs_diff(50_000) < 1_000 && kinds[2].abs_diff(1_000) < 200, "{kinds:?}");
         assert!(seeders.abs_diff(75_000) < 1_000, "{seeders}");
+    }
+
+    #[test]
+    fn a_flood_goes_between_the_same_requests() {
+        let (calm, flooded) = (plan(), Plan { flood: 3, source: 0x0a63_0000, ..plan() });
+        let mut sources = std::collections::HashSet::new();
+        for number in 0..1_000 {
+            assert_eq!(calm.frame(number), Frame::Real(calm.request(number)));
+            assert_eq!(flooded.frame(4 * number + 3), calm.frame(number));
+            for place in 0..3 {
+                let Frame::Forged { request, source, id } = flooded.frame(4 * number + place) else {
+                    panic!("{number} {place}");
+                };
+                assert!(request.kind == Kind::Announce && source >> 24 == 10 && id != 0);
+                sources.insert(source);
+            }
+        }
+        assert!(sources.len() > 2_900, "{}", sources.len());
     }
 
     #[test]

@@ -147,6 +147,10 @@ pub struct UdpArgs {
     /// Before the load, announce every peer once at this rate (kernel engine)
     #[arg(long, value_name = "R", value_parser = parse_rate)]
     pub fill: Option<f64>,
+    /// Beside each request, send so many announces with forged sources and connection IDs, which no tracker may answer (kernel
+    /// engine)
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub flood: u32,
     /// Torrents in each scrape; the kernel engine asks for one
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=74))]
     pub scrape_hashes: u16,

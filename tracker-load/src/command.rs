@@ -142,6 +142,11 @@ fn load_udp(args: &UdpArgs) -> Result<bool, Error> {
     if args.engine == UdpEngine::Kernel {
         return load_udp_from_kernel(args, load, target);
     }
+    for (is_there, flag) in [(args.fill.is_some(), "--fill"), (args.flood > 0, "--flood")] {
+        if is_there {
+            return Err(Error::Usage(format!("{flag}: only the kernel engine can, see --engine")));
+        }
+    }
     let sources = common.sources.addresses(target.ip())?;
     if !common.i_own_this_target {
         route::refuse_far(target.ip(), &sources)?;
@@ -286,6 +291,7 @@ fn load_udp_from_kernel(args: &UdpArgs, load: Load, target: SocketAddr) -> Resul
         ("scrape_hashes", json!(1)),
         ("engine", json!("kernel")),
         ("fill", json!(args.fill)),
+        ("flood", json!(args.flood)),
     ]);
     let settings = kernel::Settings {
         target,
@@ -299,6 +305,7 @@ fn load_udp_from_kernel(args: &UdpArgs, load: Load, target: SocketAddr) -> Resul
         seeders: common.workload.seeders,
         seed: common.workload.seed,
         timeout,
+        flood: args.flood,
         fill: args.fill,
     };
     measure(common, load, &setup, |watch| Ok(Box::new(kernel::Kernel::open(&settings, watch)?)))

@@ -19,7 +19,7 @@ use tracker_common::{
         PEER_IPV4_LEN, PROTOCOL_ID, REQUEST_HEAD_LEN, RESPONSE_HEAD_LEN, SCRAPE_HASH_LEN, SCRAPE_ROW_LEN,
     },
     headers::{self, ETHERNET_LEN, IPV4_LEN, PROTOCOL_UDP, UDP_LEN},
-    load::{Kind, Plan, Request, Tally, info_hash, kind_of},
+    load::{self, Kind, Plan, Request, Tally, info_hash, kind_of},
     packet::Bytes,
 };
 
@@ -35,12 +35,21 @@ fn generate(context: XdpContext) -> u32 {
     let Some(plan) = plan() else { return xdp_action::XDP_DROP };
     let now = monotonic_ns();
     let Some(number) = next_request(plan, now) else { return xdp_action::XDP_DROP };
-    let request = plan.request(number);
-    match write(&Frame(&context), plan, &request) {
+    let (request, source, id, is_forged) = match plan.frame(number) {
+        load::Frame::Real(request) => {
+            let id = if let Kind::Connect = request.kind { Some(0) } else { connection(request.source) };
+            (request, plan.source + request.source, id, false)
+        }
+        load::Frame::Forged { request, source, id } => (request, source, Some(id), true),
+    };
+    match id.and_then(|id| write(&Frame(&context), plan, &request, source, id)) {
         Some(()) => {
-            sent(request.transaction_id, now);
+            if !is_forged {
+                sent(request.transaction_id, now);
+            }
             count(
                 match request.kind {
+                    _ if is_forged => Tally::SentForged,
                     Kind::Connect => Tally::SentConnects,
                     Kind::Announce => Tally::SentAnnounces,
                     Kind::Scrape => Tally::SentScrapes,
@@ -58,7 +67,7 @@ fn generate(context: XdpContext) -> u32 {
 
 /// Writes the whole frame: what the last round left in its page must not be sent again.
 #[inline(always)]
-fn write(frame: &Frame<'_>, plan: &Plan, request: &Request) -> Option<()> {
+fn write(frame: &Frame<'_>, plan: &Plan, request: &Request, source: u32, id: u64) -> Option<()> {
     let length = match request.kind {
         Kind::Connect => CONNECT_REQUEST_LEN,
         Kind::Announce => ANNOUNCE_REQUEST_LEN,
@@ -72,7 +81,7 @@ fn write(frame: &Frame<'_>, plan: &Plan, request: &Request) -> Option<()> {
             frame.set_words(PAYLOAD + 8, [action, transaction_id])?;
         }
         Kind::Announce | Kind::Scrape => {
-            frame.set_long_words(PAYLOAD, [connection(request.source)?])?;
+            frame.set_long_words(PAYLOAD, [id])?;
             frame.set_words(PAYLOAD + 8, [action, transaction_id])?;
             frame.set_words(PAYLOAD + 16, info_hash(request.torrent, plan.seed as u32))?;
         }
@@ -94,8 +103,7 @@ fn write(frame: &Frame<'_>, plan: &Plan, request: &Request) -> Option<()> {
     frame.set_long_words(0, [u64::from_ne_bytes([d0, d1, d2, d3, d4, d5, s0, s1])])?;
     // The Ethertype, and two bytes of the IP header, which is written next.
     frame.set_words(8, [u32::from_ne_bytes([s2, s3, s4, s5]), 0x0800_0000_u32.to_be()])?;
-    let source = (plan.source + request.source).to_be();
-    frame.set_words(IP, headers::ipv4(source, plan.destination.to_be(), length as u16))?;
+    frame.set_words(IP, headers::ipv4(source.to_be(), plan.destination.to_be(), length as u16))?;
     // Without a checksum, as IPv4 permits.
     frame.set_words(UDP, [plan.ports.to_be(), (((UDP_LEN + length) as u32) << 16).to_be()])?;
     frame.truncate(PAYLOAD + length)

@@ -68,6 +68,8 @@ pub struct Settings {
     pub seed: u64,
     /// How long the last replies are waited for.
     pub timeout: Duration,
+    /// So many forged announces are sent beside each request.
+    pub flood: u32,
     /// Before the first probe every peer announces once, at this rate, requests a second.
     pub fill: Option<f64>,
 }
@@ -125,6 +127,7 @@ impl Kernel {
             seeders_below: u32::try_from(whole(settings.seeders * f64::from(u32::MAX))).unwrap_or(u32::MAX),
             wanted: settings.wanted.into(),
             most_behind: MOST_BEHIND,
+            flood: settings.flood,
             ..Plan::zeroed()
         };
         let mut kernel = Self {
@@ -151,6 +154,7 @@ impl Kernel {
             peers: sources,
             connects_below: u32::MAX,
             announces_below: u32::MAX,
+            flood: 0,
             ..self.plan
         };
         let span = Duration::from_secs_f64(f64::from(sources) / LEARN_RATE as f64) + STEP;
@@ -169,7 +173,7 @@ impl Kernel {
 
     fn fill(&mut self, rate: f64, watch: &Watch) -> Result<(), Error> {
         watch.begin("every peer announces once:".to_owned());
-        let plan = Plan { in_order: 1, connects_below: 0, announces_below: u32::MAX, ..self.plan };
+        let plan = Plan { in_order: 1, connects_below: 0, announces_below: u32::MAX, flood: 0, ..self.plan };
         let duration = Duration::from_secs_f64(f64::from(plan.peers) / rate.max(LOWEST_RATE));
         let figures = self.run(plan, rate, Span { warmup: Duration::ZERO, duration }, watch)?;
         self.filled = Some(figures.answered);
@@ -184,7 +188,8 @@ impl Kernel {
         self.probes += 1;
         let seed = plan.seed.wrapping_add(self.probes << 32);
         let maps = &mut self.programs.maps;
-        maps.set_plan(Plan { start_ns, rate: Plan::rate_of(whole(rate)), seed, ..plan })?;
+        let stride = u64::from(plan.flood) + 1;
+        maps.set_plan(Plan { start_ns, rate: Plan::rate_of(whole(rate * stride as f64)), seed, ..plan })?;
         let before = maps.snapshot()?;
         let (begun, from) = (Instant::now(), LEAD + span.warmup);
         let now = || nanoseconds(begun.elapsed());
@@ -206,7 +211,7 @@ impl Kernel {
             Ok((first, maps.progress()?.skipped - skipped, counted.elapsed().as_secs_f64()))
         })?;
         let last = self.last_replies(watch, &before)?;
-        let mut figures = figures(&last.since(&first), skipped, seconds);
+        let mut figures = figures(&last.since(&first), skipped / stride, seconds);
         record.finish(&mut figures);
         Ok(figures)
     }
@@ -328,6 +333,9 @@ fn figures(counts: &Snapshot, skipped: u64, seconds: f64) -> Figures {
         (Tally::Peers, "peers"),
     ] {
         figures.add_more(name, counts.tally(tally));
+    }
+    if counts.tally(Tally::SentForged) > 0 {
+        figures.add_more("forged", counts.tally(Tally::SentForged));
     }
     figures
 }

@@ -1,6 +1,7 @@
 //! The rows of UDP: every tracker serves on a rig of its own, full of peers.
 
 mod expiry;
+mod flood;
 mod handover;
 mod saving;
 mod soak;
@@ -86,7 +87,7 @@ pub(crate) fn measure(lab: &Lab, report: &mut Report) -> Result<()> {
     field.take_turns(lab)?;
     field.tell(report);
     drop(field);
-    report.ratios.extend([verdict::measure(lab)?, expiry::measure(lab)?]);
+    report.ratios.extend([verdict::measure(lab)?, expiry::measure(lab)?, flood::measure(lab)?]);
     Ok(())
 }
 
