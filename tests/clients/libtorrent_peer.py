@@ -1,7 +1,7 @@
 """One libtorrent client that knows no other way to find peers than the torrent's tracker.
 
-Usage: libtorrent_peer.py TORRENT DIRECTORY LISTEN
-Runs until it is killed.
+Usage: libtorrent_peer.py TORRENT DIRECTORY LISTEN [PERIOD]
+Runs until it is killed. With a PERIOD it announces every so many seconds, whatever the tracker says of it.
 """
 
 import sys
@@ -11,7 +11,8 @@ import libtorrent
 
 
 def main():
-    torrent, directory, listen = sys.argv[1:]
+    torrent, directory, listen = sys.argv[1:4]
+    period = float(sys.argv[4]) if len(sys.argv) > 4 else float("inf")
     session = libtorrent.session(
         {
             "listen_interfaces": listen,
@@ -33,11 +34,15 @@ def main():
     parameters.flags |= libtorrent.torrent_flags.disable_dht
     parameters.flags |= libtorrent.torrent_flags.disable_lsd
     parameters.flags |= libtorrent.torrent_flags.disable_pex
-    session.add_torrent(parameters)
+    handle = session.add_torrent(parameters)
+    due = time.monotonic() + period
     while True:
+        if time.monotonic() >= due:
+            handle.force_reannounce(0, -1, libtorrent.reannounce_flags_t.ignore_min_interval)
+            due = time.monotonic() + period
         # Not wait_for_alert: it looks at the first alert while the session's thread may move it, and that crashes.
         for alert in session.pop_alerts():
-            print(alert, flush=True)
+            print(type(alert).__name__, alert, flush=True)
         time.sleep(0.05)
 
 

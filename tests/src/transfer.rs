@@ -91,25 +91,27 @@ impl Hosts {
         hosts
     }
 
-    /// Starts a tracker on every address of the host, with the fast path on both wires.
+    /// A tracker on every address of the host, with the fast path on both wires.
     #[must_use]
-    pub fn start(&self) -> Riptide {
-        self.tracker().ready()
+    pub fn tracker(&self) -> Start<'_> {
+        self.tracker_behind(&["s0", "l0"], "native")
+    }
+
+    /// The same with the fast path in this mode on the wires of these interfaces.
+    #[must_use]
+    pub fn tracker_behind(&self, interfaces: &[&str], mode: &str) -> Start<'_> {
+        let flags: Vec<String> = interfaces.iter().map(|name| format!("--interface {name}")).collect();
+        Start::new(Some(&self.tracker))
+            .arguments(&format!("--udp 0.0.0.0:{PORT} --udp [::]:{PORT} --xdp {mode}"))
+            .arguments(&flags.join(" "))
     }
 
     /// The same with HTTP, plain and over TLS.
-    fn start_web(&self, certificate: &Certificate) -> Riptide {
+    pub(crate) fn web(&self, certificate: &Certificate) -> Start<'_> {
         let listeners = [("--http", PORT), ("--https", TLS_PORT)];
         let listeners = listeners.map(|(flag, port)| format!("{flag} 0.0.0.0:{port} {flag} [::]:{port}"));
         let tls = format!("[tls]\n{}", certificate.keys());
-        self.tracker().arguments(&listeners.join(" ")).config(&tls).ready()
-    }
-
-    fn tracker(&self) -> Start<'_> {
-        let listeners = format!("--udp 0.0.0.0:{PORT} --udp [::]:{PORT}");
-        Start::new(Some(&self.tracker))
-            .arguments("--interface s0 --interface l0 --xdp native")
-            .arguments(&listeners)
+        self.tracker().arguments(&listeners.join(" ")).config(&tls)
     }
 }
 
@@ -138,8 +140,12 @@ impl Peer {
     }
 
     fn said(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+        said(&self.log)
     }
+}
+
+fn said(log: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned()
 }
 
 impl Drop for Peer {
@@ -149,44 +155,114 @@ impl Drop for Peer {
     }
 }
 
+/// A client, and where it has its files.
+type Party = (Peer, PathBuf);
+
+/// Where clients move a file, and by what they do.
+struct Ground {
+    hosts: Hosts,
+    certificate: Certificate,
+    directory: TempDir,
+    ipv6: bool,
+}
+
+impl Ground {
+    fn new(ipv6: bool) -> Self {
+        let directory = TempDir::with_prefix("riptide-transfer-").expect("a directory");
+        Self { hosts: Hosts::new(), certificate: Certificate::new(), directory, ipv6 }
+    }
+
+    fn tracker(&self) -> Start<'_> {
+        self.hosts.web(&self.certificate)
+    }
+
+    const fn family(&self) -> &'static str {
+        if self.ipv6 { "ipv6" } else { "ipv4" }
+    }
+
+    /// A client with more arguments, which has the file or wants it.
+    fn peer(&self, seeds: bool, (program, scheme): (Program, Scheme), more: &[&str]) -> Party {
+        let (name, host, n) = match seeds {
+            true => ("seeder", &self.hosts.seeder, 1),
+            false => ("leecher", &self.hosts.leecher, 2),
+        };
+        let files = self.directory.path().join(name);
+        let torrents = self.directory.path().join(format!("{name}-torrent"));
+        for path in [&files, &torrents] {
+            std::fs::create_dir(path).expect("a directory");
+        }
+        make_torrent(&torrents, &scheme.url(self.ipv6));
+        if seeds {
+            std::fs::rename(torrents.join(NAME), files.join(NAME)).expect("the file to seed");
+        }
+        let torrent = torrents.join(format!("{NAME}.torrent"));
+        let mut command = client(program, host, &torrent, &files, self.ipv6, n, &self.certificate);
+        command.args(more);
+        (Peer::start(command, self.directory.path().join(format!("{name}.log"))), files)
+    }
+
+    /// A seeder and a leecher, and the file on its way from one to the other.
+    fn parties(&self, riptide: &Riptide, kinds: [(Program, Scheme); 2], more: &[&str]) -> [Party; 2] {
+        let mut seeder = self.peer(true, kinds[0], more);
+        wait(riptide, &mut [&mut seeder.0], "the seeder to announce", || {
+            let labels = [("family", self.family()), ("role", "seeder")];
+            riptide.metrics().sum("riptide_peers", &labels) > 0.0
+        });
+        [seeder, self.peer(false, kinds[1], more)]
+    }
+}
+
+/// Waits until the second has the file that the first one has.
+fn moves(riptide: &Riptide, [(seeder, seeding), (leecher, leeching)]: &mut [Party; 2]) {
+    let original = std::fs::read(seeding.join(NAME)).expect("the original");
+    wait(riptide, &mut [seeder, leecher], "the file to arrive", || {
+        std::fs::read(leeching.join(NAME)).is_ok_and(|copy| copy == original)
+    });
+}
+
 /// Moves a file from the seeder's host to the leecher's, and checks that every byte arrived and that both announced in
 /// the way that was wanted: over UDP, connects were answered in the kernel and announces through AF_XDP.
 pub fn transfer(program: Program, scheme: Scheme, ipv6: bool) {
     transfer_between([(program, scheme), (program, scheme)], ipv6);
 }
 
-/// The same between a seeder and a leecher of different kinds.
+/// Moves a file with libtorrent while both peers announce several times a second, and three processes after another take over.
+/// Neither is told of an error, or waits for a reply in vain.
+pub fn transfer_during_hand_overs(scheme: Scheme) {
+    let ground = Ground::new(false);
+    let mut riptide = ground.tracker().ready();
+    let mut parties = ground.parties(&riptide, [(Program::Libtorrent, scheme); 2], &["0.2"]);
+    let logs = parties.each_ref().map(|(peer, _)| peer.log.clone());
+    let replies = || logs.each_ref().map(|log| said(log).matches("tracker_reply_alert").count());
+    for round in 0..=3 {
+        if round > 0 {
+            let next = ground.tracker().directory(riptide.directory()).arguments("--take-over").ready();
+            let mut before = std::mem::replace(&mut riptide, next);
+            assert_eq!(before.wait().code(), Some(0), "{}", before.log_text());
+        }
+        let before = replies();
+        let [(seeder, _), (leecher, _)] = &mut parties;
+        wait(&riptide, &mut [seeder, leecher], "more replies for both", || {
+            replies().iter().zip(before).all(|(now, before)| *now >= before + 3)
+        });
+    }
+    moves(&riptide, &mut parties);
+    for (peer, _) in &parties {
+        let said = peer.said();
+        assert!(!said.contains("tracker_error") && !said.contains("tracker_warning"), "{said}");
+    }
+}
+
+/// The same as [`transfer`] between a seeder and a leecher of different kinds.
 pub fn transfer_between(kinds: [(Program, Scheme); 2], ipv6: bool) {
-    let hosts = Hosts::new();
-    let certificate = Certificate::new();
-    let riptide = hosts.start_web(&certificate);
-    let directory = TempDir::with_prefix("riptide-transfer-").expect("a directory");
-    let family = if ipv6 { "ipv6" } else { "ipv4" };
-    let peer = |name: &str, host: &Namespace, n: u8, (program, scheme): (Program, Scheme)| {
-        let files = directory.path().join(name);
-        let torrents = directory.path().join(format!("{name}-torrent"));
-        for path in [&files, &torrents] {
-            std::fs::create_dir(path).expect("a directory");
-        }
-        make_torrent(&torrents, &scheme.url(ipv6));
-        if n == 1 {
-            std::fs::rename(torrents.join(NAME), files.join(NAME)).expect("the file to seed");
-        }
-        let torrent = torrents.join(format!("{NAME}.torrent"));
-        let command = client(program, host, &torrent, &files, ipv6, n, &certificate);
-        (Peer::start(command, directory.path().join(format!("{name}.log"))), files)
-    };
-    let (mut seeder, seeding) = peer("seeder", &hosts.seeder, 1, kinds[0]);
-    wait(&riptide, &mut [&mut seeder], "the seeder to announce", || {
-        riptide.metrics().sum("riptide_peers", &[("family", family), ("role", "seeder")]) > 0.0
-    });
-    let (mut leecher, leeching) = peer("leecher", &hosts.leecher, 2, kinds[1]);
-    let original = std::fs::read(seeding.join(NAME)).expect("the original");
-    wait(&riptide, &mut [&mut seeder, &mut leecher], "the file to arrive", || {
-        std::fs::read(leeching.join(NAME)).is_ok_and(|copy| copy == original)
-    });
+    let ground = Ground::new(ipv6);
+    let riptide = ground.tracker().ready();
+    let mut parties = ground.parties(&riptide, kinds, &[]);
+    moves(&riptide, &mut parties);
+    let family = ground.family();
+    let [(seeder, _), (leecher, _)] = &mut parties;
     let udp: f64 = kinds.iter().map(|(_, scheme)| f64::from(u8::from(*scheme == Scheme::Udp))).sum();
-    wait(&riptide, &mut [&mut seeder, &mut leecher], "the ways to have been used", || {
+    wait(&riptide, &mut [seeder, leecher], "the ways to have been used", || {
         let metrics = riptide.metrics();
         let by_path = |path, action| {
             let labels = [("path", path), ("action", action), ("family", family)];

@@ -2,7 +2,7 @@
 //! reach each other only through the tracker's, so each transfer is also traffic that the program must let by; HTTP is
 //! such traffic too.
 
-use tests::transfer::{Program, Scheme, transfer, transfer_between};
+use tests::transfer::{Program, Scheme, transfer, transfer_between, transfer_during_hand_overs};
 
 #[test]
 fn libtorrent_over_ipv4() {
@@ -52,4 +52,14 @@ fn libtorrent_over_udp_with_aria2_over_http() {
 #[test]
 fn transmission_over_http_with_libtorrent_over_udp() {
     transfer_between([(Program::Transmission, Scheme::Http), (Program::Libtorrent, Scheme::Udp)], false);
+}
+
+#[test]
+fn libtorrent_over_https_notices_no_hand_over() {
+    transfer_during_hand_overs(Scheme::Https);
+}
+
+#[test]
+fn libtorrent_over_udp_notices_no_hand_over() {
+    transfer_during_hand_overs(Scheme::Udp);
 }

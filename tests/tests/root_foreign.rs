@@ -37,7 +37,7 @@ fn other_services_work_through_an_attached_interface() {
 #[test]
 fn forwarded_traffic_passes() {
     let hosts = Hosts::new();
-    let riptide = hosts.start();
+    let riptide = hosts.tracker().ready();
     for (service, from) in [("10.78.2.2:6969", "10.78.1.2"), ("[fd78:2::2]:6969", "fd78:1::2")] {
         for bytes in [connect_bytes(1), Announce::leecher([1; 20], 1).bytes([7; 8], 1), b"anything".to_vec()]
         {
