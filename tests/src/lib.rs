@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod net;
 pub mod openapi;
 pub mod process;
+pub mod random;
 pub mod rig;
 pub mod riptide;
 pub mod scripts;

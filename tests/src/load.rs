@@ -1,13 +1,19 @@
-//! `riptide-load` with its kernel engine beside a tracker with native XDP.
+//! `riptide-load`: with its kernel engine beside a tracker with native XDP, and by sockets at a steady rate for as long as a
+//! test takes.
 
 use crate::{
     net::{Namespace, join},
     riptide::{Riptide, Start, binary},
 };
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 use tempfile::TempDir;
 
@@ -30,7 +36,7 @@ pub struct Field {
     pub load: Namespace,
     /// The tracker's host, 10.77.0.1.
     pub tracker: Namespace,
-    files: TempDir,
+    files: Files,
 }
 
 impl Default for Field {
@@ -47,8 +53,7 @@ impl Field {
         join(&tracker, "t0", &load, "c0");
         tracker.ip(&format!("addr add 10.77.0.1/24 dev t0\nroute add {SOURCES} via 10.77.0.2\n"));
         load.ip("addr add 10.77.0.2/24 dev c0\n");
-        let files = TempDir::with_prefix("riptide-test-").expect("a temporary directory");
-        Self { load, tracker, files }
+        Self { load, tracker, files: Files::new() }
     }
 
     /// Starts a tracker with native XDP and these tables in its configuration.
@@ -66,29 +71,101 @@ impl Field {
         let mut command = self.load.command(&load_binary().to_string_lossy());
         command.args(["udp", "--engine", "kernel", "--interface", "c0", "--sources", SOURCES]);
         command.args(["--target", TARGET]).args(arguments.split_whitespace());
-        command.arg("--json").arg(self.json());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.files.told(&mut command);
         command
-    }
-
-    fn json(&self) -> PathBuf {
-        self.files.path().join("figures.json")
     }
 
     /// The figures of the command that ended last.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        let text = std::fs::read(self.json()).expect("the figures of a load");
-        Figures(serde_json::from_slice(&text).expect("figures in JSON"))
+        self.files.figures()
     }
 
     /// Whether a program is attached to the load's interface.
     #[must_use]
     pub fn is_attached(&self) -> bool {
-        self.load.run(|| {
-            let shown = Command::new("ip").args(["link", "show", "c0"]).output().expect("iproute2");
-            String::from_utf8_lossy(&shown.stdout).contains("xdp")
-        })
+        self.load.is_attached("c0")
+    }
+}
+
+/// Where a load writes.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(TempDir::with_prefix("riptide-test-").expect("a temporary directory"))
+    }
+
+    fn json(&self) -> PathBuf {
+        self.0.path().join("figures.json")
+    }
+
+    /// Has a command write there, and all that it says kept.
+    fn told(&self, command: &mut Command) {
+        command.arg("--json").arg(self.json());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    }
+
+    fn figures(&self) -> Figures {
+        let text = std::fs::read(self.json()).expect("the figures of a load");
+        Figures(serde_json::from_slice(&text).expect("figures in JSON"))
+    }
+}
+
+/// A load over UDP by sockets, which asks a thousand times a second until it is ended.
+pub struct Steady {
+    child: Option<Child>,
+    files: Files,
+}
+
+impl Steady {
+    /// Peers of each, in about a quarter as many torrents.
+    pub const PEERS: u64 = 400;
+
+    /// Begins to ask a tracker, from a host or this one, from all addresses that it has in the network `sources`. The info
+    /// hashes are those of the seed.
+    #[must_use]
+    pub fn start(host: Option<&Namespace>, tracker: SocketAddr, sources: &str, seed: u32) -> Self {
+        let files = Files::new();
+        let program = load_binary().to_string_lossy().into_owned();
+        let mut command = match host {
+            Some(host) => host.command(&program),
+            None => Command::new(program),
+        };
+        // A machine that is held up answers late, but it answers.
+        let pace = "--rate 1k --warmup 0s --duration 1h --timeout 10s";
+        let (torrents, peers) = (Self::PEERS / 4, Self::PEERS);
+        let workload = format!("--torrents {torrents} --peers {peers} --seed {seed} --sources {sources}");
+        command.args(["udp", "--target", &tracker.to_string()]);
+        command.args(format!("{pace} {workload}").split(' '));
+        files.told(&mut command);
+        Self { child: Some(command.spawn().expect("to start a load")), files }
+    }
+
+    /// Ends it once what is on its way is answered, and checks that all was, and rightly.
+    #[must_use]
+    pub fn end(mut self) -> Figures {
+        let child = self.child.take().expect("a running load");
+        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process ID"));
+        kill(pid, Signal::SIGINT).expect("a running load");
+        let ended: Ended = child.wait_with_output().expect("its end").into();
+        assert_eq!(ended.status, Some(0), "{ended:?}");
+        let figures = self.files.figures();
+        for nothing in ["unanswered", "late", "wrong_in_all"] {
+            assert_eq!(figures.count(nothing), 0, "{nothing}: {:#}", figures.0);
+        }
+        let [sent, answered] = ["sent", "answered"].map(|name| figures.count(name));
+        assert!(sent == answered && sent > 0, "{:#}", figures.0);
+        figures
+    }
+}
+
+impl Drop for Steady {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
@@ -128,12 +205,12 @@ pub fn run(mut command: Command) -> Ended {
     command.output().expect("to start a command").into()
 }
 
-/// A copy of the load generator that a user without rights can reach, wherever the checkout is.
+/// A copy of a program that a user without rights can reach, wherever the checkout is.
 #[must_use]
-pub fn copy_for_all(directory: &Path) -> PathBuf {
+pub fn copy_for_all(program: &Path, directory: &Path) -> PathBuf {
     use std::{fs, os::unix::fs::PermissionsExt};
-    let path = directory.join("riptide-load");
-    fs::copy(load_binary(), &path).expect("a copy");
+    let path = directory.join(program.file_name().expect("a program"));
+    fs::copy(program, &path).expect("a copy");
     for path in [directory, &path] {
         fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("its owner");
     }

@@ -57,6 +57,19 @@ impl Metrics {
             .map(|s| s.value)
             .sum()
     }
+
+    /// The sum of samples that are counts.
+    #[must_use]
+    #[expect(clippy::cast_sign_loss, reason = "counts are whole and not negative")]
+    pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        self.sum(name, labels) as u64
+    }
+
+    /// Torrents and peers that the tracker has.
+    #[must_use]
+    pub fn stored(&self) -> [u64; 2] {
+        ["riptide_torrents", "riptide_peers"].map(|name| self.count(name, &[]))
+    }
 }
 
 fn sample(line: &str) -> Sample {

@@ -89,6 +89,19 @@ impl Namespace {
         assert!(output.status.success(), "ip, in {}: {lines}\n{errors}", self.name);
     }
 
+    /// Whether an XDP program is attached to an interface.
+    #[must_use]
+    pub fn is_attached(&self, interface: &str) -> bool {
+        let shown = self.run(|| Command::new("ip").args(["link", "show", interface]).output());
+        String::from_utf8_lossy(&shown.expect("iproute2").stdout).contains("xdp")
+    }
+
+    /// The processes inside it.
+    #[must_use]
+    pub fn processes(&self) -> Vec<i32> {
+        processes(&self.name)
+    }
+
     /// Sets a value below `/proc/sys/net`.
     pub fn sysctl(&self, key: &str, value: &str) {
         let path = Path::new("/proc/sys/net").join(key);
@@ -155,13 +168,16 @@ pub fn sweep() {
     }
 }
 
+fn processes(name: &str) -> Vec<i32> {
+    let output = Command::new("ip").args(["netns", "pids", name]).output();
+    let text =
+        output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
 fn delete(name: &str) {
-    if let Ok(output) = Command::new("ip").args(["netns", "pids", name]).output() {
-        for pid in String::from_utf8_lossy(&output.stdout).split_whitespace() {
-            if let Ok(pid) = pid.parse::<i32>() {
-                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL);
-            }
-        }
+    for pid in processes(name) {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL);
     }
     let _ = Command::new("ip").args(["netns", "delete", name]).stderr(Stdio::null()).status();
 }

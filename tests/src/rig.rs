@@ -7,7 +7,7 @@ use crate::{
     udp::Client,
 };
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -78,7 +78,7 @@ impl Rig {
     pub fn with_config(path: Path, config: &str) -> Self {
         let wire = (path != Path::Loopback).then(Wire::new);
         let mut rig = Self { riptide: None, wire, path, config: config.to_owned(), replies: Arc::default() };
-        rig.riptide = Some(rig.start(None, ""));
+        rig.riptide = Some(rig.start(None).ready());
         rig.check_mode();
         rig
     }
@@ -93,7 +93,7 @@ impl Rig {
         }
     }
 
-    fn start(&self, directory: Option<Arc<TempDir>>, more: &str) -> Riptide {
+    fn start(&self, directory: Option<Arc<TempDir>>) -> Start<'_> {
         let mut start = Start::new(self.wire.as_ref().map(|wire| &wire.tracker)).config(&self.config);
         if let Some(directory) = directory {
             start = start.directory(directory);
@@ -110,21 +110,32 @@ impl Rig {
             Path::Native => "--interface t0 --xdp native",
             Path::Generic => "--interface t0 --xdp generic",
         };
-        start.arguments(&listeners).arguments(xdp).arguments(more).ready()
+        start.arguments(&listeners).arguments(xdp)
     }
 
     /// Stops the tracker and starts it again with the same state.
     pub fn restart(&mut self) {
         self.replies = Arc::default();
         let directory = self.riptide.take().expect("a running tracker").stop();
-        self.riptide = Some(self.start(Some(directory), ""));
+        self.riptide = Some(self.start(Some(directory)).ready());
+    }
+
+    /// How a process is started with the state of the one that runs, or ran.
+    #[must_use]
+    pub fn next(&self) -> Start<'_> {
+        self.start(Some(self.riptide().directory()))
+    }
+
+    /// Has another process be the tracker of this rig, and gives the one before. It has to be ready.
+    pub fn replace(&mut self, next: Riptide) -> Riptide {
+        self.riptide.replace(next).expect("a tracker before")
     }
 
     /// Has another process take over, and checks that the one before ends well and that XDP is on as before. Returns what the
     /// one before said.
     pub fn hand_over(&mut self) -> String {
-        let mut before = self.riptide.take().expect("a running tracker");
-        self.riptide = Some(self.start(Some(before.directory()), "--take-over"));
+        let next = self.next().arguments("--take-over").ready();
+        let mut before = self.replace(next);
         let status = before.wait();
         assert_eq!(status.code(), Some(0), "{}", before.log_text());
         self.check_mode();
@@ -203,22 +214,26 @@ impl Rig {
     /// A client with a port of its own, on the client address with this number, counted from 1.
     #[must_use]
     pub fn client(&self, family: Family, number: u8) -> Client {
-        assert!((1..=self.client_addresses(family)).contains(&number), "client address {number}");
-        let tracker = self.tracker(family);
-        let client = match &self.wire {
-            Some(wire) => {
-                let last = match family {
-                    Family::V4 => 100 + u16::from(number),
-                    Family::V6 => 0x100 + u16::from(number),
-                };
-                wire.clients.run(|| Client::new(wire_address(family, last), tracker))
-            }
-            None => match family {
-                Family::V4 => Client::new(Ipv4Addr::new(127, 0, 1, number).into(), tracker),
-                Family::V6 => Client::new(Ipv6Addr::LOCALHOST.into(), tracker),
-            },
-        };
+        let client = Client::with_socket(self.socket(family, number), self.tracker(family));
         client.counted_in(Arc::clone(&self.replies))
+    }
+
+    /// A socket with a port of its own, on the client address with this number, counted from 1.
+    #[must_use]
+    pub fn socket(&self, family: Family, number: u8) -> UdpSocket {
+        assert!((1..=self.client_addresses(family)).contains(&number), "client address {number}");
+        let bind =
+            |address: IpAddr| UdpSocket::bind((address, 0)).unwrap_or_else(|e| panic!("{address}: {e}"));
+        match (&self.wire, family) {
+            (Some(wire), Family::V4) => {
+                wire.clients.run(|| bind(wire_address(family, 100 + u16::from(number))))
+            }
+            (Some(wire), Family::V6) => {
+                wire.clients.run(|| bind(wire_address(family, 0x100 + u16::from(number))))
+            }
+            (None, Family::V4) => bind(Ipv4Addr::new(127, 0, 1, number).into()),
+            (None, Family::V6) => bind(Ipv6Addr::LOCALHOST.into()),
+        }
     }
 
     /// The metrics, once they tell of exactly as many replies as the rig's clients have had.

@@ -434,6 +434,17 @@ impl Riptide {
         }
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+
+    /// Whether it has said that it is ready.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.lines().iter().any(|line| is_ready(line))
+    }
+
     /// Waits until it ends by itself, though others may go on writing where it wrote.
     pub fn wait_alone(&mut self) -> ExitStatus {
         crate::eventually("riptide to end", || self.child.try_wait().expect("a child"))

@@ -17,17 +17,7 @@ const PEERS: u64 = 2000;
 const TORRENTS: u64 = 500;
 
 fn responses(metrics: &Metrics, path: &str, action: &str) -> u64 {
-    whole(metrics.sum("riptide_udp_responses_total", &[("path", path), ("action", action)]))
-}
-
-#[expect(clippy::cast_sign_loss, reason = "counters are whole and not negative")]
-fn whole(value: f64) -> u64 {
-    value as u64
-}
-
-/// Peers and torrents that the tracker has.
-fn stored(metrics: &Metrics) -> [u64; 2] {
-    ["riptide_peers", "riptide_torrents"].map(|name| whole(metrics.sum(name, &[])))
+    metrics.count("riptide_udp_responses_total", &[("path", path), ("action", action)])
 }
 
 /// Waits until the counters of the answers to announces and scrapes stand still.
@@ -71,16 +61,16 @@ fn load_and_tracker_count_alike() {
     let connects = responses(&metrics, "kernel", "connect");
     assert!(connects >= figures.count("connects") + 254, "{connects}\n{}", metrics.text);
     for nothing in [("path", "socket"), ("action", "error")] {
-        assert_eq!(whole(metrics.sum("riptide_udp_responses_total", &[nothing])), 0, "{}", metrics.text);
+        assert_eq!(metrics.count("riptide_udp_responses_total", &[nothing]), 0, "{}", metrics.text);
     }
-    let [peers, torrents] = stored(&metrics);
+    let [torrents, peers] = metrics.stored();
     assert!(0 < peers && peers <= PEERS && 0 < torrents && torrents <= TORRENTS, "{}", metrics.text);
 
     // Once every peer has announced, all are there. The last of them may have gone round twice by then.
     let ended = run(field.command(&format!("{workload} --fill 5k")));
     assert_eq!(ended.status, Some(0), "{ended:?}");
     let figures = field.figures();
-    let [now, _] = stored(&riptide.metrics());
+    let [_, now] = riptide.metrics().stored();
     let lost = figures.count("filled") < PEERS || figures.count("unanswered") > 0;
     assert!(lost || now == PEERS, "{now} peers: {:#}", figures.0);
     assert!(!field.is_attached(), "its program is gone with it");
@@ -182,7 +172,7 @@ fn what_cannot_be_is_one_line() {
     fails(&with("10.80.0.2:6969", "d0"), 1, &["no native XDP", "--engine sockets"]);
 
     let directory = TempDir::with_prefix("riptide-test-").expect("a temporary directory");
-    let copy = copy_for_all(directory.path());
+    let copy = copy_for_all(&load_binary(), directory.path());
     let mut nobody = field.load.command("setpriv");
     nobody.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(copy);
     nobody.args(["udp", "--engine", "kernel", "--rate", "5k", "--sources", SOURCES]);

@@ -16,6 +16,7 @@ use std::{
 use tempfile::TempDir;
 use tests::{
     PATIENCE,
+    random::Random,
     riptide::{Riptide, Start},
     udp::{Announce, Client, Id20, event, id20},
 };
@@ -45,13 +46,6 @@ fn listener(riptide: &Riptide, ipv6: bool) -> SocketAddr {
 
 fn saves(riptide: &Riptide) -> f64 {
     riptide.metrics().sum("riptide_state_saves_total", &[("outcome", "ok")])
-}
-
-fn random(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state >> 16
 }
 
 /// Something that a peer said and that was acknowledged.
@@ -98,11 +92,11 @@ impl Model {
 }
 
 /// Announces like many peers until there have been some saves and a few announces more, or a save is on its way.
-fn load(riptide: &Riptide, round: u32, random_state: &mut u64) -> (Model, f64) {
+fn load(riptide: &Riptide, round: u32, random: &mut Random) -> (Model, f64) {
     let client = Client::new(Ipv4Addr::LOCALHOST.into(), listener(riptide, false));
     let mut model = Model::default();
-    let wanted = (1 + random(random_state) % 3) as f64;
-    let more = random(random_state) % 300;
+    let wanted = (1 + random.below(3)) as f64;
+    let more = random.below(300);
     let in_a_save = round.is_multiple_of(2);
     let state = riptide.directory().path().join("state");
     let begun = Instant::now();
@@ -110,15 +104,14 @@ fn load(riptide: &Riptide, round: u32, random_state: &mut u64) -> (Model, f64) {
     let mut left = more;
     for n in 0_u32.. {
         // Each is a new peer, but some that were there go or come again.
-        let is_new = !random(random_state).is_multiple_of(4);
-        let number =
-            if is_new { n } else { u32::try_from(random(random_state) % u64::from(n + 1)).expect("less") };
+        let is_new = random.below(4) != 0;
+        let number = if is_new { n } else { u32::try_from(random.below(u64::from(n) + 1)).expect("less") };
         let peer = (number / u32::from(PORTS), 1 + (number % u32::from(PORTS)) as u16);
-        let is_there = is_new || random(random_state).is_multiple_of(2);
+        let is_there = is_new || random.below(2) == 0;
         let announce = Announce::leecher(torrent(round, peer.0), peer.1).num_want(0);
         client.announce(&if is_there { announce } else { announce.event(event::STOPPED) });
         model.note(peer, is_there);
-        if ended < wanted && random(random_state).is_multiple_of(40) {
+        if ended < wanted && random.below(40) == 0 {
             ended = saves(riptide);
             model.saved(ended);
         } else if ended >= wanted {
@@ -172,12 +165,12 @@ fn ports(client: &Client, torrent: Id20) -> BTreeSet<u16> {
 fn kills_lose_nothing_that_was_saved() {
     std::thread::scope(|scope| {
         for lane in 0..LANES {
-            scope.spawn(move || kill_again_and_again(0x5eed_0017 + u64::from(lane)));
+            scope.spawn(move || kill_again_and_again(Random::new(0x5eed_0017 + 2 * u64::from(lane))));
         }
     });
 }
 
-fn kill_again_and_again(mut random_state: u64) {
+fn kill_again_and_again(mut random: Random) {
     let mut riptide = start(None);
     // What earlier rounds were seen to have left, which nothing changes any more.
     let mut settled: BTreeMap<Id20, BTreeSet<u16>> = BTreeMap::new();
@@ -187,7 +180,7 @@ fn kill_again_and_again(mut random_state: u64) {
         let (model, ended) = std::thread::scope(|scope| {
             let (other, stop) = (listener(&riptide, true), &stop);
             scope.spawn(move || noise(other, round, stop));
-            let done = load(&riptide, round, &mut random_state);
+            let done = load(&riptide, round, &mut random);
             riptide.signal(Signal::SIGKILL);
             stop.store(true, Ordering::Relaxed);
             done

@@ -152,7 +152,7 @@ pub fn both_families_are_given_to_each(door: Door) {
     for (client, port, others, others6) in [(&v4, 1, vec![2], vec![11, 12]), (&v6, 11, vec![1, 2], vec![12])]
     {
         let reply = client.announce(&Announce::leecher(info_hash, port));
-        let at = |client: &crate::web::house::Client<'_>, ports: &[u16]| {
+        let at = |client: &crate::web::house::Client, ports: &[u16]| {
             ports.iter().map(|port| client.at(*port)).collect::<Vec<SocketAddr>>()
         };
         let sorted = |mut list: Vec<SocketAddr>| {

@@ -74,6 +74,6 @@ fn hash(case: &str, family: Family) -> Id20 {
 }
 
 /// A client on the first address.
-fn client(house: &House, family: Family) -> Client<'_> {
+fn client(house: &House, family: Family) -> Client {
     house.client(family, 1)
 }

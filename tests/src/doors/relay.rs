@@ -18,7 +18,7 @@ fn peer(n: u32) -> Id20 {
 }
 
 /// So many sockets, each of which has announced itself without offers.
-fn present(client: &Client<'_>, info_hash: Id20, peers: std::ops::Range<u32>) -> Vec<Socket> {
+fn present(client: &Client, info_hash: Id20, peers: std::ops::Range<u32>) -> Vec<Socket> {
     let socket = |n| {
         let mut socket = client.websocket();
         let _ = socket.ask(&announce(info_hash, peer(n)));

@@ -338,7 +338,7 @@ pub fn handshakes_that_are_none_are_refused(door: Door) {
     socket.unwrap_or_else(|answer| panic!("{answer:?}")).close();
 }
 
-fn check_origin(client: &Client<'_>, origin: &str, allowed: bool) {
+fn check_origin(client: &Client, origin: &str, allowed: bool) {
     match client.try_websocket(&format!("Origin: {origin}\r\n")) {
         Ok(socket) => {
             assert!(allowed, "{origin}");

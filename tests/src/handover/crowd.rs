@@ -91,8 +91,8 @@ impl Crowd {
 
     /// Torrents and peers of so many clients.
     #[must_use]
-    pub fn size(clients: usize) -> [usize; 2] {
-        [clients * usize::from(PEERS.div_ceil(PER_TORRENT)), clients * usize::from(PEERS)]
+    pub fn size(clients: u64) -> [u64; 2] {
+        [clients * u64::from(PEERS.div_ceil(PER_TORRENT)), clients * u64::from(PEERS)]
     }
 }
 

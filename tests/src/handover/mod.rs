@@ -1,10 +1,16 @@
 //! Hand-overs from one process of the tracker to another, with clients that ask all the while.
 
 mod crowd;
+mod load;
+mod persistent;
 mod taker;
+mod visitors;
 
 pub use crowd::{Answered, Crowd, goes_on, loopback_clients};
+pub use load::three_under_load;
+pub use persistent::Persistent;
 pub use taker::{Kind, Taker};
+pub use visitors::Visitors;
 
 use crate::riptide::Riptide;
 use nix::{
@@ -19,12 +25,18 @@ impl Successor {
     /// The one that this tracker has started last, as it tells.
     #[must_use]
     pub fn of(riptide: &Riptide) -> Self {
-        let before = "started process ";
-        riptide.wait_for_line("a process that is to take over", |line| line.contains(before));
-        let lines = riptide.lines();
-        let line = lines.iter().rfind(|line| line.contains(before)).expect("the line");
-        let number = line.split_once(before).and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
-        Self(Pid::from_raw(number.unwrap_or_else(|| panic!("no process: {line}"))))
+        Self::after(riptide, 0)
+    }
+
+    /// The last one, where so many have been started before at least.
+    #[must_use]
+    pub fn after(riptide: &Riptide, others: usize) -> Self {
+        let told = |line: &String| line.split_once("started process ")?.1.split(' ').next()?.parse().ok();
+        let number = crate::eventually("a process that is to take over", || {
+            let all: Vec<i32> = riptide.lines().iter().filter_map(told).collect();
+            all.get(others..)?.last().copied()
+        });
+        Self(Pid::from_raw(number))
     }
 
     /// Its process ID.

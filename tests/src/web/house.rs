@@ -19,6 +19,7 @@ use std::{
     collections::BTreeMap,
     io::Write,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
 };
 use tempfile::TempDir;
 
@@ -44,8 +45,22 @@ pub struct House {
     riptide: Riptide,
     door: Door,
     certificate: Option<Certificate>,
+    plan: Plan,
     // Holds the Unix socket.
     _directory: TempDir,
+}
+
+/// What a tracker of a house is started with.
+struct Plan {
+    /// Keys of `[http]`.
+    http: String,
+    tables: String,
+}
+
+impl Plan {
+    fn start(&self) -> Start<'static> {
+        Start::new(None).arguments("--udp 127.0.0.1:0 --udp [::1]:0").http(&self.http).config(&self.tables)
+    }
 }
 
 impl House {
@@ -58,39 +73,59 @@ impl House {
     /// Starts a tracker with these keys in `[http]`, and these tables (not `[tls]`).
     #[must_use]
     pub fn with(door: Door, http: &str, tables: &str) -> Self {
-        let directory = TempDir::with_prefix("riptide-house-").expect("a directory");
-        let certificate = (door == Door::Tls).then(Certificate::new);
+        let directory = directory();
         let places = r#"listen = ["127.0.0.1:0", "[::1]:0"]"#;
         let behind = r#"trusted_proxies = ["127.0.0.1", "192.0.2.0/24"]"#;
-        let socket = directory.path().join("http.sock");
         let keys = match door {
             Door::Plain => places.to_owned(),
             Door::Tls => "listen = []".to_owned(),
             Door::Header => format!("{places}\n{behind}"),
             Door::ProxyV1 | Door::ProxyV2 => format!("{places}\n{behind}\nproxy_protocol = true"),
-            Door::Unix => format!("listen = [\"unix:{}\"]\n{behind}", socket.display()),
+            Door::Unix => format!("listen = [\"{}\"]\n{behind}", socket(&directory)),
         };
-        let mut start = Start::new(None).arguments("--udp 127.0.0.1:0 --udp [::1]:0").http(&keys).http(http);
-        if let Some(certificate) = &certificate {
-            start = start.config(&format!("[tls]\n{places}\n{}", certificate.keys()));
-        }
-        Self { riptide: start.config(tables).ready(), door, certificate, _directory: directory }
+        let certificate = (door == Door::Tls).then(Certificate::new);
+        Self::build(door, &format!("{keys}\n{http}"), tables, certificate, directory)
     }
 
     /// Starts a tracker with these keys in `[http]` and these tables, behind all doors but those with a PROXY header;
     /// [`House::client`] comes in plainly.
     #[must_use]
     pub fn every(http: &str, tables: &str) -> Self {
-        let directory = TempDir::with_prefix("riptide-house-").expect("a directory");
-        let certificate = Certificate::new();
+        let directory = directory();
         let keys = format!(
-            "listen = [\"127.0.0.1:0\", \"[::1]:0\", \"unix:{}\"]\ntrusted_proxies = [\"127.0.0.1\", \"192.0.2.0/24\"]\n{http}",
-            directory.path().join("http.sock").display()
+            "listen = [\"127.0.0.1:0\", \"[::1]:0\", \"{}\"]\ntrusted_proxies = [\"127.0.0.1\", \"192.0.2.0/24\"]\n{http}",
+            socket(&directory)
         );
-        let tls = format!("[tls]\nlisten = [\"127.0.0.1:0\", \"[::1]:0\"]\n{}", certificate.keys());
-        let start = Start::new(None).arguments("--udp 127.0.0.1:0 --udp [::1]:0").http(&keys);
-        let riptide = start.config(&tls).config(tables).ready();
-        Self { riptide, door: Door::Plain, certificate: Some(certificate), _directory: directory }
+        Self::build(Door::Plain, &keys, tables, Some(Certificate::new()), directory)
+    }
+
+    fn build(
+        door: Door,
+        http: &str,
+        tables: &str,
+        certificate: Option<Certificate>,
+        directory: TempDir,
+    ) -> Self {
+        let tls = certificate.as_ref().map_or_else(String::new, |certificate| {
+            format!("[tls]\nlisten = [\"127.0.0.1:0\", \"[::1]:0\"]\n{}", certificate.keys())
+        });
+        let plan = Plan { http: http.to_owned(), tables: format!("{tls}\n{tables}") };
+        Self { riptide: plan.start().ready(), door, certificate, plan, _directory: directory }
+    }
+
+    /// Has another process take over, and gives the one before, whose last clients may still be there.
+    #[must_use]
+    pub fn hand_over(&mut self) -> Riptide {
+        let next = self.plan.start().directory(self.riptide.directory()).arguments("--take-over").ready();
+        assert_eq!(next.http(), self.riptide.http());
+        assert_eq!(next.https(), self.riptide.https());
+        assert_eq!(next.unix(), self.riptide.unix());
+        std::mem::replace(&mut self.riptide, next)
+    }
+
+    /// Puts another certificate in place of the one that it has, which the tracker is not told.
+    pub fn renew_certificate(&mut self) {
+        self.certificate = self.certificate.as_ref().map(Certificate::renewed);
     }
 
     /// The tracker.
@@ -143,19 +178,25 @@ impl House {
 
     /// A client, which comes in by the door.
     #[must_use]
-    pub fn client(&self, family: Family, number: u8) -> Client<'_> {
+    pub fn client(&self, family: Family, number: u8) -> Client {
         self.client_by(self.door, family, number)
     }
 
     /// A client, which comes in by this door.
     #[must_use]
-    pub fn client_by(&self, door: Door, family: Family, number: u8) -> Client<'_> {
-        Client {
-            house: self,
-            door,
-            address: address_at(door, family, number),
-            connection: RefCell::new(None),
-        }
+    pub fn client_by(&self, door: Door, family: Family, number: u8) -> Client {
+        let address = address_at(door, family, number);
+        // A proxy is on this host.
+        let reached = match door {
+            Door::Plain | Door::Tls => family,
+            _ => Family::V4,
+        };
+        let place = match door {
+            Door::Unix => Place::Unix(self.riptide.unix()[0].clone()),
+            _ => Place::Tcp(self.address_of(door, reached)),
+        };
+        let certificate = self.certificate.clone().filter(|_| door == Door::Tls);
+        Client { door, place, certificate, address, connection: RefCell::new(None) }
     }
 
     /// Checks that its memory does not grow by so many MiB meanwhile.
@@ -194,6 +235,15 @@ impl House {
     }
 }
 
+fn directory() -> TempDir {
+    TempDir::with_prefix("riptide-house-").expect("a directory")
+}
+
+/// A Unix socket in a house's directory.
+fn socket(directory: &TempDir) -> String {
+    format!("unix:{}", directory.path().join("http.sock").display())
+}
+
 fn address_at(door: Door, family: Family, number: u8) -> IpAddr {
     match (door, family) {
         (Door::Plain | Door::Tls, Family::V4) => Ipv4Addr::new(127, 0, 1, number).into(),
@@ -206,15 +256,22 @@ fn address_at(door: Door, family: Family, number: u8) -> IpAddr {
     }
 }
 
+/// Where a door is.
+enum Place {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
 /// An HTTP client at a door, with one connection that it keeps.
-pub struct Client<'a> {
-    house: &'a House,
+pub struct Client {
     door: Door,
+    place: Place,
+    certificate: Option<Certificate>,
     address: IpAddr,
     connection: RefCell<Option<Connection>>,
 }
 
-impl Client<'_> {
+impl Client {
     /// Its address, as the tracker must see it.
     #[must_use]
     pub const fn address(&self) -> IpAddr {
@@ -230,27 +287,28 @@ impl Client<'_> {
     /// Opens a new connection through the door. Each of its requests carries an address that must not count.
     #[must_use]
     pub fn connect(&self) -> Connection {
-        let family = if self.address.is_ipv4() { Family::V4 } else { Family::V6 };
         let forged = "X-Forwarded-For: 203.0.113.66\r\n".to_owned();
         let told =
             format!("X-Forwarded-For: 203.0.113.66, {}\r\nX-Forwarded-For: 192.0.2.7\r\n", self.address);
-        let behind = || tcp(Ipv4Addr::LOCALHOST.into(), self.house.address_of(self.door, Family::V4));
+        let below = |from: IpAddr| match &self.place {
+            Place::Tcp(tracker) => tcp(from, *tracker),
+            Place::Unix(path) => unix(path),
+        };
+        let (direct, behind) = (|| below(self.address), || below(Ipv4Addr::LOCALHOST.into()));
         let source = SocketAddr::new(self.address, 40_000);
         let (stream, headers) = match self.door {
-            Door::Plain => (tcp(self.address, self.house.address_of(self.door, family)), forged),
+            Door::Plain => (direct(), forged),
             Door::Tls => {
-                let config = self.house.certificate.as_ref().expect("a certificate").any_client();
-                let stream = handshake(config, tcp(self.address, self.house.address_of(self.door, family)));
-                (stream.unwrap_or_else(|e| panic!("TLS: {e}")), forged)
+                let config = self.certificate.as_ref().expect("a certificate").any_client();
+                (handshake(config, direct()).unwrap_or_else(|e| panic!("TLS: {e}")), forged)
             }
-            Door::Header => (behind(), told),
+            Door::Header | Door::Unix => (behind(), told),
             Door::ProxyV1 | Door::ProxyV2 => {
                 let mut stream = behind();
                 let header = if self.door == Door::ProxyV1 { proxy::v1(source) } else { proxy::v2(source) };
                 stream.write_all(&header).expect("to send");
                 (stream, forged)
             }
-            Door::Unix => (unix(&self.house.riptide.unix()[0]), told),
         };
         Connection::new(stream, &headers)
     }

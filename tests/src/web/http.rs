@@ -99,6 +99,16 @@ impl Connection {
         self.receive()
     }
 
+    /// Asks for a target on a connection that may be gone.
+    ///
+    /// # Errors
+    /// If it ends before the response is whole.
+    pub fn try_get(&mut self, target: &str) -> std::io::Result<Answer> {
+        let request = self.request("GET", target, "");
+        self.inner.send(&request)?;
+        self.try_receive(false)
+    }
+
     /// Reads the next response.
     #[must_use]
     pub fn receive(&mut self) -> Answer {

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 const NAMES: [&str; 5] = ["localhost", "127.0.0.1", "::1", "10.78.1.1", "fd78:1::1"];
 
 /// A certificate that signs itself, for the addresses that tests use, in files of its own.
+#[derive(Clone)]
 pub struct Certificate {
     directory: Arc<TempDir>,
     roots: RootCertStore,
