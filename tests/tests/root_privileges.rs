@@ -1,10 +1,13 @@
 //! After the start the process is nobody, and still does its work.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use nix::sys::signal::Signal;
 use std::net::SocketAddr;
 use tests::{
+    control,
+    load::copy_for_all,
     net::Wire,
-    riptide::{Riptide, Start},
+    riptide::{Riptide, Start, binary},
     service::kernel_answers_at_last,
     udp::{Announce, Client, id20},
 };
@@ -18,6 +21,14 @@ fn status(riptide: &Riptide, key: &str) -> Vec<String> {
     values.sort_unstable();
     values.dedup();
     values
+}
+
+fn is_nobody(riptide: &Riptide) {
+    for key in ["Uid", "Gid"] {
+        for ids in status(riptide, key) {
+            assert!(!ids.split(' ').any(|id| id == "0"), "{key}: {ids}");
+        }
+    }
 }
 
 const NOBODY: &str = "[privileges]\nuser = \"nobody\"\n";
@@ -39,11 +50,7 @@ fn nothing_more_is_kept_than_the_fast_path_needs() {
         .arguments("--interface t0 --xdp native --udp 0.0.0.0:6969")
         .config(NOBODY)
         .ready();
-    for key in ["Uid", "Gid"] {
-        for ids in status(&riptide, key) {
-            assert!(!ids.split(' ').any(|id| id == "0"), "{key}: {ids}");
-        }
-    }
+    is_nobody(&riptide);
     assert_eq!(status(&riptide, "NoNewPrivs"), ["1"]);
     for key in ["CapEff", "CapPrm"] {
         for set in status(&riptide, key) {
@@ -104,6 +111,67 @@ fn sockets_alone_need_nothing() {
     }
     announces(&wire, "10.77.0.1:6969", 1);
     riptide.stop();
+}
+
+/// It says who may start a process that takes over, and that one becomes nobody, too.
+#[test]
+fn root_starts_who_takes_over_from_nobody() {
+    let wire = Wire::new();
+    let start = || {
+        Start::new(Some(&wire.tracker))
+            .arguments("--interface t0 --xdp native --udp 0.0.0.0:6969")
+            .config(NOBODY)
+    };
+    let mut riptide = start().ready();
+    for round in 1..=2 {
+        announces(&wire, "10.77.0.1:6969", round);
+        riptide.signal(Signal::SIGUSR2);
+        riptide.wait_for_line("what to do", |line| {
+            ["ERROR", "riptide run --take-over", "as root", "privileges.user"]
+                .iter()
+                .all(|word| line.contains(word))
+        });
+        let (status, refusal) = control::ask(&riptide, "POST /upgrade");
+        let reason = refusal["error"].as_str().unwrap_or_default();
+        assert!(
+            status == 409 && reason.contains("riptide run --take-over") && reason.contains("as root"),
+            "{refusal}"
+        );
+        assert_eq!(wire.tracker.processes(), [riptide.pid().as_raw()]);
+
+        let next = start().directory(riptide.directory()).arguments("--take-over").ready();
+        let mut left = std::mem::replace(&mut riptide, next);
+        assert_eq!(left.wait().code(), Some(0), "{}", left.log_text());
+        is_nobody(&riptide);
+        kernel_answers_at_last(&wire, &riptide, "10.77.0.1:6969");
+        riptide.metrics_until("the peers of before, and announces through AF_XDP", |metrics| {
+            announces(&wire, "10.77.0.1:6969", 9);
+            let fast = [("path", "xsk"), ("action", "announce")];
+            metrics.stored() == [1, u64::from(round) + 1]
+                && metrics.count("riptide_udp_responses_total", &fast) > u64::from(round)
+        });
+    }
+    riptide.stop();
+}
+
+/// Where there is no XDP, that user may start it as well.
+#[test]
+fn nobody_takes_over_from_nobody_by_sockets() {
+    let wire = Wire::new();
+    let programs = tempfile::tempdir().expect("a directory");
+    let program = copy_for_all(&binary(), programs.path());
+    let start =
+        || Start::new(Some(&wire.tracker)).program(&program).arguments("--udp 0.0.0.0:6969").config(NOBODY);
+    let mut riptide = start().ready();
+    announces(&wire, "10.77.0.1:6969", 1);
+    let ids = status(&riptide, "Uid")[0].split(' ').next().map(str::to_owned).expect("a user");
+    let group = status(&riptide, "Gid")[0].split(' ').next().map(str::to_owned).expect("a group");
+    let nobody = ["setpriv", "--reuid", &ids, "--regid", &group, "--clear-groups"];
+    let next = start().through(&nobody).directory(riptide.directory()).arguments("--take-over").ready();
+    assert_eq!(riptide.wait().code(), Some(0), "{}", riptide.log_text());
+    announces(&wire, "10.77.0.1:6969", 2);
+    assert_eq!(next.metrics().stored(), [1, 2]);
+    next.stop();
 }
 
 /// The key is for nobody else to read, whoever the process becomes.
