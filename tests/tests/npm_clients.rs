@@ -3,7 +3,9 @@
 //! is not Riptide's alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use nix::sys::signal::Signal;
 use tests::{
+    handover::Successor,
     rig::Family,
     scripts::node,
     web::{house::House, tls::Certificate},
@@ -113,4 +115,18 @@ fn browsers_move_a_file() {
 #[test]
 fn browsers_move_a_file_over_tls() {
     pages(("wss", Family::V4), ("wss", Family::V4));
+}
+
+#[test]
+fn browsers_keep_a_transfer_over_a_hand_over() {
+    let mut house = house();
+    let [tracker, scrape] = ["ws", "http"].map(|scheme| door(&house, scheme, Family::V4));
+    let control = house.riptide().control_socket().display().to_string();
+    node("webtorrent_handover.js", &[&tracker, &scrape.replace("announce", "scrape"), &control], None);
+    let next = Successor::of(house.riptide());
+    // It parts from WebSockets still, unless nobody has one any more.
+    house.riptide().signal(Signal::SIGTERM);
+    assert_eq!(house.riptide_mut().wait_alone().code(), Some(0), "{}", house.riptide().log_text());
+    assert!(!house.riptide().log_text().contains("panicked"), "{}", house.riptide().log_text());
+    drop(next);
 }
