@@ -29,7 +29,8 @@ pub fn three_under_load(path: Path) {
         Steady::start(host, rig.tracker(family), sources, if family == Family::V4 { 1 } else { 2 })
     });
     let awaited = "all peers of both loads";
-    let all = rig.riptide().metrics_until(awaited, |metrics| metrics.stored()[1] == 2 * Steady::PEERS).stored();
+    let all =
+        rig.riptide().metrics_until(awaited, |metrics| metrics.stored()[1] == 2 * Steady::PEERS).stored();
     for _ in 0..3 {
         let before = rig.metrics();
         rig.hand_over();
