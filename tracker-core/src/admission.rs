@@ -96,7 +96,7 @@ impl Admission {
             .and_then(|n| u64::try_from(n).ok())
             .map_or(self.default_num_want, |n| usize::try_from(n).unwrap_or(usize::MAX));
         let most = match door {
-            Door::Udp => self.max_num_want.min(measures.peers as usize),
+            Door::Udp => self.most_by_udp(measures),
             Door::Http => self.max_num_want,
             Door::Webtorrent => self.max_offers,
         };
@@ -107,6 +107,19 @@ impl Admission {
             peers: asked.min(most),
             interval: self.interval_by(door, measures),
         }
+    }
+
+    /// The most peers given in a reply by UDP.
+    #[inline]
+    #[must_use]
+    pub fn most_by_udp(&self, measures: Measures) -> usize {
+        self.max_num_want.min(measures.peers as usize)
+    }
+
+    /// How long clients of UDP and HTTP are asked to wait on average, where a swarm has not just begun.
+    #[must_use]
+    pub fn present_interval(&self, measures: Measures) -> Seconds {
+        measures.interval(self.interval, self.max_interval)
     }
 
     /// How long clients are asked to wait that come by this door.

@@ -164,7 +164,10 @@ mod tests {
             assert_eq!(seen(0..least as usize) + seen(most as usize + 1..4000), 0);
             // A thousand expected for each; chance alone is not six standard deviations away.
             let each = &times[least as usize..=most as usize];
-            assert!(each.iter().all(|&times| jitter == 0 || (800..1200).contains(&times)), "{jitter}: {each:?}");
+            assert!(
+                each.iter().all(|&times| jitter == 0 || (800..1200).contains(&times)),
+                "{jitter}: {each:?}"
+            );
         }
     }
 

@@ -1,9 +1,12 @@
 //! From configuration to the engine's policy.
 
-use crate::config::Config;
+use crate::config::{Config, Swarm};
 use ipnet::IpNet;
 use std::{num::NonZero, time::Duration};
 use tracker_core::{admission::Admission, networks::Network, policy::Policy};
+
+/// Nobody is asked to wait longer by WebTorrent.
+const MAX_WEBTORRENT_INTERVAL: Duration = Duration::from_secs(4 * 3600);
 
 /// What `[swarm]`, `[limits]` and some keys of `[websocket]` say.
 #[must_use]
@@ -12,8 +15,11 @@ pub fn from_config(config: &Config) -> Policy {
     Policy {
         admission: Admission {
             interval: seconds(swarm.interval),
+            max_interval: seconds(swarm.max_interval),
+            interval_jitter: swarm.interval_jitter.thousandths(),
             min_interval: seconds(swarm.min_interval),
             webtorrent_interval: seconds(websocket.interval),
+            max_webtorrent_interval: longest(websocket.interval, swarm),
             default_num_want: swarm.default_num_want,
             max_num_want: swarm.max_num_want,
             max_offers: websocket.max_offers,
@@ -34,6 +40,12 @@ pub fn from_config(config: &Config) -> Policy {
 /// As the core takes them.
 pub(crate) fn networks(named: &[IpNet]) -> Vec<Network> {
     named.iter().map(|network| Network::new(network.addr(), network.prefix_len())).collect()
+}
+
+/// How long an interval of WebTorrent may get: in proportion to the others, and not beyond what its key may say.
+fn longest(interval: Duration, swarm: &Swarm) -> u32 {
+    let grown = interval.mul_f64(swarm.max_interval.as_secs_f64() / swarm.interval.as_secs_f64().max(1.0));
+    seconds(grown.min(MAX_WEBTORRENT_INTERVAL).max(interval))
 }
 
 fn seconds(duration: Duration) -> u32 {

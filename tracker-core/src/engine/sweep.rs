@@ -86,7 +86,8 @@ impl Engine {
         let Some(mut sweeper) = self.sweeper.try_lock() else { return SweepReport::default() };
         let Sweeper { cursor, shard } = &mut *sweeper;
         let policy = self.policy.load();
-        let mut expiry = Expiry { timeout: self.peer_timeout(), retention: policy.downloaded_retention, now, shard };
+        let mut expiry =
+            Expiry { timeout: self.peer_timeout(), retention: policy.downloaded_retention, now, shard };
         let walked = self.walk(cursor, now, budget, &mut expiry);
         if walked.ended {
             while let Some(ticket) =

@@ -45,7 +45,10 @@ fn intervals_grow_with_what_is_stored_at_once() {
 
 #[test]
 fn of_rates_the_greater_one_counts_once_it_lasts() {
-    for load in [Load { busy: 1.0, announces: 0.2, ..Load::default() }, Load { announces: 1.0, busy: 0.9, ..Load::default() }] {
+    for load in [
+        Load { busy: 1.0, announces: 0.2, ..Load::default() },
+        Load { announces: 1.0, busy: 0.9, ..Load::default() },
+    ] {
         // A sixth of what is missing is made up for each second: 1 - (5/6)^n.
         let second = after(Pressure::default(), load, 1);
         assert_near(second.rate, 1.0 / 6.0);
@@ -100,7 +103,10 @@ fn lists_get_shorter_before_intervals_get_longer() {
     assert_eq!(lists.map(|measures| measures.peers), [95, 45, 21, 10]);
     assert_eq!(lists.map(|measures| (measures.stretch, measures.haste)), [(0, 0); 4]);
     let longer = [6, 8, 99].map(|n| after(Pressure::default(), egress(9.0), n).measures(200));
-    assert_eq!(longer.map(|measures| (measures.peers, measures.stretch)), [(10, 500), (10, 1000), (10, 1000)]);
+    assert_eq!(
+        longer.map(|measures| (measures.peers, measures.stretch)),
+        [(10, 500), (10, 1000), (10, 1000)]
+    );
 }
 
 #[test]
@@ -125,7 +131,10 @@ fn lists_find_the_length_that_fits_the_ceiling() {
             pressure = pressure.next(&egress(share), 1.0, HOUR);
         }
         let (settling, settled) = seen.split_at(60);
-        assert!(settled.iter().all(|(share, most)| (0.8..=1.0).contains(share) && *most >= 10), "{overload}: {settled:?}");
+        assert!(
+            settled.iter().all(|(share, most)| (0.8..=1.0).contains(share) && *most >= 10),
+            "{overload}: {settled:?}"
+        );
         assert!(settling.iter().skip(10).all(|(share, _)| *share <= 1.05), "{overload}: {settling:?}");
         assert_eq!(pressure.stretch, 0.0);
     }
@@ -154,8 +163,15 @@ fn time_that_stands_still_or_leaps_does_no_harm() {
 
 #[test]
 fn measures_are_a_word() {
-    for measures in [Measures::NONE, Measures { stretch: 1000, haste: 7, peers: 10 }, Measures { stretch: 0, haste: 1000, peers: 0x8000_0001 }] {
+    for measures in [
+        Measures::NONE,
+        Measures { stretch: 1000, haste: 7, peers: 10 },
+        Measures { stretch: 0, haste: 1000, peers: 0x8000_0001 },
+    ] {
         assert_eq!(Measures::from_word(measures.to_word()), measures);
     }
-    assert_eq!(Measures { stretch: 0x0102, haste: 0x0304, peers: 0x0506_0708 }.to_word(), 0x0102_0304_0506_0708);
+    assert_eq!(
+        Measures { stretch: 0x0102, haste: 0x0304, peers: 0x0506_0708 }.to_word(),
+        0x0102_0304_0506_0708
+    );
 }
