@@ -112,7 +112,7 @@ impl Obedient {
             };
             let announced =
                 self.engine.announce(&announce, self.now, &mut self.rng, &mut Lists::default()).unwrap();
-            let is_first = self.now < 1800;
+            let is_first = self.now <= 1800;
             self.forgotten += u32::from(!is_first && announced.membership == Membership::Added);
             let told = terms.interval.told(&announced.counts, &mut self.rng);
             self.longest_told = self.longest_told.max(told);

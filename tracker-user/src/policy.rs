@@ -51,3 +51,21 @@ fn longest(interval: Duration, swarm: &Swarm) -> u32 {
 fn seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_of_webtorrent_grow_in_proportion() {
+        let mut config = Config::default();
+        let minutes = |n| Duration::from_secs(60 * n);
+        for (interval, max_interval, websocket, longest) in
+            [(30, 60, 2, 4), (10, 10, 2, 2), (10, 35, 2, 7), (1, 60, 10, 240), (30, 60, 240, 240)]
+        {
+            (config.swarm.interval, config.swarm.max_interval) = (minutes(interval), minutes(max_interval));
+            config.websocket.interval = minutes(websocket);
+            assert_eq!(from_config(&config).admission.max_webtorrent_interval, 60 * longest);
+        }
+    }
+}
