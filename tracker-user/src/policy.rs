@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn intervals_of_webtorrent_grow_in_proportion() {
         let mut config = Config::default();
-        let minutes = |n| Duration::from_secs(60 * n);
+        let minutes = |n: u64| Duration::from_secs(60 * n);
         for (interval, max_interval, websocket, longest) in
             [(30, 60, 2, 4), (10, 10, 2, 2), (10, 35, 2, 7), (1, 60, 10, 240), (30, 60, 240, 240)]
         {

@@ -80,7 +80,7 @@ mod tests {
                 }
             }
         });
-        let mut order = |busy| {
+        let order = |busy| {
             orders.send(busy).unwrap();
             heard.recv().unwrap()
         };

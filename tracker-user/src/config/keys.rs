@@ -256,16 +256,17 @@ declare! {
 
     /// What the tracker tells its clients, and how long it remembers them.
     [swarm] Swarm {
-        /// How often clients are asked to announce while there is no pressure. Swarms of a few peers that just began are told
-        /// less then, down to half. The default is never longer than `max_interval`.
+        /// How often clients are asked to announce while there is no pressure. Small swarms that just began are told less
+        /// then, down to half. The default is never longer than `max_interval`.
         interval: Duration = r#""30m""#, Span { least: 1, most: 4 * HOUR }, Reload;
-        /// How often at the greatest pressure. Intervals grow once six tenths are in use of `limits.peers`, of the workers' time, or
-        /// of `full_load_announces`, or lists can get no shorter for `limits.udp_bytes_per_second`: at once with the load,
-        /// and back over the time of this interval. Peers are remembered for longer meanwhile, so that nobody who obeys is
-        /// forgotten. Those of WebTorrent grow in proportion. The default is never shorter than `interval`, which as the same turns this off.
+        /// How often at the greatest pressure. Intervals grow once six tenths are in use of `limits.peers`, of the workers'
+        /// time, or of `full_load_announces`, or lists can get no shorter for `limits.udp_bytes_per_second`: as fast as the
+        /// load does, and back over the time of this interval. Peers are remembered for longer meanwhile, so that nobody
+        /// who obeys is forgotten. `websocket.interval` grows in proportion. The same as `interval` turns this off; the
+        /// default is never shorter than that.
         max_interval: Duration = r#""1h""#, Span { least: 1, most: 4 * HOUR }, Reload;
-        /// By which part of it each reply's interval is longer or shorter, by chance, so that clients that came at once do not
-        /// come back at once.
+        /// By which part of it each reply's interval is longer or shorter at most, by chance, so that clients that came at
+        /// once do not come back at once.
         interval_jitter: Part = "0.1", Share { most: 500 }, Reload;
         /// Announces a second, by every protocol, that count as full load. 0: any number is welcome.
         full_load_announces: Option<u32> = "0", Limit { most: 1_000_000_000 }, Reload;
@@ -319,9 +320,9 @@ declare! {
         /// Peers of one torrent at one address of IPv4 or in one /64 of IPv6. 0: no limit, since many clients may share an
         /// address. Where there was none at the start, a limit costs each new peer a pass over its torrent's peers.
         peers_per_address: Option<u32> = "0", Limit { most: 500 }, Reload;
-        /// Bytes a second that replies by UDP may have, without headers: a number, or a size such as "10MiB". Near it they list
-        /// fewer peers, but never fewer than ten for it; where that does not do, intervals grow up to `swarm.max_interval`. Nobody
-        /// is left without an answer for it. 0: no ceiling.
+        /// Bytes a second that replies by UDP may have, without headers: a number, or a size such as "10MiB". Near it they
+        /// list fewer peers, but never fewer than ten for it; where that does not do, intervals grow up to
+        /// `swarm.max_interval`. Nobody is left without an answer for it. 0: no ceiling.
         udp_bytes_per_second: Option<u64> = "0", Bandwidth { most: 1 << 40 }, Reload;
     }
 

@@ -77,24 +77,24 @@ mod tests {
         let calm = Pressure::default();
         let full = |peers| Load { peers, ..Load::default() };
         let pressed = calm.next(&full(0.8), 1.0, 3600);
-        let mut say = |pressure, load: &Load, seconds| {
-            herald.say(pressure, load, &admission, start + Duration::from_secs(seconds))
+        let mut say = |pressure: Pressure, load: Load, seconds| {
+            herald.say(&pressure, &load, &admission, start + Duration::from_secs(seconds))
         };
-        assert_eq!(say(&calm, &full(0.1), 0), None);
+        assert_eq!(say(calm, full(0.1), 0), None);
         // Too little to speak of.
-        assert_eq!(say(&calm.next(&full(0.61), 1.0, 3600), &full(0.61), 1), None);
+        assert_eq!(say(calm.next(&full(0.61), 1.0, 3600), full(0.61), 1), None);
         assert_eq!(
-            say(&pressed, &full(0.8), 2).unwrap(),
+            say(pressed, full(0.8), 2).unwrap(),
             "pressure has begun, since 80 % of limits.peers are stored: clients are told to announce every 2700 s, up to \
              3600 s as it grows; replies by UDP list 200 peers at most"
         );
-        assert_eq!(say(&pressed, &full(0.9), 70), None);
-        let over = say(&calm, &full(0.1), 71).unwrap();
+        assert_eq!(say(pressed, full(0.9), 70), None);
+        let over = say(calm, full(0.1), 71).unwrap();
         assert_eq!(over, "pressure is over: clients announce every 1800 s again, and lists are whole");
         // It swings: what is not said at once is said a minute later, if it is true then.
-        assert_eq!(say(&pressed, &full(0.8), 72), None);
-        assert_eq!(say(&calm, &full(0.1), 131), None);
-        assert!(say(&pressed, &full(0.8), 132).is_some());
+        assert_eq!(say(pressed, full(0.8), 72), None);
+        assert_eq!(say(calm, full(0.1), 131), None);
+        assert!(say(pressed, full(0.8), 132).is_some());
     }
 
     #[test]
