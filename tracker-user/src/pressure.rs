@@ -23,7 +23,8 @@ use tokio::{
 };
 use tracker_common::{address::Family, bep15::Action};
 use tracker_core::{
-    admission::{Admission, Door},
+    admission::Door,
+    policy::Policy,
     pressure::{Load, Measures, Pressure},
     promises::Promises,
     ws::Kind,
@@ -104,8 +105,7 @@ impl Watch {
         self.pressure = self.pressure.next(&load, elapsed, longest);
         let measures = self.pressure.measures(policy.admission.max_num_want);
         // Somebody may have been told the longer one until now.
-        let told =
-            [had, measures].into_iter().filter_map(|measures| longer(&policy.admission, measures)).max();
+        let told = [had, measures].into_iter().filter_map(|measures| longer(&policy, measures)).max();
         engine.take_measures(measures, self.promises.tell(told, self.clock.now()));
         if let Some(line) = self.herald.say(&self.pressure, &load, &policy.admission, seen.at) {
             tracing::info!("{line}");
@@ -114,10 +114,13 @@ impl Watch {
 }
 
 /// The longest interval that clients are told, where it is longer than the operator's own. As long as it is not, peers are
-/// remembered for as long as the operator says.
-fn longer(admission: &Admission, measures: Measures) -> Option<u32> {
-    (admission.present_interval(measures) > admission.interval)
-        .then(|| admission.interval_by(Door::Udp, measures).longest())
+/// remembered for as long as the operator says; and so they are whatever they are told, where that is not even long enough
+/// for the operator's own interval.
+fn longer(policy: &Policy, measures: Measures) -> Option<u32> {
+    let admission = &policy.admission;
+    let longest = |measures| admission.interval_by(Door::Udp, measures).longest();
+    let is_longer = admission.present_interval(measures) > admission.interval;
+    (is_longer && policy.peer_timeout > longest(Measures::NONE)).then(|| longest(measures))
 }
 
 /// What is counted now.
@@ -194,6 +197,7 @@ fn load(before: &Seen, now: &Seen, workers: &Workers, config: &Config) -> Load {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tracker_core::admission::Admission;
 
     fn threads(count: usize) -> Option<Arc<Threads>> {
         let threads = Threads::new(count);
@@ -246,11 +250,14 @@ mod tests {
 
     #[test]
     fn only_longer_intervals_are_promised() {
-        let admission = Admission::default();
-        assert_eq!(longer(&admission, Measures::NONE), None);
+        let policy = Policy::default();
+        assert_eq!(longer(&policy, Measures::NONE), None);
         let half = Measures { stretch: 500, ..Measures::NONE };
         // 45 minutes, and a tenth.
-        assert_eq!(longer(&admission, half), Some(2970));
-        assert_eq!(longer(&Admission { max_interval: 5, ..admission }, half), None);
+        assert_eq!(longer(&policy, half), Some(2970));
+        let admission = Admission { max_interval: 5, ..Admission::default() };
+        assert_eq!(longer(&Policy { admission, ..Policy::default() }, half), None);
+        // 33 minutes are too few as they are.
+        assert_eq!(longer(&Policy { peer_timeout: 1980, ..Policy::default() }, half), None);
     }
 }

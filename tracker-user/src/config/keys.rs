@@ -270,11 +270,11 @@ declare! {
         interval_jitter: Part = "0.1", Share { most: 500 }, Reload;
         /// Announces a second, by every protocol, that count as full load. 0: any number is welcome.
         full_load_announces: Option<u32> = "0", Limit { most: 1_000_000_000 }, Reload;
-        /// How soon a client may announce again, where the protocol can say so; it grows with `interval`. The default is never
-        /// longer than that.
+        /// How soon a client may announce again, where the protocol can say so; it grows in proportion. The default is never
+        /// longer than `interval`.
         min_interval: Duration = r#""5m""#, Span { least: 0, most: 4 * HOUR }, Reload;
         /// When a peer that was not heard of is gone. Should be longer than `interval` with its jitter. Once longer intervals
-        /// were told it is at least five quarters of the longest.
+        /// were told it is at least five quarters of the longest, if it was long enough before.
         peer_timeout: Duration = r#""45m""#, Span { least: 1, most: 4 * HOUR }, Reload;
         /// Peers handed out where the client does not say how many it wants. The default is never more than `max_num_want`.
         default_num_want: usize = "50", Count::new(0, 1000), Reload;
