@@ -8,7 +8,10 @@
 //! panics, and no item says so again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
 
 pub mod cgroup;
 pub mod conformance;
@@ -34,6 +37,12 @@ pub mod web;
 
 /// How long anything that must happen may take. A passing test never waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What clients are told by default, seconds: half an hour, a tenth more or less by chance.
+pub const INTERVAL: RangeInclusive<u32> = 1620..=1980;
+
+/// And the first leecher of a torrent, while there is no pressure: half of it.
+pub const FIRST_INTERVAL: RangeInclusive<u32> = 810..=990;
 
 /// Asks again until `probe` yields something.
 pub fn eventually<T>(awaited: &str, mut probe: impl FnMut() -> Option<T>) -> T {

@@ -98,7 +98,7 @@ fn status_tells_what_there_is() {
 
 #[test]
 fn a_reload_tells_whoever_asked_what_came_of_it() {
-    let riptide = loopback().config("[swarm]\ninterval = \"10m\"\n").ready();
+    let riptide = loopback().config("[swarm]\ninterval = \"10m\"\ninterval_jitter = 0\n").ready();
     let client = client(&riptide);
     let hash = id20("control reload", 0);
     let file = riptide.directory().path().join("riptide.toml");
@@ -112,7 +112,7 @@ fn a_reload_tells_whoever_asked_what_came_of_it() {
     assert_eq!(found["needs_restart"], json!(["udp.max_datagram"]));
     assert_eq!((&found["certificate"], &found["listed_torrents"]), (&Value::Null, &Value::Null));
     // At once, not some time later.
-    assert_eq!(client.announce(&Announce::leecher(hash, 1)).interval, 1200);
+    assert_eq!(client.announce(&Announce::seeder(hash, 1)).interval, 1200);
     riptide.wait_for_line("the same in the log", |line| line.contains("udp.max_datagram has changed"));
 
     fs::write(&file, original.replace("10m", "soon") + "[udp]\nno_such_key = 1\n").expect("a file");
@@ -126,7 +126,7 @@ fn a_reload_tells_whoever_asked_what_came_of_it() {
     for part in ["swarm.interval", "soon", "udp.no_such_key"] {
         assert!(said.contains(part), "no {part} in\n{said}");
     }
-    assert_eq!(client.announce(&Announce::leecher(hash, 1)).interval, 1200);
+    assert_eq!(client.announce(&Announce::seeder(hash, 1)).interval, 1200);
 
     fs::write(&file, original).expect("a file");
     let text = printed(&riptide.control("reload"));

@@ -175,7 +175,7 @@ fn the_default_file_is_valid_and_complete() {
 
 #[test]
 fn flags_go_before_the_environment_and_that_before_the_file() {
-    let file = "[swarm]\ninterval = \"10m\"\ndefault_num_want = 1\n[udp]\nlisten = [\"127.0.0.1:1\"]\n";
+    let file = "[swarm]\ninterval = \"10m\"\ninterval_jitter = 0\ndefault_num_want = 1\n[udp]\nlisten = [\"127.0.0.1:1\"]\n";
     let riptide = loopback()
         .config(file)
         .environment("RIPTIDE_SWARM__INTERVAL", "20m")
@@ -185,7 +185,7 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
     assert!(riptide.udp()[0].port() > 2);
     let hash = id20("layers", 0);
     for port in 1..=3 {
-        assert_eq!(client(&riptide).announce(&Announce::leecher(hash, port)).interval, 20 * 60);
+        assert_eq!(client(&riptide).announce(&Announce::seeder(hash, port)).interval, 20 * 60);
     }
     assert_eq!(client(&riptide).announce(&Announce::leecher(hash, 4)).peers.len(), 1);
     let line = riptide.wait_for_line("a warning", |line| line.contains("RIPTIDE_NO_SUCH_KEY"));
@@ -264,23 +264,23 @@ fn a_bad_line_is_named_and_the_old_list_stays() {
 
 #[test]
 fn a_reload_takes_policy_and_names_what_needs_a_restart() {
-    let riptide = loopback().config("[swarm]\ninterval = \"10m\"\n").ready();
+    let riptide = loopback().config("[swarm]\ninterval = \"10m\"\ninterval_jitter = 0\n").ready();
     let client = client(&riptide);
     let hash = id20("reload", 0);
-    assert_eq!(client.announce(&Announce::leecher(hash, 1)).interval, 600);
+    assert_eq!(client.announce(&Announce::seeder(hash, 1)).interval, 600);
     let file = riptide.directory().path().join("riptide.toml");
     let original = std::fs::read_to_string(&file).expect("its configuration");
     std::fs::write(&file, original.replace("10m", "20m") + "[udp]\nmax_datagram = 1000\n").expect("a file");
     riptide.signal(Signal::SIGHUP);
     eventually("the new interval", || {
-        (client.announce(&Announce::leecher(hash, 1)).interval == 1200).then_some(())
+        (client.announce(&Announce::seeder(hash, 1)).interval == 1200).then_some(())
     });
     riptide.wait_for_line("which key needs a restart", |line| line.contains("max_datagram"));
     // A mistake changes nothing.
     std::fs::write(&file, original.replace("10m", "soon")).expect("a file");
     riptide.signal(Signal::SIGHUP);
     riptide.wait_for_line("what is wrong", |line| line.contains("soon"));
-    assert_eq!(client.announce(&Announce::leecher(hash, 1)).interval, 1200);
+    assert_eq!(client.announce(&Announce::seeder(hash, 1)).interval, 1200);
     riptide.stop();
 }
 

@@ -56,7 +56,7 @@ impl Daemon {
         let start = start
             .arguments("--udp 127.0.0.1:0")
             .http(&http)
-            .config("[log]\nqueue_size = \"4KiB\"\n[swarm]\ninterval = \"1m\"");
+            .config("[log]\nqueue_size = \"4KiB\"\n[swarm]\ninterval_jitter = 0\ninterval = \"1m\"");
         let (mut command, directory) = start.directory(directory).command();
         let child = command.stdin(stdin).stderr(stderr).spawn().expect("to start riptide");
         let daemon = Self { child, directory };
@@ -91,7 +91,7 @@ impl Daemon {
         let (head, _) = text.split_once("interval = ").expect("an interval");
         std::fs::write(&file, format!("{head}interval = \"{minutes}m\"\n")).expect("a configuration");
         self.signal(Signal::SIGHUP);
-        let target = Announce::leecher(id20("log", 0), 1).target();
+        let target = Announce::seeder(id20("log", 0), 1).target();
         eventually("the new interval", || {
             let interval = Announced::read(&self.connect().get(&target)).interval;
             (interval == i64::from(minutes) * 60).then_some(())

@@ -9,8 +9,7 @@ use tests::{load::Field, process::resident};
 const PEERS: u32 = 20_000;
 const LOAD: &str = "--torrents 10000 --rate 5k --warmup 0s --duration 24s";
 /// Peers are forgotten, and found to be, sooner than they come again.
-const SWARM: &str =
-    "[swarm]\ninterval = \"1s\"\nmin_interval = \"1s\"\npeer_timeout = \"3s\"\nsweep_interval = \"1s\"\n";
+const SWARM: &str = "[swarm]\ninterval = \"1s\"\nmax_interval = \"1s\"\nmin_interval = \"1s\"\npeer_timeout = \"3s\"\nsweep_interval = \"1s\"\n";
 /// Memory that the second half may take beyond the first, bytes: the allocator's.
 const MARGIN: u64 = 4 << 20;
 const LOOK: Duration = Duration::from_millis(500);

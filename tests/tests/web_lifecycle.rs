@@ -195,7 +195,8 @@ fn a_reload_takes_what_websockets_are_told_and_who_is_believed() {
     let hash = id20("reloaded", 0);
     let mut socket = client.websocket();
     let mut interval = || socket.ask(&announce(hash, id20("webrtc", 0)))["interval"].as_u64();
-    assert_eq!(interval(), Some(120));
+    // Half of it for the first that downloads, a tenth more or less, and somewhat more with others.
+    assert!(interval().is_some_and(|interval| (54..=66).contains(&interval)));
     let claiming = Announce::leecher(hash, 1).with("ip", "203.0.113.7");
     let listed = || client.announce(&Announce::leecher(hash, 2)).all();
     client.announce(&claiming);
@@ -205,7 +206,7 @@ fn a_reload_takes_what_websockets_are_told_and_who_is_believed() {
     text += "[websocket]\ninterval = \"3m\"\n[swarm]\ntrust_ip_networks = [\"127.0.0.0/8\"]\n";
     std::fs::write(&file, text).expect("a file");
     house.riptide().signal(Signal::SIGHUP);
-    tests::eventually("the new interval", || (interval() == Some(180)).then_some(()));
+    tests::eventually("the new interval", || interval().filter(|interval| (81..=130).contains(interval)));
     client.announce(&claiming);
     assert!(listed().contains(&"203.0.113.7:1".parse().expect("an address")), "{:?}", listed());
     assert!(!house.riptide().log_text().contains("restart"), "{}", house.riptide().log_text());

@@ -5,7 +5,12 @@
 //! the engine finds out itself, under the lock of the torrent's shard, so that none is left once a purge has gone by;
 //! what a client is told of that is said here.
 
-use crate::{model::Seconds, networks::Network};
+use crate::{
+    interval::{Interval, Span},
+    model::Seconds,
+    networks::Network,
+    pressure::Measures,
+};
 use tracker_common::address::Address;
 
 /// The protocol that a request came by.
@@ -52,21 +57,25 @@ pub struct Terms {
     pub port: u16,
     /// How many peers at most; room in the reply may cap it further.
     pub peers: usize,
-    /// How long it is asked to wait before it announces again.
-    pub interval: Seconds,
-    /// How long it must wait at least, where the protocol can say so.
-    pub min_interval: Seconds,
+    /// How long it is asked to wait before it announces again, as far as the swarm does not matter.
+    pub interval: Interval,
 }
 
 /// What the operator has decided about clients; part of [`crate::policy::Policy`], and swapped with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
-    /// How long a client is asked to wait between announces.
+    /// How long a client is asked to wait between announces, without pressure.
     pub interval: Seconds,
-    /// How long it must wait at least.
+    /// And under the greatest.
+    pub max_interval: Seconds,
+    /// By how many thousandths of it a reply's interval differs from another's, up or down.
+    pub interval_jitter: u32,
+    /// How long it must wait at least, without pressure.
     pub min_interval: Seconds,
     /// How long a client of WebTorrent is asked to wait, whose peers live as long as its connection.
     pub webtorrent_interval: Seconds,
+    /// And under the greatest pressure.
+    pub max_webtorrent_interval: Seconds,
     /// Peers given to a client that does not say how many it wants. Fifty is what BEP 3's readers expect.
     pub default_num_want: usize,
     /// The most peers given in one reply, of both families together.
@@ -78,26 +87,50 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Decides what a client gets.
+    /// Decides what a client gets, under the pressure that there is.
     #[inline]
     #[must_use]
-    pub fn admit(&self, applicant: &Applicant) -> Terms {
+    pub fn admit(&self, applicant: &Applicant, measures: Measures) -> Terms {
         let Applicant { door, source, port, claim, num_want } = *applicant;
         let asked = num_want
             .and_then(|n| u64::try_from(n).ok())
             .map_or(self.default_num_want, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        let (most, interval) = match door {
-            Door::Udp | Door::Http => (self.max_num_want, self.interval),
-            Door::Webtorrent => (self.max_offers, self.webtorrent_interval),
+        let most = match door {
+            Door::Udp => self.most_by_udp(measures),
+            Door::Http => self.max_num_want,
+            Door::Webtorrent => self.max_offers,
         };
         let place = claim.filter(|claim| self.believes(source, claim));
         Terms {
             address: place.map_or(source, |place| place.address),
             port: place.and_then(|place| place.port).unwrap_or(port),
             peers: asked.min(most),
-            interval,
-            min_interval: self.min_interval,
+            interval: self.interval_by(door, measures),
         }
+    }
+
+    /// The most peers given in a reply by UDP.
+    #[inline]
+    #[must_use]
+    pub fn most_by_udp(&self, measures: Measures) -> usize {
+        self.max_num_want.min(measures.peers as usize)
+    }
+
+    /// How long clients of UDP and HTTP are asked to wait on average, where a swarm has not just begun.
+    #[must_use]
+    pub fn present_interval(&self, measures: Measures) -> Seconds {
+        measures.interval(self.interval, self.max_interval)
+    }
+
+    /// How long clients are asked to wait that come by this door.
+    #[inline]
+    #[must_use]
+    pub fn interval_by(&self, door: Door, measures: Measures) -> Interval {
+        let (shortest, longest, least) = match door {
+            Door::Udp | Door::Http => (self.interval, self.max_interval, self.min_interval),
+            Door::Webtorrent => (self.webtorrent_interval, self.max_webtorrent_interval, 0),
+        };
+        Interval::new(Span { shortest, longest, least, jitter: self.interval_jitter }, measures)
     }
 
     /// Whether a client is where it says it is. Anybody could aim peers at a victim otherwise.
@@ -105,14 +138,14 @@ impl Admission {
         claim.address.is_unicast() && self.trusted.iter().any(|network| network.contains(source))
     }
 
-    /// When a client may come back that was refused. Where there was no room, that is after an interval, in which peers
-    /// go.
+    /// When a client may come back that was refused. Where there was no room, that is after the interval that it would have
+    /// been told, in which peers go.
     #[must_use]
-    pub fn retry(&self, rejected: Rejected) -> Option<Retry> {
+    pub fn retry(&self, rejected: Rejected, interval: Seconds) -> Option<Retry> {
         match rejected {
             Rejected::NotPermitted => Some(Retry::Never),
             Rejected::TooManyTorrents | Rejected::MemoryFull => {
-                Some(Retry::Minutes(self.interval.div_ceil(60).max(1)))
+                Some(Retry::Minutes(interval.div_ceil(60).max(1)))
             }
             Rejected::PeerIdTaken | Rejected::TooManyMemberships => None,
         }
@@ -123,8 +156,11 @@ impl Default for Admission {
     fn default() -> Self {
         Self {
             interval: 30 * 60,
+            max_interval: 60 * 60,
+            interval_jitter: 100,
             min_interval: 5 * 60,
             webtorrent_interval: 2 * 60,
+            max_webtorrent_interval: 4 * 60,
             default_num_want: 50,
             max_num_want: 200,
             max_offers: 10,

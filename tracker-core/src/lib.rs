@@ -6,6 +6,8 @@
 //! - [`engine`] holds every swarm. [`engine::Engine`] is shared by all threads and takes `&self`.
 //! - [`admission`] decides what a client gets, whatever the protocol; [`networks`] is what it asks.
 //! - [`policy`] and [`access`] are what the operator decides, swapped whole while the engine runs.
+//! - [`pressure`] says how much longer intervals and how much shorter lists are under load, [`interval`] what one reply tells
+//!   then, and [`promises`] how long peers have to be remembered for it.
 //! - [`http`] turns the query of a request into a bencoded reply ([BEP 3](https://www.bittorrent.org/beps/bep_0003.html)).
 //! - [`records`] is the one format in which swarms leave the process.
 //! - [`udp`] turns a batch of datagrams into replies ([BEP 15](https://www.bittorrent.org/beps/bep_0015.html)).
@@ -15,9 +17,12 @@ pub mod access;
 pub mod admission;
 pub mod engine;
 pub mod http;
+pub mod interval;
 pub mod model;
 pub mod networks;
 pub mod policy;
+pub mod pressure;
+pub mod promises;
 pub mod records;
 pub mod rng;
 pub mod udp;

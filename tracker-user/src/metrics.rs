@@ -228,6 +228,10 @@ impl Sources {
     }
 
     fn collect_engine(&self) {
+        let (policy, measures) = (self.engine.policy(), self.engine.measures());
+        let interval = policy.admission.present_interval(measures);
+        level("riptide_announce_interval_seconds", Labels::new(), interval.into());
+        level("riptide_reply_peers_limit", Labels::new(), policy.admission.most_by_udp(measures) as u64);
         let totals = self.engine.totals();
         level("riptide_torrents", Labels::new(), totals.torrents as u64);
         level("riptide_retained_torrents", Labels::new(), totals.retained as u64);
@@ -496,6 +500,14 @@ fn describe() {
         ("riptide_torrents", "Torrents with at least one peer"),
         ("riptide_retained_torrents", "Torrents without peers whose count of downloads is kept"),
         ("riptide_peers", "Peers by family and role"),
+        (
+            "riptide_announce_interval_seconds",
+            "How long clients of UDP and HTTP are asked to wait between announces now, before swarm.interval_jitter",
+        ),
+        (
+            "riptide_reply_peers_limit",
+            "Peers in a UDP reply at most: swarm.max_num_want, or fewer near limits.udp_bytes_per_second",
+        ),
         (
             "riptide_xdp_info",
             "1 for each interface with the XDP program: how it is attached and its sockets bound",

@@ -1,9 +1,12 @@
 //! From configuration to the engine's policy.
 
-use crate::config::Config;
+use crate::config::{Config, Swarm};
 use ipnet::IpNet;
 use std::{num::NonZero, time::Duration};
 use tracker_core::{admission::Admission, networks::Network, policy::Policy};
+
+/// Nobody is asked to wait longer by WebTorrent.
+const MAX_WEBTORRENT_INTERVAL: Duration = Duration::from_secs(4 * 3600);
 
 /// What `[swarm]`, `[limits]` and some keys of `[websocket]` say.
 #[must_use]
@@ -12,8 +15,11 @@ pub fn from_config(config: &Config) -> Policy {
     Policy {
         admission: Admission {
             interval: seconds(swarm.interval),
+            max_interval: seconds(swarm.max_interval),
+            interval_jitter: swarm.interval_jitter.thousandths(),
             min_interval: seconds(swarm.min_interval),
             webtorrent_interval: seconds(websocket.interval),
+            max_webtorrent_interval: longest(websocket.interval, swarm),
             default_num_want: swarm.default_num_want,
             max_num_want: swarm.max_num_want,
             max_offers: websocket.max_offers,
@@ -36,6 +42,30 @@ pub(crate) fn networks(named: &[IpNet]) -> Vec<Network> {
     named.iter().map(|network| Network::new(network.addr(), network.prefix_len())).collect()
 }
 
+/// How long an interval of WebTorrent may get: in proportion to the others, and not beyond what its key may say.
+fn longest(interval: Duration, swarm: &Swarm) -> u32 {
+    let grown = interval.mul_f64(swarm.max_interval.as_secs_f64() / swarm.interval.as_secs_f64().max(1.0));
+    seconds(grown.min(MAX_WEBTORRENT_INTERVAL).max(interval))
+}
+
 fn seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_of_webtorrent_grow_in_proportion() {
+        let mut config = Config::default();
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        for (interval, max_interval, websocket, longest) in
+            [(30, 60, 2, 4), (10, 10, 2, 2), (10, 35, 2, 7), (1, 60, 10, 240), (30, 60, 240, 240)]
+        {
+            (config.swarm.interval, config.swarm.max_interval) = (minutes(interval), minutes(max_interval));
+            config.websocket.interval = minutes(websocket);
+            assert_eq!(from_config(&config).admission.max_webtorrent_interval, 60 * longest);
+        }
+    }
 }

@@ -29,6 +29,7 @@ macro_rules! conformance {
             requests::replies_come_from_the_address_that_was_asked,
             requests::random_datagrams_do_no_harm,
             swarm::the_announcer_is_counted_but_not_listed,
+            swarm::intervals_differ_within_their_bounds,
             swarm::seeders_are_given_leechers_only,
             swarm::completed_is_counted_once,
             swarm::stopped_removes_and_is_answered,

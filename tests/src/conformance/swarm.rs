@@ -2,13 +2,13 @@
 
 use super::{client, hash};
 use crate::{
-    eventually,
+    FIRST_INTERVAL, INTERVAL, eventually,
     rig::{Family, Path, Rig},
     udp::{Announce, Row, event, id20},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// A lone leecher sees itself counted and nobody to talk to; the counts are the tracker's interval beside.
+/// A lone leecher sees itself counted and nobody to talk to; beside the counts is the tracker's interval.
 pub fn the_announcer_is_counted_but_not_listed(path: Path) {
     let rig = Rig::new(path);
     for family in Family::BOTH {
@@ -16,13 +16,29 @@ pub fn the_announcer_is_counted_but_not_listed(path: Path) {
         let info_hash = hash("announcer", family);
         for _ in 0..2 {
             let reply = client.announce(&Announce::leecher(info_hash, 1));
-            assert_eq!((reply.seeders, reply.leechers, reply.interval), (0, 1, 1800));
+            assert_eq!((reply.seeders, reply.leechers), (0, 1));
+            assert!(FIRST_INTERVAL.contains(&reply.interval), "{reply:?}");
             assert_eq!(reply.peers, []);
         }
         let reply = client.announce(&Announce::seeder(info_hash, 2));
         assert_eq!((reply.seeders, reply.leechers, reply.ports()), (1, 1, vec![1]));
         let reply = client.announce(&Announce::leecher(info_hash, 1));
         assert_eq!((reply.seeders, reply.leechers, reply.ports()), (1, 1, vec![2]));
+    }
+}
+
+/// Between its bounds and not always the same, so that clients that came at once do not come back at once; and less for who is
+/// first to download.
+pub fn intervals_differ_within_their_bounds(path: Path) {
+    let rig = Rig::new(path);
+    for family in Family::BOTH {
+        let client = client(&rig, family);
+        for (case, left, bounds) in [("old", 0, INTERVAL), ("begun", 1, FIRST_INTERVAL)] {
+            let announce = Announce { left, ..Announce::seeder(hash(case, family), 1) };
+            let told: BTreeSet<u32> = (0..60).map(|_| client.announce(&announce).interval).collect();
+            assert!(told.iter().all(|interval| bounds.contains(interval)), "{case}: {told:?}");
+            assert!(told.len() > 10, "{case}: {told:?}");
+        }
     }
 }
 

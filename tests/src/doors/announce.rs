@@ -2,14 +2,17 @@
 
 use super::{client, hash};
 use crate::{
+    FIRST_INTERVAL, INTERVAL,
     rig::Family,
     udp::{Row, id20},
     web::{
         house::{Door, House},
         http::{Announce, Announced},
+        websocket::{self, with},
     },
 };
-use std::net::SocketAddr;
+use serde_json::json;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 const fn row(seeders: u32, completed: u32, leechers: u32) -> Row {
     Row { seeders, completed, leechers }
@@ -27,14 +30,15 @@ pub fn a_reply_has_every_key(door: Door) {
                 complete: 0,
                 incomplete: 1,
                 downloaded: 0,
-                interval: 1800,
+                interval: reply.interval,
                 min_interval: reply.min_interval,
                 external_ip: client.address(),
                 peers: vec![],
                 peers6: Some(vec![]),
             };
             assert_eq!(reply, expected);
-            assert!((1..=1800).contains(&reply.min_interval), "{reply:?}");
+            assert!(FIRST_INTERVAL.contains(&u32::try_from(reply.interval).expect("seconds")), "{reply:?}");
+            assert!((1..=reply.interval).contains(&reply.min_interval), "{reply:?}");
         }
         let reply = client.announce(&Announce::seeder(info_hash, 2));
         assert_eq!((reply.counts(), reply.all()), ((1, 0, 1), vec![client.at(1)]));
@@ -43,6 +47,37 @@ pub fn a_reply_has_every_key(door: Door) {
         // A magnet link's size is not known yet.
         let reply = client.announce(&Announce { left: None, ..Announce::leecher(info_hash, 3) });
         assert_eq!((reply.counts(), reply.ports()), ((1, 0, 2), vec![1, 2]));
+    }
+}
+
+/// Over HTTP and WebSocket alike: between their bounds and not always the same.
+pub fn intervals_differ_within_their_bounds(door: Door) {
+    let house = House::new(door);
+    let client = client(&house, Family::V4);
+    let mut socket = client.websocket();
+    let (old, begun) = (hash("old", Family::V4), hash("begun", Family::V4));
+    let mut ask = |info_hash, left: u64| {
+        let announce = Announce { left: Some(left), ..Announce::seeder(info_hash, 1) };
+        let http = client.announce(&announce).interval;
+        let message = with(websocket::announce(info_hash, id20("webrtc", 0)), &json!({ "left": left }));
+        let webtorrent = socket.ask(&message)["interval"].as_i64().expect("an interval");
+        [http, webtorrent].map(|interval| u32::try_from(interval).expect("seconds"))
+    };
+    let told: Vec<_> = (0..60).map(|_| (ask(old, 0), ask(begun, 1))).collect();
+    // The first of the second torrent and whoever is its second: half, and a tenth of that more.
+    for (name, told, least, most) in [
+        (
+            "http",
+            told.iter().map(|(old, _)| old[0]).collect::<BTreeSet<_>>(),
+            *INTERVAL.start(),
+            *INTERVAL.end(),
+        ),
+        ("webtorrent", told.iter().map(|(old, _)| old[1]).collect(), 108, 132),
+        ("http, begun", told.iter().map(|(_, begun)| begun[0]).collect(), *FIRST_INTERVAL.start(), 1089),
+        ("webtorrent, begun", told.iter().map(|(_, begun)| begun[1]).collect(), 54, 73),
+    ] {
+        assert!(told.iter().all(|interval| (least..=most).contains(interval)), "{name}: {told:?}");
+        assert!(told.len() > 5, "{name}: {told:?}");
     }
 }
 

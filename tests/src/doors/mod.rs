@@ -18,6 +18,7 @@ macro_rules! doors {
     ($door:expr) => {
         $crate::doors!($door;
             announce::a_reply_has_every_key,
+            announce::intervals_differ_within_their_bounds,
             announce::seeders_are_given_leechers_only,
             announce::completed_is_counted_once,
             announce::stopped_removes_and_is_answered,

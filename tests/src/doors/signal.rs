@@ -22,7 +22,8 @@ pub fn a_signal_reply_has_every_key(door: Door) {
         for _ in 0..2 {
             let reply = socket.ask(&announce(info_hash, one));
             assert_eq!(counts(&reply, info_hash), (0, 1));
-            assert_eq!(reply["interval"], 120, "{reply}");
+            // Half of two minutes for the first, a tenth more or less.
+            assert!((54..=66).contains(&reply["interval"].as_u64().expect("an interval")), "{reply}");
         }
         for left in
             [json!({"left": null}), json!({"left": 18_446_744_073_709_551_615_u64}), json!({"left": 1e300})]

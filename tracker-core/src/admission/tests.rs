@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     engine::{ConnectionKey, Engine},
     http,
+    model::Counts,
     policy::Policy,
     rng::Rng,
     udp, ws,
@@ -46,7 +47,7 @@ fn how_many_peers() {
             (Some(0x7fff_ffff), 200),
             (Some(i64::MAX), 200),
         ] {
-            let terms = admission.admit(&Applicant { num_want: asked, ..applicant(door) });
+            let terms = admission.admit(&Applicant { num_want: asked, ..applicant(door) }, Measures::NONE);
             assert_eq!(terms.peers, given, "{asked:?} by {door:?}");
         }
     }
@@ -56,16 +57,54 @@ fn how_many_peers() {
 fn the_default_is_capped_too() {
     let admission =
         Admission { default_num_want: 90, max_num_want: 9, max_offers: 8, ..Admission::default() };
-    assert_eq!(DOORS.map(|door| admission.admit(&applicant(door)).peers), [9, 9, 8]);
+    assert_eq!(DOORS.map(|door| admission.admit(&applicant(door), Measures::NONE).peers), [9, 9, 8]);
 }
+
+/// Only UDP has a ceiling.
+#[test]
+fn lists_by_udp_get_shorter() {
+    let admission =
+        Admission { default_num_want: 50, max_num_want: 200, max_offers: 30, ..Admission::default() };
+    let measures = Measures { peers: 20, ..Measures::NONE };
+    let given = |num_want| {
+        DOORS.map(|door| admission.admit(&Applicant { num_want, ..applicant(door) }, measures).peers)
+    };
+    assert_eq!(given(None), [20, 50, 30]);
+    assert_eq!(given(Some(1000)), [20, 200, 30]);
+    assert_eq!(given(Some(7)), [7, 7, 7]);
+    assert_eq!((admission.most_by_udp(measures), admission.most_by_udp(Measures::NONE)), (20, 200));
+}
+
+/// Exact where chance is off, as [`Interval`]'s own tests have it on.
+const EXACT: Admission = Admission {
+    interval: 1801,
+    max_interval: 3601,
+    interval_jitter: 0,
+    min_interval: 302,
+    webtorrent_interval: 123,
+    max_webtorrent_interval: 223,
+    default_num_want: 50,
+    max_num_want: 200,
+    max_offers: 10,
+    trusted: Vec::new(),
+};
 
 #[test]
 fn intervals() {
-    let admission =
-        Admission { interval: 1801, min_interval: 302, webtorrent_interval: 123, ..Admission::default() };
-    let told =
-        DOORS.map(|door| admission.admit(&applicant(door))).map(|terms| (terms.interval, terms.min_interval));
-    assert_eq!(told, [(1801, 302), (1801, 302), (123, 302)]);
+    for (stretch, expected) in [
+        (0, [(1801, 302), (1801, 302), (123, 0)]),
+        (500, [(2701, 452), (2701, 452), (173, 0)]),
+        (1000, [(3601, 603), (3601, 603), (223, 0)]),
+    ] {
+        let measures = Measures { stretch, ..Measures::NONE };
+        let told = DOORS.map(|door| {
+            let interval = EXACT.admit(&applicant(door), measures).interval;
+            let told = interval.told(&Counts::default(), &mut Rng::new([1, 2]));
+            (told, interval.least(told))
+        });
+        assert_eq!(told, expected, "{stretch}");
+        assert_eq!(EXACT.present_interval(measures), expected[0].0);
+    }
 }
 
 #[test]
@@ -92,7 +131,8 @@ fn claims_are_believed_of_trusted_networks_only() {
             ("127.0.0.2", "10.66.0.1", None, ("127.0.0.2", 6881)),
         ] {
             let claim = Some(Claim { address: address(claimed), port });
-            let terms = admission.admit(&Applicant { source: address(source), claim, ..applicant(door) });
+            let asked = Applicant { source: address(source), claim, ..applicant(door) };
+            let terms = admission.admit(&asked, Measures::NONE);
             let (given, given_port) = given;
             assert_eq!(
                 (terms.address, terms.port),
@@ -104,7 +144,8 @@ fn claims_are_believed_of_trusted_networks_only() {
     let nobody = Admission::default();
     let claim = Some(Claim { address: address("192.0.2.9"), port: None });
     for door in DOORS {
-        assert_eq!(nobody.admit(&Applicant { claim, ..applicant(door) }).address, applicant(door).source);
+        let terms = nobody.admit(&Applicant { claim, ..applicant(door) }, Measures::NONE);
+        assert_eq!(terms.address, applicant(door).source);
     }
 }
 
@@ -119,19 +160,18 @@ fn whoever_is_refused_is_told_when_to_come_back() {
         (Rejected::PeerIdTaken, 1800, None),
         (Rejected::TooManyMemberships, 1800, None),
     ] {
-        let admission = Admission { interval, ..Admission::default() };
-        assert_eq!(admission.retry(rejected), retry, "{rejected:?} at {interval}");
+        assert_eq!(Admission::default().retry(rejected, interval), retry, "{rejected:?} at {interval}");
         let message = rejected.message();
         assert!(!message.is_empty() && message.bytes().all(|b| (b' '..=b'~').contains(&b)), "{message}");
     }
 }
 
-/// A tracker that holds a torrent of `aaaa…` and takes no other, asked by each protocol.
-struct Doors(Engine);
+/// A tracker that holds a torrent of `aaaa…` and takes no other, asked by each protocol, and what chance begins with.
+struct Doors(Engine, u64);
 
 impl Doors {
     fn new(admission: Admission) -> Self {
-        let doors = Self(Engine::new(Policy { admission, max_torrents: 1, ..Policy::default() }, [1, 2]));
+        let doors = Self(Engine::new(Policy { admission, max_torrents: 1, ..Policy::default() }, [1, 2]), 5);
         doors.http("aaaaaaaaaaaaaaaaaaaa");
         doors
     }
@@ -160,7 +200,8 @@ impl Doors {
         request[96..].copy_from_slice(&7_u16.to_be_bytes());
         let mut one = One(request, [0; 1232], 0);
         let ids = ConnectionIds::new(Key { k0: 1, k1: 2 }, lifetime_slots(600), 0);
-        udp::Responder::new(udp::ResponderConfig::default(), ids, [5, 6]).handle_batch(&self.0, 0, &mut one);
+        udp::Responder::new(udp::ResponderConfig::default(), ids, [self.1, 6])
+            .handle_batch(&self.0, 0, &mut one);
         one.1[..one.2].to_vec()
     }
 
@@ -168,7 +209,7 @@ impl Doors {
         let mut out = BytesMut::new();
         let query = format!("info_hash={torrent}&peer_id=p&port=1");
         let client = address("198.51.100.3");
-        http::Responder::new([5, 6], 1).announce(&self.0, query.as_bytes(), client, 0, &mut out);
+        http::Responder::new([self.1, 6], 1).announce(&self.0, query.as_bytes(), client, 0, &mut out);
         out.escape_ascii().to_string()
     }
 
@@ -177,24 +218,60 @@ impl Doors {
         let text =
             format!(r#"{{"action":"announce","info_hash":"{torrent}","peer_id":"wwwwwwwwwwwwwwwwwwww"}}"#);
         let mut connection = ws::Connection::new(ConnectionKey(1), address("198.51.100.4"), [7, 8]);
-        connection.receive(&text, &self.0, &ws::Settings::default(), 0, &mut Rng::new([5, 6]), &mut out);
+        connection.receive(&text, &self.0, &ws::Settings::default(), 0, &mut Rng::new([self.1, 6]), &mut out);
         out.reply.unwrap()
     }
 }
 
 #[test]
 fn every_door_tells_the_interval_that_was_decided() {
-    let admission =
-        Admission { interval: 1801, min_interval: 302, webtorrent_interval: 123, ..Admission::default() };
-    let doors = Doors::new(admission);
+    let doors = Doors::new(EXACT);
     assert_eq!(doors.udp(b'a')[8..12], 1801_u32.to_be_bytes());
     assert!(doors.http("aaaaaaaaaaaaaaaaaaaa").contains("8:intervali1801e12:min intervali302e"));
     assert!(doors.webtorrent("aaaaaaaaaaaaaaaaaaaa").contains(r#""interval":123,"#));
+    doors.0.take_measures(Measures { stretch: 500, ..Measures::NONE }, 0);
+    assert_eq!(doors.udp(b'a')[8..12], 2701_u32.to_be_bytes());
+    assert!(doors.http("aaaaaaaaaaaaaaaaaaaa").contains("8:intervali2701e12:min intervali452e"));
+    assert!(doors.webtorrent("aaaaaaaaaaaaaaaaaaaa").contains(r#""interval":173,"#));
+    // 45 minutes and a second.
+    assert!(doors.http("bbbbbbbbbbbbbbbbbbbb").contains("8:retry ini46e"));
+}
+
+/// A seeder and two leechers: eight tenths of the half are off.
+#[test]
+fn every_door_tells_less_of_a_swarm_that_just_began() {
+    let doors = Doors::new(EXACT);
+    doors.0.take_measures(Measures { haste: 1000, ..Measures::NONE }, 0);
+    doors.udp(b'a');
+    doors.webtorrent("aaaaaaaaaaaaaaaaaaaa");
+    assert_eq!(doors.udp(b'a')[8..12], (1801_u32 - 900 * 8 / 10).to_be_bytes());
+    assert!(doors.http("aaaaaaaaaaaaaaaaaaaa").contains("8:intervali1081e12:min intervali302e"));
+    assert!(doors.webtorrent("aaaaaaaaaaaaaaaaaaaa").contains(r#""interval":75,"#));
+}
+
+#[test]
+fn every_door_leaves_something_to_chance() {
+    let mut doors = Doors::new(Admission { interval_jitter: 100, ..EXACT });
+    let told = |number: &str, behind: &str| -> u32 { number.split(behind).next().unwrap().parse().unwrap() };
+    let (mut udp, mut http, mut webtorrent) = (Vec::new(), Vec::new(), Vec::new());
+    for seed in 0..50 {
+        doors.1 = seed;
+        udp.push(u32::from_be_bytes(doors.udp(b'a')[8..12].try_into().unwrap()));
+        let reply = doors.http("aaaaaaaaaaaaaaaaaaaa");
+        http.push(told(reply.split("8:intervali").nth(1).unwrap(), "e"));
+        let reply = doors.webtorrent("aaaaaaaaaaaaaaaaaaaa");
+        webtorrent.push(told(reply.split(r#""interval":"#).nth(1).unwrap(), ","));
+    }
+    for (told, least, most) in [(udp, 1621, 1981), (http, 1621, 1981), (webtorrent, 111, 135)] {
+        assert!(told.iter().all(|told| (least..=most).contains(told)), "{told:?}");
+        let different: std::collections::BTreeSet<_> = told.iter().collect();
+        assert!(different.len() > 15, "{told:?}");
+    }
 }
 
 #[test]
 fn every_door_tells_the_same_of_a_refusal() {
-    let doors = Doors::new(Admission::default());
+    let doors = Doors::new(Admission { interval_jitter: 0, ..Admission::default() });
     assert_eq!(doors.udp(b'b')[8..], *b"tracker full, try again later");
     assert_eq!(
         doors.http("bbbbbbbbbbbbbbbbbbbb"),

@@ -1,10 +1,10 @@
 //! What all shards of an engine have in common.
 
 use super::members::Tables;
-use crate::{access::AccessList, policy::Policy};
+use crate::{access::AccessList, model::Seconds, policy::Policy};
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicUsize},
+    atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
 };
 
 /// What the operator decides, as one.
@@ -24,4 +24,13 @@ pub(super) struct Common<'a> {
     pub(super) peers: &'a AtomicUsize,
     /// A peer at a loopback address has been stored at some time.
     pub(super) has_loopback: &'a AtomicBool,
+    /// How long peers are remembered at least, whatever the policy says.
+    pub(super) remembered: &'a AtomicU32,
+}
+
+impl Common<'_> {
+    /// After how long without a sign of life a peer is forgotten.
+    pub(super) fn peer_timeout(self, policy: &Policy) -> Seconds {
+        policy.peer_timeout.max(self.remembered.load(Ordering::Relaxed)).min(Policy::MAX_PEER_TIMEOUT)
+    }
 }

@@ -108,7 +108,7 @@ impl Shard {
         now: Seconds,
     ) -> Fate {
         let PeerRecord { address, port, state, age } = *record;
-        let timeout = self.rules.policy.peer_timeout.min(Policy::MAX_PEER_TIMEOUT);
+        let timeout = common.peer_timeout(&self.rules.policy);
         if port == 0 || !address.is_unicast() {
             return Fate::Refused;
         }
@@ -157,7 +157,7 @@ impl Shard {
     fn note_gone(&mut self, common: Common<'_>, hash: u64, record: &PeerRecord, now: Seconds) {
         let key = common.tables.key;
         let PeerRecord { address, port, age, .. } = record;
-        if *age >= self.rules.policy.peer_timeout.min(Policy::MAX_PEER_TIMEOUT) {
+        if *age >= common.peer_timeout(&self.rules.policy) {
             return;
         }
         let peer = match address.family() {

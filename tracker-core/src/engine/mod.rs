@@ -46,6 +46,7 @@ use crate::{
     access::AccessList,
     model::{Counts, InfoHash, Seconds},
     policy::Policy,
+    pressure::Measures,
     rng::Rng,
 };
 use arc_swap::ArcSwap;
@@ -62,7 +63,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
 };
 use sweep::Sweeper;
@@ -85,6 +86,9 @@ pub struct Engine {
     has_loopback: AtomicBool,
     order: Order,
     policy: ArcSwap<Policy>,
+    /// What pressure calls for, as one word, and how long peers are remembered for it.
+    measures: AtomicU64,
+    remembered: AtomicU32,
     /// What every shard has, or is about to get. Held while the shards are told, so that none misses a change.
     rules: Mutex<Arc<Rules>>,
     sweeper: Mutex<Sweeper>,
@@ -121,6 +125,8 @@ impl Engine {
             has_loopback: AtomicBool::new(false),
             order: Order::default(),
             policy: ArcSwap::new(policy),
+            measures: AtomicU64::new(Measures::NONE.to_word()),
+            remembered: AtomicU32::new(0),
             rules: Mutex::new(rules),
             sweeper: Mutex::default(),
         }
@@ -135,6 +141,26 @@ impl Engine {
     pub fn set_policy(&self, policy: Policy) {
         let policy = Arc::new(policy);
         self.change_rules(|old| Rules { policy, access: Arc::clone(&old.access) });
+    }
+
+    /// What pressure calls for at present.
+    #[inline]
+    #[must_use]
+    pub fn measures(&self) -> Measures {
+        Measures::from_word(self.measures.load(Ordering::Relaxed))
+    }
+
+    /// Takes measures against pressure, or takes them back. Nobody is forgotten before `remembered` meanwhile, where that is
+    /// longer than [`Policy::peer_timeout`]; see [`crate::promises::Promises`].
+    pub fn take_measures(&self, measures: Measures, remembered: Seconds) {
+        self.remembered.store(remembered, Ordering::Relaxed);
+        self.measures.store(measures.to_word(), Ordering::Relaxed);
+    }
+
+    /// After how long without a sign of life a peer is forgotten at present.
+    #[must_use]
+    pub fn peer_timeout(&self) -> Seconds {
+        self.common().peer_timeout(&self.policy.load())
     }
 
     /// Swaps the access list and removes the torrents that it refuses. Once this returns none of them is stored, and
@@ -245,6 +271,12 @@ impl Engine {
         self.torrents.0.load(Ordering::Relaxed) + self.peers.0.load(Ordering::Relaxed)
     }
 
+    /// How many peers are stored, without a look at each shard.
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        self.peers.0.load(Ordering::Relaxed)
+    }
+
     /// The sizes of all swarms.
     #[must_use]
     pub fn swarm_sizes(&self) -> SwarmSizes {
@@ -328,6 +360,7 @@ impl Engine {
             torrents: &self.torrents.0,
             peers: &self.peers.0,
             has_loopback: &self.has_loopback,
+            remembered: &self.remembered,
         }
     }
 

@@ -6,10 +6,7 @@ use super::{
     report::Verdict,
     walk::{Cursor, Seen, Visitor},
 };
-use crate::{
-    model::{Counts, InfoHash, Network, Seconds},
-    policy::Policy,
-};
+use crate::model::{Counts, InfoHash, Network, Seconds};
 
 /// Where the sweep is.
 #[derive(Debug, Default)]
@@ -89,8 +86,8 @@ impl Engine {
         let Some(mut sweeper) = self.sweeper.try_lock() else { return SweepReport::default() };
         let Sweeper { cursor, shard } = &mut *sweeper;
         let policy = self.policy.load();
-        let timeout = policy.peer_timeout.min(Policy::MAX_PEER_TIMEOUT);
-        let mut expiry = Expiry { timeout, retention: policy.downloaded_retention, now, shard };
+        let mut expiry =
+            Expiry { timeout: self.peer_timeout(), retention: policy.downloaded_retention, now, shard };
         let walked = self.walk(cursor, now, budget, &mut expiry);
         if walked.ended {
             while let Some(ticket) =

@@ -78,8 +78,8 @@ impl Responder {
         let policy = engine.policy();
         let claim = asked.claim(client.family());
         let applicant = Applicant { door: Door::Http, source: client, port, claim, num_want };
-        let terms = policy.admission.admit(&applicant);
-        let Terms { address, port, peers: most, .. } = terms;
+        let terms = policy.admission.admit(&applicant, engine.measures());
+        let Terms { address, port, peers: most, interval } = terms;
         let announce = Announce { info_hash, address, port, event, left, want: Want::Both(most) };
         let mut lists =
             Lists { ipv4: room(&mut self.ipv4, most * ENTRY4), ipv6: room(&mut self.ipv6, most * ENTRY6) };
@@ -87,7 +87,8 @@ impl Responder {
             Ok(announced) => {
                 let peers = Peers::new(&announced, &self.ipv4, &self.ipv6);
                 out.reserve(HEAD + peers.room(compact));
-                write_announced(out, &terms, client, announced.counts);
+                let told = interval.told(&announced.counts, &mut self.rng);
+                write_announced(out, [told, interval.least(told)], client, announced.counts);
                 match compact {
                     true => peers.write_compact(out),
                     false => peers.write_dictionaries(out, client.family()),
@@ -96,7 +97,8 @@ impl Responder {
                 (Outcome::Ok, announced.membership.not_kept())
             }
             Err(rejected) => {
-                let retry = policy.admission.retry(rejected);
+                let told = interval.told(&Counts::default(), &mut self.rng);
+                let retry = policy.admission.retry(rejected, told);
                 (refuse(out, rejected.message(), retry), rejected.not_kept())
             }
         }
@@ -141,7 +143,12 @@ fn refuse(out: &mut BytesMut, reason: &str, retry: Option<Retry>) -> Outcome {
 }
 
 /// Begins the dictionary, up to the key before `peers`.
-fn write_announced(out: &mut BytesMut, terms: &Terms, client: Address, counts: Counts) {
+fn write_announced(
+    out: &mut BytesMut,
+    [interval, min_interval]: [Seconds; 2],
+    client: Address,
+    counts: Counts,
+) {
     out.extend_from_slice(b"d8:complete");
     bencode::integer(out, counts.complete.into());
     out.extend_from_slice(b"10:downloaded");
@@ -154,9 +161,9 @@ fn write_announced(out: &mut BytesMut, terms: &Terms, client: Address, counts: C
     out.extend_from_slice(b"10:incomplete");
     bencode::integer(out, counts.incomplete.into());
     out.extend_from_slice(b"8:interval");
-    bencode::integer(out, terms.interval.into());
+    bencode::integer(out, interval.into());
     out.extend_from_slice(b"12:min interval");
-    bencode::integer(out, terms.min_interval.into());
+    bencode::integer(out, min_interval.into());
 }
 
 /// The lists of an answer.

@@ -175,7 +175,8 @@ impl Tracker {
 
 #[test]
 fn a_reply_byte_by_byte() {
-    let mut tracker = Tracker::new(Policy::default());
+    let admission = Admission { interval_jitter: 0, ..Admission::default() };
+    let mut tracker = Tracker::new(Policy { admission, ..Policy::default() });
     let (reply, _) = tracker.raw(V4, &format!("info_hash={HASH}&peer_id=p&port=6881&left=0"));
     let expected =
         b"d8:completei1e10:downloadedi0e11:external ip4:\xc0\x00\x02\x0110:incompletei0e8:intervali1800e\
@@ -315,7 +316,7 @@ fn failures_name_the_parameter() {
 fn a_refusal_says_when_to_come_back() {
     let mut tracker = Tracker::new(Policy {
         max_torrents: 1,
-        admission: Admission { interval: 1801, ..Admission::default() },
+        admission: Admission { interval: 1801, interval_jitter: 0, ..Admission::default() },
         ..Policy::default()
     });
     tracker.enter(V4, 6881, "");

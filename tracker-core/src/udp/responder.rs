@@ -3,7 +3,9 @@
 use crate::{
     admission::{Admission, Applicant, Claim, Door},
     engine::{Announce, Engine, Lists, Located, NotKept, Want},
+    interval::Interval,
     model::{InfoHash, Seconds},
+    pressure::Measures,
     rng::Rng,
     udp::codec::{self, AnnounceBody, Request},
 };
@@ -128,7 +130,7 @@ struct Admitted {
     announce: Announce,
     /// That of the sender, whose peers it is given.
     family: Family,
-    interval: Seconds,
+    interval: Interval,
 }
 
 impl Responder {
@@ -144,12 +146,12 @@ impl Responder {
     pub fn handle_batch<B: Batch>(&mut self, engine: &Engine, now_ns: u64, batch: &mut B) {
         self.ids.advance(now_ns);
         let now = (now_ns / 1_000_000_000) as Seconds;
-        let policy = engine.policy();
+        let (policy, measures) = (engine.policy(), engine.measures());
         let length = batch.len();
         for start in (0..length).step_by(MAX_BATCH) {
             self.pending.clear();
             for index in start..length.min(start + MAX_BATCH) {
-                self.receive(engine, &policy.admission, batch, index);
+                self.receive(engine, &policy.admission, measures, batch, index);
             }
             self.fetch(engine);
             self.answer(engine, now, batch);
@@ -157,9 +159,16 @@ impl Responder {
     }
 
     /// Answers a datagram that needs no engine, and notes the others.
-    fn receive<B: Batch>(&mut self, engine: &Engine, admission: &Admission, batch: &mut B, index: usize) {
+    fn receive<B: Batch>(
+        &mut self,
+        engine: &Engine,
+        admission: &Admission,
+        measures: Measures,
+        batch: &mut B,
+        index: usize,
+    ) {
         let received = batch.request(index);
-        let (transaction_id, located, ask) = match self.judge(admission, &received) {
+        let (transaction_id, located, ask) = match self.judge(admission, measures, &received) {
             Err(reason) => return batch.finish(index, Outcome::Drop(reason)),
             Ok(Judged::Connect { transaction_id, connection_id }) => {
                 let buffer = budget(batch.reply_buffer(index), self.config.max_datagram);
@@ -176,7 +185,12 @@ impl Responder {
         self.pending.push(Pending { index, transaction_id, located, ask, large: false });
     }
 
-    fn judge(&self, admission: &Admission, received: &Received<'_>) -> Result<Judged, DropReason> {
+    fn judge(
+        &self,
+        admission: &Admission,
+        measures: Measures,
+        received: &Received<'_>,
+    ) -> Result<Judged, DropReason> {
         let source = received.source;
         let stray_loopback = source.is_loopback() && !received.on_loopback;
         if received.source_port == 0 || stray_loopback || !source.is_unicast() {
@@ -195,7 +209,7 @@ impl Responder {
                 if body.port == 0 {
                     return Err(DropReason::BadPort);
                 }
-                Ok(Judged::Announce { transaction_id, admitted: admit(admission, source, &body) })
+                Ok(Judged::Announce { transaction_id, admitted: admit(admission, measures, source, &body) })
             }
             Request::Scrape { connection_id, transaction_id, hashes } => {
                 check(connection_id)?;
@@ -277,18 +291,14 @@ fn reply(request: Action, reply: Action, len: Option<usize>, not_kept: Option<No
     len.map_or(Outcome::Drop(DropReason::NoBuffer), |len| Outcome::Reply { request, reply, len, not_kept })
 }
 
-fn admit(admission: &Admission, source: Address, body: &AnnounceBody) -> Admitted {
+fn admit(admission: &Admission, measures: Measures, source: Address, body: &AnnounceBody) -> Admitted {
     let family = source.family();
     // BEP 15 has the field for IPv4 alone.
     let claim = (family == Family::Ipv4 && body.ip != [0; 4])
         .then(|| Claim { address: Address::from_ipv4(body.ip), port: None });
-    let terms = admission.admit(&Applicant {
-        door: Door::Udp,
-        source,
-        port: body.port,
-        claim,
-        num_want: Some(i64::from(body.num_want)),
-    });
+    let num_want = Some(i64::from(body.num_want));
+    let applicant = Applicant { door: Door::Udp, source, port: body.port, claim, num_want };
+    let terms = admission.admit(&applicant, measures);
     let announce = Announce {
         info_hash: body.info_hash,
         address: terms.address,
@@ -320,7 +330,8 @@ fn answer_announce(
     match engine.announce_at(located, announce, now, rng, &mut lists) {
         Ok(announced) => {
             let peers = announced.ipv4_peers * 6 + announced.ipv6_peers * 18;
-            let head = codec::encode_announce_head(head, transaction_id, *interval, announced.counts);
+            let interval = interval.told(&announced.counts, rng);
+            let head = codec::encode_announce_head(head, transaction_id, interval, announced.counts);
             let not_kept = announced.membership.not_kept();
             reply(Action::Announce, Action::Announce, head.map(|head| head + peers), not_kept)
         }

@@ -128,7 +128,7 @@ impl Tracker {
     fn new() -> Self {
         Self::with(
             ResponderConfig::default(),
-            policy(Admission { default_num_want: 30, ..Admission::default() }),
+            policy(Admission { default_num_want: 30, interval_jitter: 0, ..Admission::default() }),
         )
     }
 

@@ -245,7 +245,8 @@ impl Connection {
             claim: None,
             num_want: i64::try_from(out.lists.offers.len()).ok(),
         };
-        let Terms { address, peers: partners, interval, .. } = engine.policy().admission.admit(&applicant);
+        let Terms { address, peers: partners, interval, .. } =
+            engine.policy().admission.admit(&applicant, engine.measures());
         let connection = self.key;
         let asked = WebrtcAnnounce { info_hash, peer_id, connection, address, event, left, partners };
         let announced = engine.announce_webrtc(&asked, now, rng, &mut out.partners);
@@ -268,7 +269,7 @@ impl Connection {
             // Nobody could send an answer to a peer that is not stored.
             out.partners.clear();
         }
-        announced.map(|announced| (interval, announced.counts))
+        announced.map(|announced| (interval.told(&announced.counts, rng), announced.counts))
     }
 
     fn answer(

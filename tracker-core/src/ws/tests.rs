@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     access::{AccessList, Mode},
+    admission::Admission,
     engine::{ConnectionKey, Engine},
     model::{Counts, InfoHash},
     policy::Policy,
@@ -35,8 +36,9 @@ impl World {
             let address = Address::from_ipv4([10, 0, 0, number as u8]);
             Connection::new(ConnectionKey(number as u64), address, [7, 8])
         };
+        let admission = Admission { interval_jitter: 0, ..Admission::default() };
         Self {
-            engine: Engine::new(Policy::default(), [1, 2]),
+            engine: Engine::new(Policy { admission, ..Policy::default() }, [1, 2]),
             settings: Settings::default(),
             rng: Rng::new([3, 4]),
             now: NOW,

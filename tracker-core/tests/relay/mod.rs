@@ -142,7 +142,12 @@ fn address(client: usize) -> Address {
 
 impl Twins {
     pub(crate) fn new(seed: [u64; 2]) -> Self {
-        let admission = Admission { webtorrent_interval: 77, max_offers: MAX_OFFERS, ..Admission::default() };
+        let admission = Admission {
+            webtorrent_interval: 77,
+            interval_jitter: 0,
+            max_offers: MAX_OFFERS,
+            ..Admission::default()
+        };
         let mut twins = Self {
             engine: Engine::new(Policy { admission, ..Policy::default() }, seed),
             rng: Rng::new(seed),

@@ -2,12 +2,16 @@
 
 use super::{
     error::Warning,
-    keys::Config,
+    keys::{Config, Swarm},
     layers::Values,
     units,
     values::{AccessMode, ListenAddress, Place, XdpMode},
 };
 use std::time::Duration;
+use tracker_core::{policy::Policy, promises::Promises};
+
+/// Nobody is remembered longer.
+const MAX_PEER_TIMEOUT: Duration = Duration::from_secs(Policy::MAX_PEER_TIMEOUT as u64);
 
 /// Bytes of a scrape reply before the rows, and of each row (BEP 15).
 const SCRAPE_HEAD: usize = 8;
@@ -27,6 +31,11 @@ pub(super) fn fit_defaults(config: &mut Config, values: &Values) {
     }
     if is_default("xdp", "frames") {
         xdp.frames = xdp.frames.max(2 * xdp.ring_size);
+    }
+    if is_default("swarm", "interval") {
+        swarm.interval = swarm.interval.min(swarm.max_interval);
+    } else if is_default("swarm", "max_interval") {
+        swarm.max_interval = swarm.max_interval.max(swarm.interval);
     }
     if is_default("swarm", "min_interval") {
         swarm.min_interval = swarm.min_interval.min(swarm.interval);
@@ -88,11 +97,27 @@ pub(super) fn cross_check(config: &Config, values: &mut Values) {
             format!("{} is longer than swarm.interval = {interval}", units::duration(swarm.min_interval));
         wrong("swarm", "min_interval", reason);
     }
+    if swarm.max_interval < swarm.interval {
+        let reason =
+            format!("{} is shorter than swarm.interval = {interval}", units::duration(swarm.max_interval));
+        wrong("swarm", "max_interval", reason);
+    } else if swarm.max_interval > swarm.interval && remembered(swarm, swarm.max_interval) > MAX_PEER_TIMEOUT
+    {
+        let reason = format!(
+            "{} is too long: with a jitter of {} and a quarter for late clients, peers would have to be remembered for more \
+             than {}, and at most {} would not",
+            units::duration(swarm.max_interval),
+            swarm.interval_jitter,
+            units::duration(MAX_PEER_TIMEOUT),
+            units::duration(longest_interval(swarm))
+        );
+        wrong("swarm", "max_interval", reason);
+    }
     if swarm.default_num_want > swarm.max_num_want {
         let (ours, most) = (swarm.default_num_want, swarm.max_num_want);
         wrong("swarm", "default_num_want", format!("{ours} is more than swarm.max_num_want = {most}"));
     }
-    if swarm.peer_timeout <= swarm.interval {
+    if swarm.peer_timeout <= with_jitter(swarm, swarm.interval) {
         // Of use to nobody but tests, yet it works: a warning.
         values
             .warnings
@@ -113,6 +138,23 @@ pub(super) fn cross_check(config: &Config, values: &mut Values) {
     if privileges.user.is_none() && privileges.group.is_some() {
         wrong("privileges", "group", "a group alone has no effect: set privileges.user too".to_owned());
     }
+}
+
+/// The longest that anybody is told of this interval.
+fn with_jitter(swarm: &Swarm, interval: Duration) -> Duration {
+    interval + interval * swarm.interval_jitter.thousandths() / 1000
+}
+
+/// How long a peer is remembered that is told this interval under pressure.
+fn remembered(swarm: &Swarm, interval: Duration) -> Duration {
+    let seconds = u32::try_from(with_jitter(swarm, interval).as_secs()).unwrap_or(u32::MAX);
+    Duration::from_secs(Promises::timeout(seconds).into())
+}
+
+/// The longest interval of whole minutes, that peers can be remembered for.
+fn longest_interval(swarm: &Swarm) -> Duration {
+    let minutes = (1..=240).map(|minutes| Duration::from_secs(minutes * 60));
+    minutes.take_while(|interval| remembered(swarm, *interval) <= MAX_PEER_TIMEOUT).last().unwrap_or_default()
 }
 
 /// What is wrong with the listeners, TLS and WebSocket.

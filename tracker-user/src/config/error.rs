@@ -81,7 +81,7 @@ pub enum Warning {
     },
     /// Peers are forgotten before they are asked to announce again.
     #[error(
-        "swarm.peer_timeout = {peer_timeout} is not longer than swarm.interval = {interval}: peers will be forgotten \
+        "swarm.peer_timeout = {peer_timeout} is not longer than swarm.interval = {interval} with its jitter: peers will be forgotten \
          before they announce again"
     )]
     ShortPeerTimeout {

@@ -4,8 +4,8 @@
 use super::{
     declare::declare,
     kinds::{
-        Auto, Count, Limit, Listeners, Many, Moment, Optional, Required, Size, SocketPath, Span, Switch,
-        Threads, Word,
+        Auto, Bandwidth, Count, Limit, Listeners, Many, Moment, Optional, Required, Share, Size, SocketPath,
+        Span, Switch, Threads, Word,
     },
     readers::{
         absolute_path, account, any_path, file_mode, header_name, interface_name, listening_address,
@@ -13,8 +13,8 @@ use super::{
     },
     table::{Change, Key, Table},
     values::{
-        AccessMode, Apply, BusyPoll, ControlSocket, Listen, ListenAddress, LogFormat, TlsVersion, XdpMode,
-        ZeroCopy,
+        AccessMode, Apply, BusyPoll, ControlSocket, Listen, ListenAddress, LogFormat, Part, TlsVersion,
+        XdpMode, ZeroCopy,
     },
 };
 use axum::http::HeaderName;
@@ -256,11 +256,25 @@ declare! {
 
     /// What the tracker tells its clients, and how long it remembers them.
     [swarm] Swarm {
-        /// How often clients are asked to announce.
+        /// How often clients are asked to announce while there is no pressure. Small swarms that just began are told less
+        /// then, down to half. The default is never longer than `max_interval`.
         interval: Duration = r#""30m""#, Span { least: 1, most: 4 * HOUR }, Reload;
-        /// How soon a client may announce again, where the protocol can say so. The default is never longer than `interval`.
+        /// How often at the greatest pressure. Intervals grow once six tenths are in use of `limits.peers`, of the workers'
+        /// time, or of `full_load_announces`, or lists can get no shorter for `limits.udp_bytes_per_second`: as fast as the
+        /// load does, and back over the time of this interval. Peers are remembered for longer meanwhile, so that nobody
+        /// who obeys is forgotten. `websocket.interval` grows in proportion. The same as `interval` turns this off; the
+        /// default is never shorter than that.
+        max_interval: Duration = r#""1h""#, Span { least: 1, most: 4 * HOUR }, Reload;
+        /// By which part of it each reply's interval is longer or shorter at most, by chance, so that clients that came at
+        /// once do not come back at once.
+        interval_jitter: Part = "0.1", Share { most: 500 }, Reload;
+        /// Announces a second, by every protocol, that count as full load. 0: any number is welcome.
+        full_load_announces: Option<u32> = "0", Limit { most: 1_000_000_000 }, Reload;
+        /// How soon a client may announce again, where the protocol can say so; it grows in proportion. The default is never
+        /// longer than `interval`.
         min_interval: Duration = r#""5m""#, Span { least: 0, most: 4 * HOUR }, Reload;
-        /// When a peer that was not heard of is gone. Should be longer than `interval`.
+        /// When a peer that was not heard of is gone. Should be longer than `interval` with its jitter. Once longer intervals
+        /// were told it is at least five quarters of the longest, if it was long enough before.
         peer_timeout: Duration = r#""45m""#, Span { least: 1, most: 4 * HOUR }, Reload;
         /// Peers handed out where the client does not say how many it wants. The default is never more than `max_num_want`.
         default_num_want: usize = "50", Count::new(0, 1000), Reload;
@@ -306,6 +320,10 @@ declare! {
         /// Peers of one torrent at one address of IPv4 or in one /64 of IPv6. 0: no limit, since many clients may share an
         /// address. Where there was none at the start, a limit costs each new peer a pass over its torrent's peers.
         peers_per_address: Option<u32> = "0", Limit { most: 500 }, Reload;
+        /// Bytes a second that replies by UDP may have, without headers: a number, or a size such as "10MiB". Near it they
+        /// list fewer peers, but never fewer than ten for it; where that does not do, intervals grow up to
+        /// `swarm.max_interval`. Nobody is left without an answer for it. 0: no ceiling.
+        udp_bytes_per_second: Option<u64> = "0", Bandwidth { most: 1 << 40 }, Reload;
     }
 
     /// What outlives the process.

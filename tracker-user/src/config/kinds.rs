@@ -3,7 +3,7 @@
 use super::{
     raw::Raw,
     units,
-    values::{ControlSocket, Listen, Place},
+    values::{ControlSocket, Listen, Part, Place},
 };
 use std::{marker::PhantomData, num::NonZeroUsize, path::PathBuf, time::Duration};
 
@@ -187,6 +187,55 @@ impl Kind for Limit {
     }
     fn accepts(&self) -> String {
         format!("a whole number from 0 to {} (0 is no limit)", self.most)
+    }
+}
+
+/// Bytes a second, which 0 leaves unbounded: a number, or a size with its unit.
+pub(super) struct Bandwidth {
+    pub(super) most: u64,
+}
+
+impl Kind for Bandwidth {
+    type Value = Option<u64>;
+    fn parse(&self, raw: &Raw, _: &Place) -> Result<Option<u64>, String> {
+        let bytes = match raw {
+            Raw::Integer(number) => u64::try_from(*number).ok(),
+            Raw::Text(text) => Some(units::parse_size(text)?),
+            _ => None,
+        };
+        let bytes = bytes.filter(|bytes| *bytes <= self.most).ok_or_else(|| wrong(raw, self))?;
+        Ok(if bytes == 0 { None } else { Some(bytes) })
+    }
+    fn accepts(&self) -> String {
+        format!(
+            "a whole number from 0 to {0} or a size up to \"{1}\" (0 is no limit)",
+            self.most,
+            units::size(self.most)
+        )
+    }
+}
+
+/// A part of something, from 0 to so many thousandths.
+pub(super) struct Share {
+    pub(super) most: u32,
+}
+
+impl Kind for Share {
+    type Value = Part;
+    fn parse(&self, raw: &Raw, _: &Place) -> Result<Part, String> {
+        let text = match raw {
+            Raw::Integer(number) => number.to_string(),
+            Raw::Decimal(text) => text.clone(),
+            _ => return Err(wrong(raw, self)),
+        };
+        text.parse()
+            .ok()
+            .and_then(Part::new)
+            .filter(|part| part.thousandths() <= self.most)
+            .ok_or_else(|| wrong(raw, self))
+    }
+    fn accepts(&self) -> String {
+        format!("a number from 0.0 to {}", f64::from(self.most) / 1000.0)
     }
 }
 

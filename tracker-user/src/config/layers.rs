@@ -197,13 +197,20 @@ fn parse_untyped<K: Kind>(text: &str, kind: &K, place: &Place) -> Result<K::Valu
     let typed = match text {
         "true" => Some(Raw::Boolean(true)),
         "false" => Some(Raw::Boolean(false)),
-        _ => text.replace('_', "").parse().ok().map(Raw::Integer),
+        _ => number(&text.replace('_', "")),
     };
     let as_text = kind.parse(&Raw::Text(text.to_owned()), place);
     match (as_text, typed) {
         (Err(_), Some(typed)) => kind.parse(&typed, place),
         (as_text, _) => as_text,
     }
+}
+
+/// What text from outside a file is as a number.
+fn number(text: &str) -> Option<Raw> {
+    let whole = text.parse().ok().map(Raw::Integer);
+    let digits = |text: &str| text.starts_with(|c: char| c.is_ascii_digit()) && text.parse::<f64>().is_ok();
+    whole.or_else(|| digits(text).then(|| Raw::Decimal(text.to_owned())))
 }
 
 /// A list from text outside a file: a TOML array, or parts between commas.

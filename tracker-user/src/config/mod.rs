@@ -27,8 +27,8 @@ pub use loaded::Loaded;
 pub(crate) use readers::is_directive;
 pub use table::Change;
 pub use values::{
-    AccessMode, Apply, BusyPoll, ControlSocket, Listen, ListenAddress, LogFormat, Place, TlsVersion, XdpMode,
-    ZeroCopy,
+    AccessMode, Apply, BusyPoll, ControlSocket, Listen, ListenAddress, LogFormat, Part, Place, TlsVersion,
+    XdpMode, ZeroCopy,
 };
 
 use crate::cli::RunArgs;

@@ -11,6 +11,8 @@ pub(super) enum Raw {
     Untyped(String),
     /// A whole number.
     Integer(i64),
+    /// A number with a fraction, as it was written.
+    Decimal(String),
     /// `true` or `false`.
     Boolean(bool),
     /// An array.
@@ -29,6 +31,7 @@ impl Raw {
                 i64::from_str_radix(&digits, number.radix())
                     .map_or(Self::Other("integer out of range"), Self::Integer)
             }
+            DeValue::Float(number) => Self::Decimal(number.as_str().replace('_', "")),
             DeValue::Boolean(value) => Self::Boolean(*value),
             DeValue::Array(items) => Self::List(items.iter().map(|i| Self::from_toml(i.get_ref())).collect()),
             other => Self::Other(other.type_str()),
@@ -45,6 +48,7 @@ impl Raw {
         match self {
             Self::Text(text) | Self::Untyped(text) => format!("the string \"{text}\""),
             Self::Integer(number) => format!("the number {number}"),
+            Self::Decimal(text) => format!("the number {text}"),
             Self::Boolean(value) => format!("`{value}`"),
             Self::List(_) => "a list".to_owned(),
             Self::Other(name) => format!("a value of type {name}"),
@@ -67,7 +71,7 @@ mod tests {
             Raw::from_literal("[1, \"b\"]"),
             Ok(Raw::List(vec![Raw::Integer(1), Raw::Text("b".into())]))
         );
-        assert_eq!(Raw::from_literal("1.5"), Ok(Raw::Other("float")));
+        assert_eq!(Raw::from_literal("1.5"), Ok(Raw::Decimal("1.5".into())));
         assert!(Raw::from_literal("[1").is_err());
     }
 }

@@ -90,6 +90,11 @@ fn the_defaults_are_the_contracts() {
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
     assert_eq!(config.swarm.interval, Duration::from_secs(30 * 60));
     assert_eq!(config.swarm.interval, seconds(admission.interval));
+    assert_eq!(config.swarm.max_interval, Duration::from_secs(3600));
+    assert_eq!(config.swarm.max_interval, seconds(admission.max_interval));
+    assert_eq!(config.swarm.interval_jitter.to_string(), "0.1");
+    assert_eq!(config.swarm.interval_jitter.thousandths(), admission.interval_jitter);
+    assert_eq!((config.swarm.full_load_announces, config.limits.udp_bytes_per_second), (None, None));
     assert_eq!(config.swarm.min_interval, seconds(admission.min_interval));
     assert_eq!(config.swarm.peer_timeout, Duration::from_secs(45 * 60));
     assert_eq!(config.swarm.peer_timeout, seconds(policy.peer_timeout));
@@ -100,6 +105,7 @@ fn the_defaults_are_the_contracts() {
     assert_eq!(config.swarm.downloaded_entries, policy.downloaded_entries);
     assert_eq!(config.websocket.interval, seconds(admission.webtorrent_interval));
     assert_eq!(config.websocket.max_offers, admission.max_offers);
+    assert_eq!(crate::policy::from_config(&config).admission, *admission);
     assert!(config.swarm.trust_ip_networks.is_empty() && !config.swarm.hide_private_addresses);
     assert_eq!(config.limits.torrents, policy.max_torrents);
     assert_eq!(config.limits.peers_per_torrent, policy.max_peers_per_torrent);
@@ -254,6 +260,8 @@ fn the_environment_is_read_by_each_keys_kind() {
         .variable("RIPTIDE_XDP__INTERFACES", "")
         .variable("RIPTIDE_SWARM__PEER_TIMEOUT", "90m")
         .variable("RIPTIDE_LIMITS__PEERS_PER_ADDRESS", "12")
+        .variable("RIPTIDE_SWARM__INTERVAL_JITTER", "0.25")
+        .variable("RIPTIDE_LIMITS__UDP_BYTES_PER_SECOND", "10MiB")
         .variable("RIPTIDE_METRICS__LISTEN", "")
         .variable("RIPTIDE_PRIVILEGES__USER", "1000")
         .variable("PATH", "/bin")
@@ -267,6 +275,8 @@ fn the_environment_is_read_by_each_keys_kind() {
     assert!(config.xdp.busy_poll == BusyPoll::Always && config.xdp.interfaces.is_empty());
     assert_eq!(config.swarm.peer_timeout, Duration::from_secs(5400));
     assert_eq!(config.limits.peers_per_address, Some(12));
+    assert_eq!(config.swarm.interval_jitter.thousandths(), 250);
+    assert_eq!(config.limits.udp_bytes_per_second, Some(10 << 20));
     assert_eq!(config.metrics.listen, None);
     assert_eq!(config.privileges.user.as_deref(), Some("1000"));
 }
@@ -401,6 +411,16 @@ fn defaults_give_way_to_what_is_given() {
     assert_eq!(sockets("queue_size = \"8KiB\"").max_message_size, 8 << 10);
     assert_eq!(sockets("idle_timeout = \"3s\"").ping_interval, Duration::from_secs(1));
     assert_eq!(sockets("ping_interval = \"10m\"").idle_timeout, Duration::from_secs(1200));
+    let intervals = |text: &str| {
+        let swarm = Given::file(&format!("[swarm]\npeer_timeout = \"4h\"\n{text}\n")).config().swarm;
+        [swarm.interval, swarm.max_interval].map(|interval| interval.as_secs() / 60)
+    };
+    assert_eq!(intervals("interval = \"90m\""), [90, 90]);
+    assert_eq!(intervals("interval = \"5m\""), [5, 60]);
+    assert_eq!(intervals("max_interval = \"10m\""), [10, 10]);
+    assert_eq!(intervals("max_interval = \"174m\""), [30, 174]);
+    // Where it does not grow, nobody need be remembered for longer than the operator says.
+    assert_eq!(intervals("interval = \"210m\""), [210, 210]);
     // How long a peer lives is the operator's to say.
     let given = Given::file("[swarm]\ninterval = \"1h\"\n");
     let (config, warnings) = given.load().unwrap();
@@ -409,6 +429,15 @@ fn defaults_give_way_to_what_is_given() {
     assert!(
         warning.to_string().starts_with("swarm.peer_timeout = 45m is not longer than swarm.interval = 1h")
     );
+    // 42 minutes and a tenth are 46.2.
+    let [no_jitter, jitter] = ["0", "0.1"].map(|jitter| {
+        Given::file(&format!("[swarm]\ninterval = \"42m\"\ninterval_jitter = {jitter}\n"))
+            .load()
+            .unwrap()
+            .1
+            .len()
+    });
+    assert_eq!([no_jitter, jitter], [0, 1]);
 }
 
 #[test]

@@ -41,6 +41,30 @@ pub struct ControlSocket {
     pub is_default: bool,
 }
 
+/// A part of something, to a thousandth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part(u32);
+
+impl Part {
+    /// The thousandth next to `share`, which is 0 at least and 1 at most.
+    #[expect(clippy::cast_sign_loss, reason = "what is negative is left out before")]
+    pub(super) fn new(share: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&share).then(|| Self((share * 1000.0).round() as u32))
+    }
+
+    /// From 0 to 1000.
+    #[must_use]
+    pub const fn thousandths(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", f64::from(self.0) / 1000.0)
+    }
+}
+
 /// The oldest version of TLS that is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsVersion {

@@ -23,13 +23,14 @@ use crate::{
     material::Material,
     metrics::{Sources, before::Before},
     orders::Orders,
-    policy,
+    policy, pressure,
     privileges::{Identity, Needs, PrivilegeError},
     random::seed,
     room::Room,
     stats::Stats,
     swarms::{self, Saver},
     sweep,
+    threads::Threads,
     udp::{
         bind, polling,
         pool::{Pool, Shared, usable_cpus},
@@ -172,9 +173,13 @@ impl Server {
             false => swarms::restore_if_kept(&config.state, &engine, clock),
         };
         let io_threads = if listeners.is_empty() { 1 } else { threads(config.http.workers) };
+        let [udp_threads, serving_threads] =
+            [udp_workers, io_threads].map(|threads| Arc::new(Threads::new(threads)));
+        let joining = serving_threads.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(io_threads)
             .thread_name("riptide-io")
+            .on_thread_start(move || joining.join())
             .enable_all()
             .build()
             .map_err(system("a thread"))?;
@@ -209,7 +214,13 @@ impl Server {
             ids: ConnectionIds::new(ids.master, lifetime_slots, clock.now_ns()),
             busy_poll: spins && !reports.read().is_empty(),
             backlog: (!prepared.is_empty()).then_some(config.xdp.copy_backlog.into()),
+            threads: udp_threads.clone(),
             patiences: deferrals.iter().filter_map(Deferral::patience).cloned().collect(),
+        };
+        let workers = pressure::Workers {
+            udp: (!shared.busy_poll).then_some(udp_threads),
+            io: (!listeners.is_empty()).then_some(serving_threads),
+            cpus: usable_cpus().len(),
         };
         let pool =
             Pool::spawn(&config.udp, sockets, udp_workers, &shared, &farewell).map_err(system("a worker"))?;
@@ -265,7 +276,10 @@ impl Server {
 
         let (running_config, config_seen) = watch::channel(config.clone());
         let sweep_ends = Farewell::new("the sweep", farewell.clone());
-        runtime.spawn(sweep::run(engine.clone(), clock, config_seen, sweep_ends));
+        runtime.spawn(sweep::run(engine.clone(), clock, config_seen.clone(), sweep_ends));
+        let watch_ends = Farewell::new("the watch over pressure", farewell.clone());
+        let watch = pressure::Watch::new(sources.clone(), workers, clock, &config);
+        runtime.spawn(watch.run(config_seen, watch_ends));
         let xdp = prepared.run(pool.servers(), &farewell)?;
         let metrics = metrics.map(|listener| {
             let _inside = runtime.enter();

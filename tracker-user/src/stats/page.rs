@@ -69,7 +69,7 @@ fn write_page(page: &mut String, view: &View) -> std::fmt::Result {
 const WAVE: &str = "<svg viewBox=\"0 0 30 20\" aria-hidden=\"true\"><path d=\"M2 7q4.3-6 8.7 0t8.7 0 8.6 0M2 15q4.3-6 8.7 0t8.7 0 8.6 0\"/></svg>";
 
 fn write_tiles(page: &mut String, view: &View) -> std::fmt::Result {
-    let Reading { totals, connections, .. } = &view.reading;
+    let Reading { totals, connections, announce_interval, reply_peers_limit, .. } = &view.reading;
     let all = |of: fn(&Totals, Network) -> usize| {
         Network::ALL.map(|network| of(totals, network) as u64).iter().sum()
     };
@@ -104,6 +104,11 @@ fn write_tiles(page: &mut String, view: &View) -> std::fmt::Result {
         "UDP sent per second",
         &Bytes(view.rates[Series::Sent]),
         &format_args!("{} received", Bytes(view.rates[Series::Received])),
+    )?;
+    tile(
+        "Announce interval",
+        &Age(u64::from(*announce_interval)),
+        &format_args!("at most {reply_peers_limit} peers by UDP"),
     )?;
     page.push_str("</dl>");
     Ok(())

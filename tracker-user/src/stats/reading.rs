@@ -13,6 +13,7 @@ use std::sync::Weak;
 use tracker_common::{address::Family, bep15::Action};
 use tracker_core::{
     engine::{SwarmSizes, Totals},
+    model::Seconds,
     ws::Kind,
 };
 
@@ -21,6 +22,10 @@ use tracker_core::{
 pub(super) struct Reading {
     pub(super) counts: Of<u64>,
     pub(super) totals: Totals,
+    /// How long clients of UDP and HTTP are asked to wait, seconds.
+    pub(super) announce_interval: Seconds,
+    /// Peers in a UDP reply at most.
+    pub(super) reply_peers_limit: usize,
     pub(super) sizes: SwarmSizes,
     pub(super) connections: Connections,
     pub(super) interfaces: Vec<Interface>,
@@ -49,7 +54,10 @@ pub(super) struct Interface {
 
 impl Reading {
     pub(super) fn take(sources: &Sources) -> Self {
+        let (policy, measures) = (sources.engine.policy(), sources.engine.measures());
         Self {
+            announce_interval: policy.admission.present_interval(measures),
+            reply_peers_limit: policy.admission.most_by_udp(measures),
             counts: counts(sources),
             totals: sources.engine.totals(),
             sizes: sources.engine.swarm_sizes(),

@@ -29,6 +29,8 @@ fn fresh() -> View {
     let reading = Reading {
         counts,
         totals: Totals::default(),
+        announce_interval: 1800,
+        reply_peers_limit: 200,
         sizes: SwarmSizes::default(),
         connections: Connections::default(),
         interfaces: Vec::new(),
@@ -118,6 +120,7 @@ fn the_page_shows_the_numbers_and_no_markup_of_others() {
         "more than 500,000 peers: 1 torrent<",
         "2 peers: 0 torrents<",
         "90% IPv4, 10% IPv6",
+        "<dt>Announce interval</dt><dd class=\"big\">30 min 0 s</dd><dd><small>at most 200 peers by UDP<",
         "not attached",
         "UDP sockets: 3.0/s",
     ] {
@@ -130,6 +133,7 @@ fn the_page_shows_the_numbers_and_no_markup_of_others() {
 fn the_json_holds_the_same_numbers() {
     let json: Value = serde_json::from_slice(&json::render(&busy())).unwrap();
     assert_eq!(json["torrents"], 12_345);
+    assert_eq!((&json["announce_interval_seconds"], &json["reply_peers_limit"]), (&1800.into(), &200.into()));
     assert_eq!(json["peers"]["webrtc"]["leecher"], 6);
     assert_eq!(json["requests"]["total"]["websocket"], 600);
     assert_eq!(json["requests"]["per_second"]["http"], 4.0);

@@ -3,7 +3,6 @@
 use tracker_core::{
     engine::Engine,
     model::Seconds,
-    policy::Policy,
     records::{Malformed, PeerRecord, Reader, Record, TorrentRecord},
 };
 
@@ -41,7 +40,7 @@ impl<'a> TakeIn<'a> {
     /// Into this engine, whose clock is at `now`.
     #[must_use]
     pub fn new(engine: &'a Engine, now: Seconds) -> Self {
-        let timeout = engine.policy().peer_timeout.min(Policy::MAX_PEER_TIMEOUT);
+        let timeout = engine.peer_timeout();
         let (peers, taken) = (Vec::new(), TakenIn::default());
         Self { engine, now, timeout, torrent: None, peers, alive: false, gone: None, taken }
     }

@@ -12,6 +12,7 @@ use crate::{
     counters::WorkerCounters,
     farewell::Farewell,
     random::seed,
+    threads::Threads,
     xdp::{deferral::Patience, servers::Servers, socket::XskSocket},
 };
 use nix::{
@@ -48,6 +49,8 @@ pub struct Shared {
     pub busy_poll: bool,
     /// Requests that an AF_XDP socket has room for, if there may be one.
     pub backlog: Option<u64>,
+    /// Which the workers join.
+    pub threads: Arc<Threads>,
     /// Of interfaces that workers poll by their ordinary sockets.
     pub patiences: Vec<Arc<Patience>>,
 }
@@ -134,7 +137,8 @@ impl Pool {
                 paths,
             )?;
             let cpu = cpus.get(index % cpus.len().max(1)).copied();
-            pool.threads.push(spawn(format!("riptide-udp-{index}"), cpu, worker, ended.clone())?);
+            let (name, threads) = (format!("riptide-udp-{index}"), shared.threads.clone());
+            pool.threads.push(spawn(name, cpu, threads, worker, ended.clone())?);
             pool.handles.push(handle);
             pool.counters.push(counters);
         }
@@ -246,12 +250,14 @@ impl Drop for Pool {
 fn spawn(
     name: String,
     cpu: Option<usize>,
+    threads: Arc<Threads>,
     worker: Worker,
     ended: mpsc::UnboundedSender<String>,
 ) -> io::Result<thread::JoinHandle<io::Result<()>>> {
     let farewell = Farewell::new(name.clone(), ended);
     thread::Builder::new().name(name).spawn(move || {
         let farewell = farewell;
+        threads.join();
         if let Some(cpu) = cpu
             && let Err(error) = pin(cpu)
         {

@@ -10,6 +10,38 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
         "swarm.peer_timeout: found the string \"5h\"; a duration from \"1s\" to \"4h\"",
     ),
     ("[swarm]\nmin_interval = \"31m\"", "swarm.min_interval: 31m is longer than swarm.interval = 30m"),
+    (
+        "[swarm]\ninterval = \"30m\"\nmax_interval = \"20m\"",
+        "swarm.max_interval: 20m is shorter than swarm.interval = 30m",
+    ),
+    (
+        "[swarm]\nmax_interval = \"3h\"",
+        "swarm.max_interval: 3h is too long: with a jitter of 0.1 and a quarter for late clients, peers would have to be \
+         remembered for more than 4h, and at most 174m would not",
+    ),
+    (
+        "[swarm]\nmax_interval = \"130m\"\ninterval_jitter = 0.5",
+        "swarm.max_interval: 130m is too long: with a jitter of 0.5 and a quarter for late clients, peers would have to \
+         be remembered for more than 4h, and at most 128m would not",
+    ),
+    (
+        "[swarm]\ninterval_jitter = 0.51",
+        "swarm.interval_jitter: found the number 0.51; a number from 0.0 to 0.5 is needed",
+    ),
+    ("[swarm]\ninterval_jitter = -0.1", "swarm.interval_jitter: found the number -0.1; a number from"),
+    ("[swarm]\ninterval_jitter = 1", "swarm.interval_jitter: found the number 1; a number from"),
+    ("[swarm]\ninterval_jitter = nan", "swarm.interval_jitter: found the number nan; a number from"),
+    ("[swarm]\ninterval_jitter = \"10%\"", "swarm.interval_jitter: found the string \"10%\"; a number from"),
+    (
+        "[limits]\nudp_bytes_per_second = -1",
+        "limits.udp_bytes_per_second: found the number -1; a whole number from 0 to",
+    ),
+    ("[limits]\nudp_bytes_per_second = \"10MB\"", "limits.udp_bytes_per_second: `10MB` is not a size"),
+    (
+        "[limits]\nudp_bytes_per_second = \"2048GiB\"",
+        "limits.udp_bytes_per_second: found the string \"2048GiB\"",
+    ),
+    ("[limits]\nudp_bytes_per_second = true", "limits.udp_bytes_per_second: found `true`; a whole number"),
     ("[swarm]\ninterval = \"90500ms\"", "swarm.interval: the string \"90500ms\" has a fraction of a second"),
     ("[swarm]\ndefault_num_want = 201", "swarm.default_num_want: 201 is more than swarm.max_num_want = 200"),
     ("[udp]\nmax_scrape_hashes = 103", "udp.max_scrape_hashes: 103 rows make a reply of 1244 bytes"),
@@ -95,7 +127,7 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
     ("[log]\nlevel = \"a=b=c\"", "log.level: `a=b=c` is not a log level or filter"),
     ("[log]\nlevel = \"\"", "log.level: an empty log level"),
     ("[xdp]\nlog = 1", "xdp.log: found the number 1; true or false is needed"),
-    ("[limits]\ntorrents = 1.5", "limits.torrents: found a value of type float"),
+    ("[limits]\ntorrents = 1.5", "limits.torrents: found the number 1.5"),
     (
         "[limits]\ntorrents = 9223372036854775808",
         "limits.torrents: found a value of type integer out of range",

@@ -11,7 +11,7 @@ use client::{BINARY, CLOSE, Client, FIN, PING, PONG, TEXT, frame, until, within}
 use std::{sync::Arc, time::Duration};
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 use tracker_common::address::Address;
-use tracker_core::{engine::Engine, model::InfoHash, policy::Policy, ws::Kind};
+use tracker_core::{admission::Admission, engine::Engine, model::InfoHash, policy::Policy, ws::Kind};
 
 const HASH: &str = "aaaaaaaaaaaaaaaaaaaa";
 const SCRAPE: &str = r#"{"action":"scrape","info_hash":"aaaaaaaaaaaaaaaaaaaa"}"#;
@@ -26,7 +26,8 @@ impl Tracker {
     fn new(change: impl FnOnce(&mut config::Websocket)) -> Self {
         let mut config = Config::default().websocket;
         change(&mut config);
-        let engine = Arc::new(Engine::new(Policy::default(), [1, 2]));
+        let admission = Admission { interval_jitter: 0, ..Admission::default() };
+        let engine = Arc::new(Engine::new(Policy { admission, ..Policy::default() }, [1, 2]));
         let hub = Hub::new(&config, engine.clone(), Clock::new(1 << 60), [3, 4], [5, 6]);
         Self { engine, hub }
     }

@@ -122,7 +122,7 @@ impl Tracker {
                 let save = if *saves { "save_interval = \"1s\"" } else { "swarms = false" };
                 let text = format!(
                     "[http]\nlisten = []\n[control]\nlisten = {control:?}\n[metrics]\nlisten = \"127.0.0.1:{METRICS}\"\n[state]\ndirectory = {state:?}\n{save}\n\
-                     [swarm]\npeer_timeout = \"{peer_timeout}s\"\nsweep_interval = \"{sweep}s\"\n"
+                     [swarm]\nmax_interval = \"30m\"\npeer_timeout = \"{peer_timeout}s\"\nsweep_interval = \"{sweep}s\"\n"
                 );
                 let file = lab.file("riptide.toml", &text)?;
                 let line = format!(

@@ -1,0 +1,104 @@
+//! Threads whose processor time another thread reads, so that they need not look at a clock themselves.
+
+use nix::{
+    time::{ClockId, clock_gettime},
+    unistd::{Pid, gettid},
+};
+use parking_lot::Mutex;
+use std::time::Duration;
+
+/// Some threads of this process.
+#[derive(Debug)]
+pub struct Threads {
+    most: usize,
+    known: Mutex<Vec<Pid>>,
+}
+
+impl Threads {
+    /// The first so many that join.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { most, known: Mutex::default() }
+    }
+
+    /// The calling thread is one of them.
+    pub fn join(&self) {
+        let mut known = self.known.lock();
+        if known.len() < self.most {
+            known.push(gettid());
+        }
+    }
+
+    /// How many have joined.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.known.lock().len()
+    }
+
+    /// Whether none has.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The processor time of all of them so far, without those that have ended.
+    #[must_use]
+    pub fn processor_time(&self) -> Duration {
+        let known = self.known.lock();
+        known.iter().filter_map(|thread| clock_gettime(clock_of(*thread)).ok()).map(Duration::from).sum()
+    }
+}
+
+/// The clock of a thread's processor time, as pthread_getcpuclockid(3) gives it: the bits of the number inverted, then those
+/// that say "of a thread" and "as scheduled" (the kernel's posix-timers_types.h).
+fn clock_of(thread: Pid) -> ClockId {
+    const OF_A_THREAD: i32 = 4;
+    const AS_SCHEDULED: i32 = 2;
+    ClockId::from_raw(!thread.as_raw() << 3 | OF_A_THREAD | AS_SCHEDULED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, mpsc};
+
+    #[test]
+    fn the_time_of_others_is_read_and_not_that_of_the_reader() {
+        let threads = Arc::new(Threads::new(1));
+        let (orders, told) = mpsc::channel::<bool>();
+        let (says, heard) = mpsc::channel();
+        let other = std::thread::spawn({
+            let threads = threads.clone();
+            move || {
+                threads.join();
+                // One too many.
+                threads.join();
+                for busy in told {
+                    let begun = own_time();
+                    while busy && own_time() < begun + Duration::from_millis(20) {}
+                    says.send(own_time()).unwrap();
+                }
+            }
+        });
+        let order = |busy| {
+            orders.send(busy).unwrap();
+            heard.recv().unwrap()
+        };
+        let before = order(false);
+        assert_eq!(threads.len(), 1);
+        assert!(threads.processor_time() >= before);
+        // What this thread does is none of theirs.
+        let begun = own_time();
+        while own_time() < begun + Duration::from_millis(20) {}
+        assert!(threads.processor_time() < before + Duration::from_millis(20));
+        let after = order(true);
+        assert!(after >= before + Duration::from_millis(20));
+        assert!(threads.processor_time() >= after);
+        drop(orders);
+        other.join().unwrap();
+    }
+
+    fn own_time() -> Duration {
+        clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
+    }
+}
