@@ -4,7 +4,8 @@
 //! adapter receives bytes, calls one function and sends what it wrote.
 //!
 //! - [`engine`] holds every swarm. [`engine::Engine`] is shared by all threads and takes `&self`.
-//! - [`admission`] decides what a client gets, whatever the protocol; [`networks`] is what it asks.
+//! - [`admission`] decides what a client gets, whatever the protocol; [`networks`] and [`buckets`] are what it
+//!   asks.
 //! - [`policy`] and [`access`] are what the operator decides, swapped whole while the engine runs.
 //! - [`pressure`] says how much longer intervals and how much shorter lists are under load, [`interval`] what one reply tells
 //!   then, and [`promises`] how long peers have to be remembered for it.
@@ -15,6 +16,7 @@
 
 pub mod access;
 pub mod admission;
+pub mod buckets;
 pub mod engine;
 pub mod http;
 pub mod interval;

@@ -76,18 +76,17 @@ fn lists_by_udp_get_shorter() {
 }
 
 /// Exact where chance is off, as [`Interval`]'s own tests have it on.
-const EXACT: Admission = Admission {
-    interval: 1801,
-    max_interval: 3601,
-    interval_jitter: 0,
-    min_interval: 302,
-    webtorrent_interval: 123,
-    max_webtorrent_interval: 223,
-    default_num_want: 50,
-    max_num_want: 200,
-    max_offers: 10,
-    trusted: Vec::new(),
-};
+fn exact() -> Admission {
+    Admission {
+        interval: 1801,
+        max_interval: 3601,
+        interval_jitter: 0,
+        min_interval: 302,
+        webtorrent_interval: 123,
+        max_webtorrent_interval: 223,
+        ..Admission::default()
+    }
+}
 
 #[test]
 fn intervals() {
@@ -98,12 +97,12 @@ fn intervals() {
     ] {
         let measures = Measures { stretch, ..Measures::NONE };
         let told = DOORS.map(|door| {
-            let interval = EXACT.admit(&applicant(door), measures).interval;
+            let interval = exact().admit(&applicant(door), measures).interval;
             let told = interval.told(&Counts::default(), &mut Rng::new([1, 2]));
             (told, interval.least(told))
         });
         assert_eq!(told, expected, "{stretch}");
-        assert_eq!(EXACT.present_interval(measures), expected[0].0);
+        assert_eq!(exact().present_interval(measures), expected[0].0);
     }
 }
 
@@ -225,7 +224,7 @@ impl Doors {
 
 #[test]
 fn every_door_tells_the_interval_that_was_decided() {
-    let doors = Doors::new(EXACT);
+    let doors = Doors::new(exact());
     assert_eq!(doors.udp(b'a')[8..12], 1801_u32.to_be_bytes());
     assert!(doors.http("aaaaaaaaaaaaaaaaaaaa").contains("8:intervali1801e12:min intervali302e"));
     assert!(doors.webtorrent("aaaaaaaaaaaaaaaaaaaa").contains(r#""interval":123,"#));
@@ -240,7 +239,7 @@ fn every_door_tells_the_interval_that_was_decided() {
 /// A seeder and two leechers: eight tenths of the half are off.
 #[test]
 fn every_door_tells_less_of_a_swarm_that_just_began() {
-    let doors = Doors::new(EXACT);
+    let doors = Doors::new(exact());
     doors.0.take_measures(Measures { haste: 1000, ..Measures::NONE }, 0);
     doors.udp(b'a');
     doors.webtorrent("aaaaaaaaaaaaaaaaaaaa");
@@ -251,7 +250,7 @@ fn every_door_tells_less_of_a_swarm_that_just_began() {
 
 #[test]
 fn every_door_leaves_something_to_chance() {
-    let mut doors = Doors::new(Admission { interval_jitter: 100, ..EXACT });
+    let mut doors = Doors::new(Admission { interval_jitter: 100, ..exact() });
     let told = |number: &str, behind: &str| -> u32 { number.split(behind).next().unwrap().parse().unwrap() };
     let (mut udp, mut http, mut webtorrent) = (Vec::new(), Vec::new(), Vec::new());
     for seed in 0..50 {

@@ -44,6 +44,7 @@ pub use walk::{Cursor, Seen, Visitor, Walked};
 
 use crate::{
     access::AccessList,
+    buckets::Buckets,
     model::{Counts, InfoHash, Seconds},
     policy::Policy,
     pressure::Measures,
@@ -89,6 +90,8 @@ pub struct Engine {
     /// What pressure calls for, as one word, and how long peers are remembered for it.
     measures: AtomicU64,
     remembered: AtomicU32,
+    /// Beside the policy, which says how much they hold: all doors count in the same.
+    buckets: Buckets,
     /// What every shard has, or is about to get. Held while the shards are told, so that none misses a change.
     rules: Mutex<Arc<Rules>>,
     sweeper: Mutex<Sweeper>,
@@ -127,6 +130,7 @@ impl Engine {
             policy: ArcSwap::new(policy),
             measures: AtomicU64::new(Measures::NONE.to_word()),
             remembered: AtomicU32::new(0),
+            buckets: Buckets::new(HashKey::new(hash_key).for_buckets()),
             rules: Mutex::new(rules),
             sweeper: Mutex::default(),
         }
@@ -135,6 +139,13 @@ impl Engine {
     /// The policy in force.
     pub fn policy(&self) -> impl Deref<Target = Arc<Policy>> {
         self.policy.load()
+    }
+
+    /// What client networks have asked lately, at all doors.
+    #[inline]
+    #[must_use]
+    pub fn buckets(&self) -> &Buckets {
+        &self.buckets
     }
 
     /// Swaps the policy. Peers above a lowered limit stay until they expire.

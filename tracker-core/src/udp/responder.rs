@@ -14,6 +14,7 @@ use tracker_common::{
     bep15::{ANNOUNCE_RESPONSE_HEAD_LEN, Action, RESPONSE_HEAD_LEN, SCRAPE_ROW_LEN},
     connection_id::ConnectionIds,
     labelled,
+    rate::Kind,
 };
 
 /// So many requests are worked on together; a longer batch is taken in several goes.
@@ -80,6 +81,8 @@ labelled! {
         BadSource = "bad_source",
         /// It announces port 0.
         BadPort = "bad_port",
+        /// Its client network asks more often than it may.
+        RateLimited = "rate_limited",
         /// The back end gave a reply buffer too small for any reply.
         NoBuffer = "no_buffer",
     }
@@ -108,6 +111,13 @@ pub struct Responder {
     rng: Rng,
     pending: Vec<Pending>,
     scrape: Vec<(InfoHash, Located)>,
+}
+
+/// What holds for all requests of a batch.
+struct Round<'a> {
+    admission: &'a Admission,
+    measures: Measures,
+    now_ns: u64,
 }
 
 /// A request that waits for the memory it will touch.
@@ -146,12 +156,13 @@ impl Responder {
     pub fn handle_batch<B: Batch>(&mut self, engine: &Engine, now_ns: u64, batch: &mut B) {
         self.ids.advance(now_ns);
         let now = (now_ns / 1_000_000_000) as Seconds;
-        let (policy, measures) = (engine.policy(), engine.measures());
+        let policy = engine.policy();
+        let round = Round { admission: &policy.admission, measures: engine.measures(), now_ns };
         let length = batch.len();
         for start in (0..length).step_by(MAX_BATCH) {
             self.pending.clear();
             for index in start..length.min(start + MAX_BATCH) {
-                self.receive(engine, &policy.admission, measures, batch, index);
+                self.receive(engine, &round, batch, index);
             }
             self.fetch(engine);
             self.answer(engine, now, batch);
@@ -159,16 +170,14 @@ impl Responder {
     }
 
     /// Answers a datagram that needs no engine, and notes the others.
-    fn receive<B: Batch>(
-        &mut self,
-        engine: &Engine,
-        admission: &Admission,
-        measures: Measures,
-        batch: &mut B,
-        index: usize,
-    ) {
+    fn receive<B: Batch>(&mut self, engine: &Engine, round: &Round<'_>, batch: &mut B, index: usize) {
         let received = batch.request(index);
-        let (transaction_id, located, ask) = match self.judge(admission, measures, &received) {
+        // What the XDP program has let through it has counted, too.
+        let admits = |kind| {
+            received.verified
+                || round.admission.admits(engine.buckets(), kind, &received.source, round.now_ns)
+        };
+        let (transaction_id, located, ask) = match self.judge(round, &received, admits) {
             Err(reason) => return batch.finish(index, Outcome::Drop(reason)),
             Ok(Judged::Connect { transaction_id, connection_id }) => {
                 let buffer = budget(batch.reply_buffer(index), self.config.max_datagram);
@@ -185,23 +194,27 @@ impl Responder {
         self.pending.push(Pending { index, transaction_id, located, ask, large: false });
     }
 
+    /// `admits` says whether the client keeps to the rate of a kind of request, and counts one.
     fn judge(
         &self,
-        admission: &Admission,
-        measures: Measures,
+        round: &Round<'_>,
         received: &Received<'_>,
+        admits: impl Fn(Kind) -> bool,
     ) -> Result<Judged, DropReason> {
         let source = received.source;
         let stray_loopback = source.is_loopback() && !received.on_loopback;
         if received.source_port == 0 || stray_loopback || !source.is_unicast() {
             return Err(DropReason::BadSource);
         }
+        let in_time = |kind| if admits(kind) { Ok(()) } else { Err(DropReason::RateLimited) };
+        // Nobody spends a share that is another's by a forged source.
         let check = |id| match received.verified || self.ids.is_valid(id, &source) {
-            true => Ok(()),
+            true => in_time(Kind::UdpRequests),
             false => Err(DropReason::BadConnectionId),
         };
         match codec::decode(received.payload).map_err(|codec::Malformed| DropReason::Malformed)? {
             Request::Connect { transaction_id } => {
+                in_time(Kind::UdpConnects)?;
                 Ok(Judged::Connect { transaction_id, connection_id: self.ids.issue(&source) })
             }
             Request::Announce { connection_id, transaction_id, body } => {
@@ -209,7 +222,7 @@ impl Responder {
                 if body.port == 0 {
                     return Err(DropReason::BadPort);
                 }
-                Ok(Judged::Announce { transaction_id, admitted: admit(admission, measures, source, &body) })
+                Ok(Judged::Announce { transaction_id, admitted: admit(round, source, &body) })
             }
             Request::Scrape { connection_id, transaction_id, hashes } => {
                 check(connection_id)?;
@@ -291,14 +304,14 @@ fn reply(request: Action, reply: Action, len: Option<usize>, not_kept: Option<No
     len.map_or(Outcome::Drop(DropReason::NoBuffer), |len| Outcome::Reply { request, reply, len, not_kept })
 }
 
-fn admit(admission: &Admission, measures: Measures, source: Address, body: &AnnounceBody) -> Admitted {
+fn admit(round: &Round<'_>, source: Address, body: &AnnounceBody) -> Admitted {
     let family = source.family();
     // BEP 15 has the field for IPv4 alone.
     let claim = (family == Family::Ipv4 && body.ip != [0; 4])
         .then(|| Claim { address: Address::from_ipv4(body.ip), port: None });
     let num_want = Some(i64::from(body.num_want));
     let applicant = Applicant { door: Door::Udp, source, port: body.port, claim, num_want };
-    let terms = admission.admit(&applicant, measures);
+    let terms = round.admission.admit(&applicant, round.measures);
     let announce = Announce {
         info_hash: body.info_hash,
         address: terms.address,
