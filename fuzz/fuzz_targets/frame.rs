@@ -4,11 +4,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use tracker_common::{
+    address::{Address, Family},
     bep15::REQUEST_HEAD_LEN,
-    connection_id::{ConnectionIds, keys_at, lifetime_slots, slot_at},
-    maps::{Destination, Kind, Settings},
-    packet,
-    siphash::Key,
+    connection_id::{ConnectionIds, key_index, keys_at, lifetime_slots, prepare, slot_at},
+    maps::{Counter, Destination, Kind, Settings},
+    packet, rate,
+    siphash::{Key, SipHash24},
     verdict::{Environment, Verdict, judge},
 };
 
@@ -23,8 +24,8 @@ impl Environment for Ours {
         Some(self.0)
     }
 
-    fn key(&self, index: u32) -> Option<Key> {
-        self.1.get(index as usize).copied()
+    fn prepared(&self, slot: u64, family: Family, _: u32) -> Option<SipHash24> {
+        self.1.get(key_index(slot) as usize).map(|key| prepare(*key, slot, family))
     }
 
     fn monotonic_ns(&self) -> u64 {
@@ -33,6 +34,12 @@ impl Environment for Ours {
 
     fn is_ours(&self, _: &Destination, _: u32) -> bool {
         true
+    }
+
+    /// Who is limited may ask nothing at all.
+    fn admits(&self, kind: rate::Kind, _: &Address, now_ns: u64) -> bool {
+        assert_eq!((kind.bit() & self.0.limited, now_ns), (kind.bit(), NOW_NS));
+        false
     }
 }
 
@@ -45,13 +52,29 @@ fn check(frame: &[u8]) {
         mac: packet::macs(frame).unwrap_or_default().0,
         allow_loopback: 0,
         removals: 0,
+        key_changes: 0,
+        limited: 0,
     };
     let parsed = packet::parse(frame);
     if let Ok(datagram) = parsed {
         let end = datagram.payload_offset() + datagram.payload_len.unwrap_or(0);
         assert!(end <= frame.len(), "{datagram:?} reaches beyond {}", frame.len());
     }
-    match judge(frame, &Ours(settings, keys_at(MASTER, slot_at(NOW_NS), lifetime))) {
+    let verdict =
+        |limited| judge(frame, &Ours(Settings { limited, ..settings }, keys_at(MASTER, slot_at(NOW_NS), lifetime)));
+    for kind in [rate::Kind::UdpRequests, rate::Kind::UdpConnects] {
+        let limited = match (verdict(0), kind) {
+            (Verdict::Redirect(_, family, len), rate::Kind::UdpRequests) => {
+                Verdict::Drop(Counter::RateLimited, family, len)
+            }
+            (Verdict::Answer(reply), rate::Kind::UdpConnects) => {
+                Verdict::Drop(Counter::RateLimited, reply.datagram.family, reply.request_len)
+            }
+            (other, _) => other,
+        };
+        assert_eq!(verdict(kind.bit()), limited);
+    }
+    match verdict(0) {
         Verdict::Answer(reply) => {
             assert!(reply.request_len >= REQUEST_HEAD_LEN);
             assert_eq!(Ok(reply.datagram), parsed);

@@ -15,6 +15,7 @@ use tracker_core::{
 };
 
 const NOW: u32 = 1_700_000_000;
+const NOW_NS: u64 = NOW as u64 * 1_000_000_000;
 const MAX_OFFERS: usize = 3;
 
 /// The peer that offers go to.
@@ -38,9 +39,9 @@ fuzz_target!(|text: &str| {
     let connect =
         |number| Connection::new(ConnectionKey(number), Address::from_ipv4([10, 0, 0, number as u8]), [5, 6]);
     let (mut other, mut client) = (connect(1), connect(2));
-    other.receive(WAITS, engine, &settings, NOW, &mut rng, &mut out);
+    other.receive(WAITS, engine, &settings, NOW_NS, &mut rng, &mut out);
 
-    let received = client.receive(text, engine, &settings, NOW, &mut rng, &mut out);
+    let received = client.receive(text, engine, &settings, NOW_NS, &mut rng, &mut out);
     let reply = out.reply.take().map(|reply| parse(&reply));
     assert_eq!(reply.is_none(), received.kind == Kind::Answer);
     if let Some(reply) = &reply {

@@ -141,6 +141,16 @@ impl Address {
         }
     }
 
+    /// The same in one word, for keyed hashes: no unicast /64 looks like an IPv4 address, since 0::/8 is nobody's (RFC 4291).
+    #[inline(always)]
+    #[must_use]
+    pub const fn client_network_word(&self) -> u64 {
+        match self.family() {
+            Family::Ipv4 => self.0[1].to_le(),
+            Family::Ipv6 => self.0[0].to_le(),
+        }
+    }
+
     /// The standard library's type, IPv4 where it is IPv4.
     #[must_use]
     pub fn to_ip(self) -> IpAddr {
@@ -153,7 +163,8 @@ impl Address {
 
 /// Two 32-bit words in memory order as one of 64 bits.
 #[inline(always)]
-const fn join(first: u32, second: u32) -> u64 {
+#[must_use]
+pub const fn join(first: u32, second: u32) -> u64 {
     if cfg!(target_endian = "little") {
         first as u64 | (second as u64) << 32
     } else {

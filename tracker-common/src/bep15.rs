@@ -1,5 +1,6 @@
 //! The UDP tracker protocol on the wire (BEP 15, with the options of BEP 41 left unread). All integers big-endian.
 
+use crate::address::join;
 use bytemuck::{Pod, Zeroable};
 
 /// `protocol_id` of a connect request: the fixed connection ID with which a conversation begins.
@@ -119,7 +120,6 @@ const _: () = assert!(size_of::<ScrapeRow>() == SCRAPE_ROW_LEN);
 /// A connect reply, as words in memory order like its arguments.
 #[inline(always)]
 #[must_use]
-pub const fn connect_response(transaction_id: u32, connection_id: u64) -> [u32; CONNECT_RESPONSE_LEN / 4] {
-    let id = u64::from_be(connection_id);
-    [(Action::Connect as u32).to_be(), transaction_id, ((id >> 32) as u32).to_be(), (id as u32).to_be()]
+pub const fn connect_response(transaction_id: u32, connection_id: u64) -> [u64; CONNECT_RESPONSE_LEN / 8] {
+    [join((Action::Connect as u32).to_be(), transaction_id), connection_id]
 }

@@ -20,12 +20,12 @@ pub const HOP_LIMIT: u8 = 64;
 /// The IP protocol number of UDP.
 pub const PROTOCOL_UDP: u8 = 17;
 
-/// The two MAC addresses that begin an Ethernet frame in each other's place. All words are in memory order.
+/// The two MAC addresses that begin an Ethernet frame in each other's place, as its first eight bytes and the next four. All
+/// words are in memory order, whichever that is.
 #[inline(always)]
 #[must_use]
-pub const fn swap_macs(words: [u32; 3]) -> [u32; 3] {
-    let [a, b, c] = [u32::from_be(words[0]), u32::from_be(words[1]), u32::from_be(words[2])];
-    [(b << 16 | c >> 16).to_be(), (c << 16 | a >> 16).to_be(), (a << 16 | b >> 16).to_be()]
+pub const fn swap_macs(first: u64, last: u32) -> (u64, u32) {
+    (first >> 48 | (last as u64) << 16 | first << 48, (first >> 16) as u32)
 }
 
 /// An IPv4 header for a UDP payload of `payload_len` bytes, unfragmentable, with its checksum. The addresses and the
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn each_mac_address_takes_the_others_place() {
-        let words = [*b"abcd", *b"efgh", *b"ijkl"].map(u32::from_ne_bytes);
-        assert_eq!(swap_macs(words).map(u32::to_ne_bytes), [*b"ghij", *b"klab", *b"cdef"]);
+        let (first, last) = swap_macs(u64::from_ne_bytes(*b"abcdefgh"), u32::from_ne_bytes(*b"ijkl"));
+        assert_eq!((first.to_ne_bytes(), last.to_ne_bytes()), (*b"ghijklab", *b"cdef"));
     }
 }

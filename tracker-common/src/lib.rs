@@ -17,5 +17,6 @@ pub mod hex;
 pub mod load;
 pub mod maps;
 pub mod packet;
+pub mod rate;
 pub mod siphash;
 pub mod verdict;

@@ -1,6 +1,10 @@
 //! The layouts of the maps that the XDP program and the loader share, and their names.
 
-use crate::address::{Address, Family};
+use crate::{
+    address::{Address, Family},
+    rate::{self, Rate},
+    siphash::Key,
+};
 use bytemuck::{Pod, Zeroable};
 
 /// Array of one [`Settings`].
@@ -15,6 +19,10 @@ pub const SOCKETS: &str = "SOCKETS";
 pub const COUNTERS: &str = "COUNTERS";
 /// Array of a 64-bit counter for each receive queue: frames that came to it. User space maps it.
 pub const ARRIVALS: &str = "ARRIVALS";
+/// Array of one [`Rates`].
+pub const RATES: &str = "RATES";
+/// Array of [`LIMITED_KINDS`] times [`rate::BUCKETS_PER_KIND`] buckets, see [`rate`]. The program's alone.
+pub const BUCKETS: &str = "BUCKETS";
 /// The load-time constant that switches the program's log on.
 pub const LOG: &str = "LOG";
 /// The program's name in the object.
@@ -41,8 +49,36 @@ pub struct Settings {
     pub allow_loopback: u32,
     /// How often destinations were taken out of the map, modulo 2³²: a [`Recent`] from before is void.
     pub removals: u32,
+    /// How often another key took a place, modulo 2³²: what was prepared with one from before is void.
+    pub key_changes: u32,
+    /// What is limited, as a set of [`rate::Kind::bit`]; how, the [`Rates`] say.
+    pub limited: u32,
 }
-const _: () = assert!(size_of::<Settings>() == 32);
+const _: () = assert!(size_of::<Settings>() == 40);
+
+/// The kinds of request that the program limits: the first ones.
+pub const LIMITED_KINDS: usize = 2;
+const _: () = assert!((rate::Kind::UdpRequests as usize) < LIMITED_KINDS && (rate::Kind::UdpConnects as usize) < LIMITED_KINDS);
+
+/// How often a client network may ask, written by user space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Rates {
+    /// The two words of the key that spreads networks over buckets.
+    pub secret: [u64; 2],
+    /// By [`rate::Kind`].
+    pub rates: [Rate; LIMITED_KINDS],
+}
+const _: () = assert!(size_of::<Rates>() == 48);
+
+impl Rates {
+    /// The key that spreads networks over buckets.
+    #[inline(always)]
+    #[must_use]
+    pub const fn secret(&self) -> Key {
+        Key { k0: self.secret[0], k1: self.secret[1] }
+    }
+}
 
 /// The VLAN tags of a frame: the identifiers, with [`Vlan::PRESENT`] set where there is a tag at all, since a tag
 /// with identifier 0 (a priority tag) is not the same as none. Host byte order.
@@ -96,6 +132,14 @@ impl Destination {
     pub const fn new(address: Address, port: u16, vlan: Vlan) -> Self {
         Self { address, vlan, port, reserved: 0 }
     }
+
+    /// All of it in three words, in an order of its own: they are compared in registers, where parts of a word would not be.
+    #[inline(always)]
+    #[must_use]
+    pub const fn words(&self) -> [u64; 3] {
+        let [high, low] = self.address.words();
+        [high, low, (self.port as u64) << 32 | (self.vlan.inner as u64) << 16 | self.vlan.outer as u64]
+    }
 }
 
 /// The destination that a CPU last found in the map of them: nearly all frames have the same, and the lookup in the hash is
@@ -103,8 +147,8 @@ impl Destination {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Recent {
-    /// The destination.
-    pub destination: Destination,
+    /// The destination, as [`Destination::words`] gives it.
+    pub destination: [u64; 3],
     /// One more than [`Settings::removals`] when it was found; 0 in an entry that nobody has written.
     pub found_at: u64,
 }
@@ -182,6 +226,8 @@ counters! {
     NoSocket = 15, Pass, "no_socket";
     /// An IPv4 header whose checksum is wrong.
     BadChecksum = 16, Pass, "bad_checksum";
+    /// Its client network asks more often than it may.
+    RateLimited = 17, Drop, "rate_limited";
 }
 
 labelled! {

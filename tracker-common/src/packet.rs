@@ -146,9 +146,9 @@ pub const MAC_GROUP: u64 = 1 << 40;
 /// The MAC addresses of a frame, the destination's and the source's, as numbers: their six bytes big-endian.
 #[inline(always)]
 pub fn macs<B: Bytes + ?Sized>(frame: &B) -> Option<(u64, u64)> {
-    let words: [u32; 3] = frame.words(0)?;
-    let [a, b, c] = [u32::from_be(words[0]), u32::from_be(words[1]), u32::from_be(words[2])];
-    Some((u64::from(a) << 16 | u64::from(b >> 16), u64::from(b & 0xffff) << 32 | u64::from(c)))
+    let first = u64::from_be(frame.u64(0)?);
+    let last = u32::from_be(frame.u32(8)?);
+    Some((first >> 16, (first & 0xffff) << 32 | u64::from(last)))
 }
 
 /// Finds the datagram. The lengths that count are those of the IP and UDP headers: a frame may be padded.

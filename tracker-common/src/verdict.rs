@@ -3,22 +3,27 @@
 use crate::{
     address::{Address, Family},
     bep15,
-    connection_id::{self, claimed_slot, key_index, slot_at},
+    connection_id::{self, claimed_slot, slot_at},
     maps::{Counter, Destination, Settings},
     packet::{self, Bytes, Datagram, Unread},
-    siphash::Key,
+    rate::Kind,
+    siphash::SipHash24,
 };
 
 /// What the verdict depends on besides the frame: in the kernel, maps and the clock.
 pub trait Environment {
     /// The settings as user space last wrote them, or `None` before that.
     fn settings(&self) -> Option<Settings>;
-    /// The key in place 0 or 1.
-    fn key(&self, index: u32) -> Option<Key>;
+    /// What [`connection_id::prepare`] gives for a slot and family, or `None` before there are keys; `key_changes` is that
+    /// of the settings.
+    fn prepared(&self, slot: u64, family: Family, key_changes: u32) -> Option<SipHash24>;
     /// The coarse monotonic clock, nanoseconds.
     fn monotonic_ns(&self) -> u64;
     /// Whether this is one of the tracker's addresses and ports; `removals` is that of the settings.
     fn is_ours(&self, destination: &Destination, removals: u32) -> bool;
+    /// Counts a request at the protocol time `now_ns`, of a kind that the settings say is limited. Whether its client's network
+    /// keeps to the rate.
+    fn admits(&self, kind: Kind, client: &Address, now_ns: u64) -> bool;
 }
 
 /// What to do with a frame.
@@ -110,33 +115,37 @@ fn judge_datagram<B: Bytes + ?Sized, E: Environment>(
     let malformed = Verdict::Drop(Counter::Malformed, family, payload_len);
     let Some([id_high, id_low, action, transaction_id]) = frame.words(offset) else { return malformed };
     let id = u64::from(u32::from_be(id_high)) << 32 | u64::from(u32::from_be(id_low));
-    let slot = slot_at(environment.monotonic_ns().wrapping_add(settings.clock_base_ns));
-    let redirect = match u32::from_be(action) {
-        0 if id == bep15::PROTOCOL_ID => {
-            let Some(key) = environment.key(key_index(slot)) else {
-                return Verdict::Pass(Counter::Disabled, family);
-            };
-            return Verdict::Answer(ConnectReply {
-                datagram,
-                request_len: payload_len,
-                transaction_id,
-                connection_id: connection_id::compute(key, slot, &datagram.source).to_be(),
-            });
+    let now_ns = environment.monotonic_ns().wrapping_add(settings.clock_base_ns);
+    let slot = slot_at(now_ns);
+    // A connect gets an ID of this slot, others bring one of the slot that it names.
+    let (counter, slot) = match u32::from_be(action) {
+        0 if id == bep15::PROTOCOL_ID => (Counter::ConnectAnswered, Some(slot)),
+        1 if payload_len >= bep15::ANNOUNCE_REQUEST_LEN => {
+            (Counter::AnnounceRedirected, claimed_slot(id, slot, settings.lifetime_slots))
         }
-        1 if payload_len >= bep15::ANNOUNCE_REQUEST_LEN => Counter::AnnounceRedirected,
-        2 if payload_len >= bep15::REQUEST_HEAD_LEN + bep15::SCRAPE_HASH_LEN => Counter::ScrapeRedirected,
-        _ => return Verdict::Drop(Counter::Malformed, family, payload_len),
+        2 if payload_len >= bep15::REQUEST_HEAD_LEN + bep15::SCRAPE_HASH_LEN => {
+            (Counter::ScrapeRedirected, claimed_slot(id, slot, settings.lifetime_slots))
+        }
+        _ => return malformed,
     };
-    if is_valid(environment, id, slot, settings.lifetime_slots, &datagram.source) {
-        Verdict::Redirect(redirect, family, payload_len)
-    } else {
-        Verdict::Drop(Counter::BadConnectionId, family, payload_len)
+    let connects = matches!(counter, Counter::ConnectAnswered);
+    let Some(slot) = slot else { return Verdict::Drop(Counter::BadConnectionId, family, payload_len) };
+    let Some(prepared) = environment.prepared(slot, family, settings.key_changes) else {
+        return Verdict::Pass(Counter::Disabled, family);
+    };
+    let expected = connection_id::complete(prepared, slot, family, &datagram.source);
+    if !connects && expected ^ id != 0 {
+        return Verdict::Drop(Counter::BadConnectionId, family, payload_len);
     }
-}
-
-#[inline(always)]
-fn is_valid<E: Environment>(environment: &E, id: u64, slot: u64, lifetime: u32, source: &Address) -> bool {
-    let Some(claimed) = claimed_slot(id, slot, lifetime) else { return false };
-    let Some(key) = environment.key(key_index(claimed)) else { return false };
-    connection_id::compute(key, claimed, source) ^ id == 0
+    // Not before the ID is known to be valid, so that nobody spends a share that is another's.
+    let kind = if connects { Kind::UdpConnects } else { Kind::UdpRequests };
+    if settings.limited & kind.bit() != 0 && !environment.admits(kind, &datagram.source, now_ns) {
+        return Verdict::Drop(Counter::RateLimited, family, payload_len);
+    }
+    if connects {
+        let connection_id = expected.to_be();
+        Verdict::Answer(ConnectReply { datagram, request_len: payload_len, transaction_id, connection_id })
+    } else {
+        Verdict::Redirect(counter, family, payload_len)
+    }
 }

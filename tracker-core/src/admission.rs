@@ -5,8 +5,11 @@
 //! the engine finds out itself, under the lock of the torrent's shard, so that none is left once a purge has gone by;
 //! what a client is told of that is said here.
 
-use crate::{model::Seconds, networks::Network};
-use tracker_common::address::Address;
+use crate::{buckets::Buckets, model::Seconds, networks::Network};
+use tracker_common::{
+    address::Address,
+    rate::{Kind, Rate},
+};
 
 /// The protocol that a request came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +78,20 @@ pub struct Admission {
     pub max_offers: usize,
     /// The networks whose clients may say that they are elsewhere.
     pub trusted: Vec<Network>,
+    /// How often a client network may ask, by [`Kind`].
+    pub rates: [Rate; Kind::ALL.len()],
 }
 
 impl Admission {
+    /// Whether a client keeps to the rate of such requests; if so, this one is counted in `buckets`. `now_ns` is the protocol
+    /// time.
+    #[inline]
+    #[must_use]
+    pub fn admits(&self, buckets: &Buckets, kind: Kind, client: &Address, now_ns: u64) -> bool {
+        let rate = self.rates[kind as usize];
+        rate.is_none() || buckets.admit(kind, rate, client, now_ns)
+    }
+
     /// Decides what a client gets.
     #[inline]
     #[must_use]
@@ -114,6 +128,7 @@ impl Admission {
             Rejected::TooManyTorrents | Rejected::MemoryFull => {
                 Some(Retry::Minutes(self.interval.div_ceil(60).max(1)))
             }
+            Rejected::RateLimited => Some(Retry::Minutes(1)),
             Rejected::PeerIdTaken | Rejected::TooManyMemberships => None,
         }
     }
@@ -129,6 +144,7 @@ impl Default for Admission {
             max_num_want: 200,
             max_offers: 10,
             trusted: Vec::new(),
+            rates: [Rate::NONE; Kind::ALL.len()],
         }
     }
 }
@@ -151,6 +167,9 @@ pub enum Rejected {
     /// A WebSocket connection is in all the torrents that it may be in.
     #[error("the limit of torrents of one connection is reached")]
     TooManyMemberships,
+    /// The client's network asks more often than it may.
+    #[error("the client's network asks more often than it may")]
+    RateLimited,
 }
 
 impl Rejected {
@@ -162,6 +181,7 @@ impl Rejected {
             Self::TooManyTorrents | Self::MemoryFull => "tracker full, try again later",
             Self::PeerIdTaken => "peer ID is in use by another client",
             Self::TooManyMemberships => "too many torrents on one connection",
+            Self::RateLimited => "too many requests, try again later",
         }
     }
 }

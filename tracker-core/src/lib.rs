@@ -4,7 +4,8 @@
 //! adapter receives bytes, calls one function and sends what it wrote.
 //!
 //! - [`engine`] holds every swarm. [`engine::Engine`] is shared by all threads and takes `&self`.
-//! - [`admission`] decides what a client gets, whatever the protocol; [`networks`] is what it asks.
+//! - [`admission`] decides what a client gets, whatever the protocol; [`networks`] and [`buckets`] are what it
+//!   asks.
 //! - [`policy`] and [`access`] are what the operator decides, swapped whole while the engine runs.
 //! - [`http`] turns the query of a request into a bencoded reply ([BEP 3](https://www.bittorrent.org/beps/bep_0003.html)).
 //! - [`records`] is the one format in which swarms leave the process.
@@ -13,6 +14,7 @@
 
 pub mod access;
 pub mod admission;
+pub mod buckets;
 pub mod engine;
 pub mod http;
 pub mod model;

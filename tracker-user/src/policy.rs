@@ -1,8 +1,12 @@
 //! From configuration to the engine's policy.
 
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use ipnet::IpNet;
 use std::{num::NonZero, time::Duration};
+use tracker_common::{
+    maps::LIMITED_KINDS,
+    rate::{Kind, Rate},
+};
 use tracker_core::{admission::Admission, networks::Network, policy::Policy};
 
 /// What `[swarm]`, `[limits]` and some keys of `[websocket]` say.
@@ -18,6 +22,7 @@ pub fn from_config(config: &Config) -> Policy {
             max_num_want: swarm.max_num_want,
             max_offers: websocket.max_offers,
             trusted: networks(&swarm.trust_ip_networks),
+            rates: Kind::ALL.map(|kind| rate(limits, kind)),
         },
         hide_private: swarm.hide_private_addresses,
         peer_timeout: seconds(swarm.peer_timeout),
@@ -29,6 +34,21 @@ pub fn from_config(config: &Config) -> Policy {
         downloaded_retention: seconds(swarm.downloaded_retention),
         downloaded_entries: swarm.downloaded_entries,
     }
+}
+
+/// How often a client network may ask.
+fn rate(limits: &Limits, kind: Kind) -> Rate {
+    let (per_second, burst) = match kind {
+        Kind::UdpRequests => (limits.udp_requests_per_second, limits.udp_requests_burst),
+        Kind::UdpConnects => (limits.udp_connects_per_second, limits.udp_connects_burst),
+        Kind::HttpRequests => (limits.http_requests_per_second, limits.http_requests_burst),
+    };
+    per_second.map_or(Rate::NONE, |per_second| Rate::new(per_second, burst.unwrap_or(per_second)))
+}
+
+/// The same, as far as the XDP program knows of it.
+pub(crate) fn rates_of_xdp(limits: &Limits) -> [Rate; LIMITED_KINDS] {
+    std::array::from_fn(|kind| Kind::ALL.get(kind).map_or(Rate::NONE, |kind| rate(limits, *kind)))
 }
 
 /// As the core takes them.

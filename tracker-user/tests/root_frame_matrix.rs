@@ -15,12 +15,13 @@ use matrix::{
     BASE_NS, Expect, LIFETIME_SLOTS, MASTER, OUR_MAC, Recipe, THEIR_MAC, destinations, id_for, ip, loaded,
     matrix, request, settings, v6,
 };
-use std::{collections::HashSet, net::IpAddr};
+use std::{collections::HashSet, net::IpAddr, sync::atomic::AtomicU64};
 use tracker_common::{
-    address::Address,
-    connection_id::{ConnectionIds, keys_at, slot_at},
-    maps::{Counter, Destination, Settings},
-    siphash::Key,
+    address::{Address, Family},
+    connection_id::{ConnectionIds, key_index, keys_at, prepare, slot_at},
+    maps::{Counter, Destination, LIMITED_KINDS, Rates, Settings},
+    rate::{self, BUCKETS_PER_KIND, Rate},
+    siphash::{Key, SipHash24},
     verdict::{Environment, Verdict, judge},
 };
 use tracker_user::{
@@ -39,15 +40,24 @@ const XDP_REDIRECT: u32 = 4;
 /// The verdict's world on the host.
 struct Host {
     destinations: HashSet<Destination>,
+    settings: Settings,
+    limits: Option<(Rates, Vec<AtomicU64>)>,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self { destinations: destinations(), settings: settings(), limits: None }
+    }
 }
 
 impl Environment for Host {
     fn settings(&self) -> Option<Settings> {
-        Some(settings())
+        Some(self.settings)
     }
-    fn key(&self, index: u32) -> Option<Key> {
-        let slot = slot_at(Clock::new(BASE_NS).now_ns());
-        keys_at(MASTER, slot, LIFETIME_SLOTS).get(index as usize).copied()
+    fn prepared(&self, slot: u64, family: Family, _: u32) -> Option<SipHash24> {
+        let now = slot_at(Clock::new(BASE_NS).now_ns());
+        let key = keys_at(MASTER, now, LIFETIME_SLOTS).get(key_index(slot) as usize).copied()?;
+        Some(prepare(key, slot, family))
     }
     fn monotonic_ns(&self) -> u64 {
         monotonic_ns()
@@ -55,10 +65,20 @@ impl Environment for Host {
     fn is_ours(&self, destination: &Destination, _: u32) -> bool {
         self.destinations.contains(destination)
     }
+    fn admits(&self, kind: rate::Kind, client: &Address, now_ns: u64) -> bool {
+        let (rates, buckets) = self.limits.as_ref().expect("limits");
+        let [one, other] = rate::places(rates.secret(), client);
+        let first = kind as usize * BUCKETS_PER_KIND;
+        rates.rates[kind as usize].admit([&buckets[first + one], &buckets[first + other]], now_ns)
+    }
 }
 
 fn on_host(frame: &[u8]) -> Expect {
-    match judge(frame, &Host { destinations: destinations() }) {
+    judged(frame, &Host::default())
+}
+
+fn judged(frame: &[u8], host: &Host) -> Expect {
+    match judge(frame, host) {
         Verdict::Answer(_) => Expect::Answer,
         Verdict::Redirect(..) => Expect::Redirect,
         Verdict::Drop(counter, ..) => Expect::Drop(counter),
@@ -266,4 +286,72 @@ fn root_without_a_socket_requests_pass() {
         let expected = if expected == Expect::Redirect { Expect::Pass(Counter::NoSocket) } else { expected };
         kernel.check(name, &recipe.build(), expected);
     }
+}
+
+/// So many at once, and then none for an hour.
+fn at_once(burst: u64) -> Rate {
+    let interval_ns = 3_600_000_000_000;
+    Rate { interval_ns, tolerance_ns: (burst - 1) * interval_ns }
+}
+
+#[test]
+fn root_rates_are_kept_alike_by_host_and_program() {
+    let mut kernel = Kernel::load();
+    let rates = Rates { secret: [5, 6], rates: [at_once(3), at_once(2)] };
+    kernel.program.set_rates(rates).unwrap();
+    let buckets = (0..LIMITED_KINDS * BUCKETS_PER_KIND).map(|_| AtomicU64::new(0)).collect();
+    let limited = rate::Kind::UdpRequests.bit() | rate::Kind::UdpConnects.bit();
+    let host = Host { settings: Settings { limited, ..settings() }, limits: Some((rates, buckets)), ..Host::default() };
+    let from = |source: &str| Recipe { source: ip(source), ..Recipe::default() };
+    let from6 = |source: &str| Recipe { source: ip(source), ..v6(Recipe::default()) };
+    let announce = |recipe: Recipe| Recipe { payload: request(1, id_for(recipe.source, 0), 82), ..recipe };
+    let scrape = |recipe: Recipe| Recipe { payload: request(2, id_for(recipe.source, 0), 20), ..recipe };
+    let forged = |recipe: Recipe| Recipe { payload: request(1, [7; 8], 82), ..recipe };
+    let over = Expect::Drop(Counter::RateLimited);
+    let bad = Expect::Drop(Counter::BadConnectionId);
+    for (name, recipe, expected) in [
+        // Whoever forges a source spends nothing of its share.
+        ("forged", forged(from("198.51.100.1")), vec![bad; 9]),
+        (
+            "announces",
+            announce(from("198.51.100.1")),
+            vec![Expect::Redirect, Expect::Redirect, Expect::Redirect, over, over],
+        ),
+        ("scrapes count among announces", scrape(from("198.51.100.1")), vec![over]),
+        ("from another port", Recipe { source_port: 9, ..announce(from("198.51.100.1")) }, vec![over]),
+        ("connects are counted apart", from("198.51.100.1"), vec![Expect::Answer, Expect::Answer, over, over]),
+        ("forged, once over", forged(from("198.51.100.1")), vec![bad]),
+        ("another address", announce(from("198.51.100.2")), vec![Expect::Redirect; 3]),
+        ("a /64", announce(from6("2001:db8:5::1")), vec![Expect::Redirect; 2]),
+        ("the same /64", announce(from6("2001:db8:5::ffff:2")), vec![Expect::Redirect, over]),
+        ("another /64", announce(from6("2001:db8:5:1::1")), vec![Expect::Redirect; 3]),
+    ] {
+        for (number, expected) in expected.into_iter().enumerate() {
+            let (frame, name) = (recipe.build(), format!("{name}, {number}"));
+            assert_eq!(judged(&frame, &host), expected, "{name}");
+            kernel.check(&name, &frame, expected);
+        }
+    }
+    // Other rates begin anew, and none at all let everything through.
+    kernel.program.set_rates(Rates { rates: [Rate::new(1_000_000, 1_000_000), Rate::NONE], ..rates }).unwrap();
+    for _ in 0..9 {
+        kernel.check("a higher rate", &announce(from("198.51.100.1")).build(), Expect::Redirect);
+        kernel.check("no rate", &from("198.51.100.1").build(), Expect::Answer);
+    }
+    kernel.program.set_rates(Rates::default()).unwrap();
+    for (name, recipe, expected) in matrix() {
+        kernel.check(name, &recipe.build(), expected);
+    }
+}
+
+#[test]
+fn root_what_was_prepared_with_another_key_is_void() {
+    let mut kernel = Kernel::load();
+    let frame = Recipe { payload: request(1, id_for(ip("198.51.100.7"), 0), 82), ..Recipe::default() }.build();
+    kernel.check("its key", &frame, Expect::Redirect);
+    kernel.program.set_keys([Key { k0: 1, k1: 2 }; 2]).unwrap();
+    kernel.check("another key", &frame, Expect::Drop(Counter::BadConnectionId));
+    let slot = slot_at(Clock::new(BASE_NS).now_ns());
+    kernel.program.set_keys(keys_at(MASTER, slot, LIFETIME_SLOTS)).unwrap();
+    kernel.check("its key again", &frame, Expect::Redirect);
 }

@@ -28,6 +28,11 @@ impl HashKey {
         self.id(&hash.0)
     }
 
+    /// Another key, for whoever keeps tables of its own.
+    pub(super) fn for_buckets(self) -> [u64; 2] {
+        [0, 1].map(|word| self.hash([word, 8 << 56]))
+    }
+
     /// Of the client network that an address is in.
     pub(super) fn network(self, address: &Address) -> u64 {
         let [high, low] = address.client_network().words();

@@ -85,6 +85,8 @@ pub struct Engine {
     has_loopback: AtomicBool,
     order: Order,
     policy: ArcSwap<Policy>,
+    /// Beside the policy, which says how much they hold: all doors count in the same.
+    buckets: Buckets,
     /// What every shard has, or is about to get. Held while the shards are told, so that none misses a change.
     rules: Mutex<Arc<Rules>>,
     sweeper: Mutex<Sweeper>,
@@ -121,6 +123,7 @@ impl Engine {
             has_loopback: AtomicBool::new(false),
             order: Order::default(),
             policy: ArcSwap::new(policy),
+            buckets: Buckets::new(HashKey::new(hash_key).for_buckets()),
             rules: Mutex::new(rules),
             sweeper: Mutex::default(),
         }
@@ -129,6 +132,13 @@ impl Engine {
     /// The policy in force.
     pub fn policy(&self) -> impl Deref<Target = Arc<Policy>> {
         self.policy.load()
+    }
+
+    /// What client networks have asked lately, at all doors.
+    #[inline]
+    #[must_use]
+    pub fn buckets(&self) -> &Buckets {
+        &self.buckets
     }
 
     /// Swaps the policy. Peers above a lowered limit stay until they expire.

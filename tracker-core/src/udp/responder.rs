@@ -12,6 +12,7 @@ use tracker_common::{
     bep15::{ANNOUNCE_RESPONSE_HEAD_LEN, Action, RESPONSE_HEAD_LEN, SCRAPE_ROW_LEN},
     connection_id::ConnectionIds,
     labelled,
+    rate::Kind,
 };
 
 /// So many requests are worked on together; a longer batch is taken in several goes.
@@ -78,6 +79,8 @@ labelled! {
         BadSource = "bad_source",
         /// It announces port 0.
         BadPort = "bad_port",
+        /// Its client network asks more often than it may.
+        RateLimited = "rate_limited",
         /// The back end gave a reply buffer too small for any reply.
         NoBuffer = "no_buffer",
     }
@@ -149,7 +152,7 @@ impl Responder {
         for start in (0..length).step_by(MAX_BATCH) {
             self.pending.clear();
             for index in start..length.min(start + MAX_BATCH) {
-                self.receive(engine, &policy.admission, batch, index);
+                self.receive(engine, &policy.admission, now_ns, batch, index);
             }
             self.fetch(engine);
             self.answer(engine, now, batch);
@@ -157,9 +160,18 @@ impl Responder {
     }
 
     /// Answers a datagram that needs no engine, and notes the others.
-    fn receive<B: Batch>(&mut self, engine: &Engine, admission: &Admission, batch: &mut B, index: usize) {
+    fn receive<B: Batch>(
+        &mut self,
+        engine: &Engine,
+        admission: &Admission,
+        now_ns: u64,
+        batch: &mut B,
+        index: usize,
+    ) {
         let received = batch.request(index);
-        let (transaction_id, located, ask) = match self.judge(admission, &received) {
+        // What the XDP program has let through it has counted, too.
+        let admits = |kind, source| received.verified || admission.admits(engine.buckets(), kind, source, now_ns);
+        let (transaction_id, located, ask) = match self.judge(admission, &received, admits) {
             Err(reason) => return batch.finish(index, Outcome::Drop(reason)),
             Ok(Judged::Connect { transaction_id, connection_id }) => {
                 let buffer = budget(batch.reply_buffer(index), self.config.max_datagram);
@@ -176,18 +188,27 @@ impl Responder {
         self.pending.push(Pending { index, transaction_id, located, ask, large: false });
     }
 
-    fn judge(&self, admission: &Admission, received: &Received<'_>) -> Result<Judged, DropReason> {
+    /// `admits` says whether a client keeps to the rate of a kind of request, and counts one.
+    fn judge(
+        &self,
+        admission: &Admission,
+        received: &Received<'_>,
+        admits: impl Fn(Kind, &Address) -> bool,
+    ) -> Result<Judged, DropReason> {
         let source = received.source;
         let stray_loopback = source.is_loopback() && !received.on_loopback;
         if received.source_port == 0 || stray_loopback || !source.is_unicast() {
             return Err(DropReason::BadSource);
         }
+        let in_time = |kind| if admits(kind, &source) { Ok(()) } else { Err(DropReason::RateLimited) };
+        // Nobody spends a share that is another's by a forged source.
         let check = |id| match received.verified || self.ids.is_valid(id, &source) {
-            true => Ok(()),
+            true => in_time(Kind::UdpRequests),
             false => Err(DropReason::BadConnectionId),
         };
         match codec::decode(received.payload).map_err(|codec::Malformed| DropReason::Malformed)? {
             Request::Connect { transaction_id } => {
+                in_time(Kind::UdpConnects)?;
                 Ok(Judged::Connect { transaction_id, connection_id: self.ids.issue(&source) })
             }
             Request::Announce { connection_id, transaction_id, body } => {

@@ -14,6 +14,7 @@ use tracker_common::{
     address::{Address, Family},
     bep15::Action,
     connection_id::{ConnectionIds, lifetime_slots},
+    rate::{Kind, Rate},
     siphash::Key,
 };
 
@@ -445,4 +446,38 @@ fn a_buffer_too_small_is_dropped_and_not_overrun() {
     let mut tracker = Tracker::with(config, Policy::default());
     tracker.fill(Family::Ipv4, 9);
     assert_eq!(tracker.answer(TAIL.from("10.0.9.1")).unwrap().len(), 32);
+}
+
+/// Announces and scrapes count together, connects apart, forged ones and those that the XDP program has counted not at all.
+#[test]
+fn a_network_that_asks_too_often_is_dropped() {
+    let mut rates = [Rate::NONE; Kind::ALL.len()];
+    rates[Kind::UdpRequests as usize] = Rate::new(1, 3);
+    rates[Kind::UdpConnects as usize] = Rate::new(1, 1);
+    let mut tracker =
+        Tracker::with(ResponderConfig::default(), policy(Admission { rates, ..Admission::default() }));
+    let connect = |ip: &str| datagram(ip, 5, b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0\x09\x08\x07\x06".to_vec());
+    let forged = |ip: &str| {
+        let mut datagram = TAIL.from(ip);
+        datagram.frame[0] ^= 1;
+        datagram
+    };
+    for _ in 0..9 {
+        assert_eq!(tracker.answer(forged("192.0.2.1")), Err(DropReason::BadConnectionId));
+    }
+    assert!(tracker.answer(connect("192.0.2.1")).is_ok());
+    assert_eq!(tracker.answer(connect("192.0.2.1")), Err(DropReason::RateLimited));
+    assert!(tracker.answer(TAIL.from("192.0.2.1")).is_ok());
+    assert!(tracker.answer(request("192.0.2.1", 1, 2, &[7; 20])).is_ok());
+    assert!(tracker.answer(TAIL.from("192.0.2.1")).is_ok());
+    assert_eq!(tracker.answer(TAIL.from("192.0.2.1")), Err(DropReason::RateLimited));
+    assert_eq!(tracker.answer(request("192.0.2.1", 1, 2, &[7; 20])), Err(DropReason::RateLimited));
+    let counted_already = Datagram { verified: true, ..TAIL.from("192.0.2.1") };
+    assert!(tracker.answer(counted_already).is_ok());
+    assert!(tracker.answer(TAIL.from("192.0.2.2")).is_ok());
+    for (host, answered) in [(1, true), (2, true), (0xffff, true), (3, false)] {
+        let reply = tracker.answer(TAIL.from(&format!("2001:db8:0:1::{host:x}")));
+        assert_eq!(reply.is_ok(), answered, "{host}");
+    }
+    assert!(tracker.answer(TAIL.from("2001:db8:0:2::1")).is_ok());
 }

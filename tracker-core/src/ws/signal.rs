@@ -13,7 +13,7 @@ use crate::{
 };
 use tracker_common::{
     address::Address,
-    labelled,
+    labelled, rate,
     siphash::{Key, hash_bytes},
 };
 
@@ -89,6 +89,10 @@ pub fn refuse_binary(out: &mut Outbox) -> Received {
     Received { kind: Kind::Malformed, outcome: Outcome::Failed }
 }
 
+fn too_often(action: Action, info_hash: Option<&InfoHash>) -> String {
+    write::failure(Some(action), info_hash, Rejected::RateLimited.message())
+}
+
 /// What a message was and what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
@@ -119,6 +123,8 @@ pub enum Outcome {
     Done,
     /// The client is told of a failure.
     Failed,
+    /// The client is told that its network asks more often than it may.
+    RateLimited,
     /// Ignored: the answer is to an offer that this client was not given or has answered, or its sender is gone, or it
     /// comes from no peer of this connection.
     Unroutable,
@@ -151,22 +157,35 @@ impl Connection {
         }
     }
 
-    /// Takes a text message from the client. What it leads to is in `out`, which is cleared first.
+    /// Takes a text message from the client at the protocol time `now_ns`. What it leads to is in `out`, which is cleared
+    /// first.
     pub fn receive(
         &mut self,
         text: &str,
         engine: &Engine,
         settings: &Settings,
-        now: Seconds,
+        now_ns: u64,
         rng: &mut Rng,
         out: &mut Outbox,
     ) -> Received {
         out.reply = None;
         out.not_kept = None;
         out.relays.clear();
-        let offers = engine.policy().admission.max_offers;
-        let limits = Limits { offers, hashes: settings.max_scrape_hashes };
+        let now = (now_ns / 1_000_000_000) as Seconds;
+        let policy = engine.policy();
+        let limits = Limits { offers: policy.admission.max_offers, hashes: settings.max_scrape_hashes };
+        // Answers are not limited: there are no more of them than of offers that were given.
+        let keeps_to_rate =
+            || policy.admission.admits(engine.buckets(), rate::Kind::HttpRequests, &self.address, now_ns);
         match message::read(text, &limits, &mut out.lists) {
+            Ok(Request::Announce(announce)) if !keeps_to_rate() => {
+                out.reply = Some(too_often(Action::Announce, Some(&announce.info_hash)));
+                Received { kind: Kind::Announce, outcome: Outcome::RateLimited }
+            }
+            Ok(Request::Scrape(alone)) if !keeps_to_rate() => {
+                out.reply = Some(too_often(Action::Scrape, alone.as_ref()));
+                Received { kind: Kind::Scrape, outcome: Outcome::RateLimited }
+            }
             Ok(Request::Announce(announce)) => {
                 let outcome = self.announce(&announce, text, engine, settings, now, rng, out);
                 Received { kind: Kind::Announce, outcome }

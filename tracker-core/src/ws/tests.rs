@@ -6,7 +6,10 @@ use crate::{
     policy::Policy,
     rng::Rng,
 };
-use tracker_common::address::Address;
+use tracker_common::{
+    address::Address,
+    rate::{self, Rate},
+};
 
 const HASH: &str = "aaaaaaaaaaaaaaaaaaaa";
 const OTHER: &str = "bbbbbbbbbbbbbbbbbbbb";
@@ -47,7 +50,7 @@ impl World {
 
     fn send(&mut self, client: usize, text: &str) -> Got {
         let Self { engine, settings, rng, now, clients, out } = self;
-        let received = clients[client].receive(text, engine, settings, *now, rng, out);
+        let received = clients[client].receive(text, engine, settings, u64::from(*now) * 1_000_000_000, rng, out);
         let relays = out.relays.drain(..).map(|(key, relay)| (key.0 as usize, relay)).collect();
         Got { received, reply: out.reply.take().unwrap_or_default(), relays }
     }
@@ -104,6 +107,40 @@ fn an_announce_is_answered_with_the_swarm() {
         r#"{"action":"announce","info_hash":"aaaaaaaaaaaaaaaaaaaa","interval":120,"complete":1,"incomplete":1}"#
     );
     assert!(got.relays.is_empty());
+}
+
+#[test]
+fn who_asks_too_often_is_told_so_and_may_still_answer() {
+    let mut world = World::new(3);
+    let mut policy = Policy::default();
+    policy.admission.rates[rate::Kind::HttpRequests as usize] = Rate::new(1, 2);
+    world.engine.set_policy(policy);
+    // One network, as 10.0.0.0 and 10.0.0.1 are not.
+    world.clients[1].address = world.clients[0].address;
+    world.send(2, &announce(HASH, "2", ""));
+    let relays = world.send(2, &announce(HASH, "2", &offers(&["x"]))).relays;
+    assert!(relays.is_empty());
+    world.send(0, &announce(HASH, "0", ""));
+    let offered = world.send(0, &format!(r#"{{"action":"scrape","info_hash":"{HASH}"}}"#));
+    assert_eq!(offered.received, Received { kind: Kind::Scrape, outcome: Outcome::Done });
+    // Both connections have one share.
+    let got = world.send(1, &announce(HASH, "1", ""));
+    assert_eq!(got.received, Received { kind: Kind::Announce, outcome: Outcome::RateLimited });
+    assert_eq!(
+        got.reply,
+        r#"{"action":"announce","info_hash":"aaaaaaaaaaaaaaaaaaaa","failure reason":"too many requests, try again later"}"#
+    );
+    assert_eq!(world.counts(HASH), (0, 2, 0));
+    let got = world.send(1, &format!(r#"{{"action":"scrape","info_hash":"{HASH}"}}"#));
+    assert_eq!(got.received.outcome, Outcome::RateLimited);
+    assert_eq!(
+        got.reply,
+        r#"{"action":"scrape","info_hash":"aaaaaaaaaaaaaaaaaaaa","failure reason":"too many requests, try again later"}"#
+    );
+    let got = world.send(1, &answer(HASH, "1", "2", "x"));
+    assert_eq!(got.received, Received { kind: Kind::Answer, outcome: Outcome::Unroutable });
+    world.now += 1;
+    assert_eq!(world.send(1, &announce(HASH, "1", "")).received.outcome, Outcome::Done);
 }
 
 #[test]

@@ -206,7 +206,7 @@ impl Twins {
 
     fn receive(&mut self, client: usize, text: &str) -> Received {
         let Self { engine, rng, out, now, connections, .. } = self;
-        connections[client].receive(text, engine, &SETTINGS, *now, rng, out)
+        connections[client].receive(text, engine, &SETTINGS, u64::from(*now) * 1_000_000_000, rng, out)
     }
 
     fn counts(&self, torrent: u8) -> (usize, usize, u32) {

@@ -60,6 +60,8 @@ const STREAMS: Listeners<ListenAddress> = Listeners {
     may_repeat: |address| matches!(address, ListenAddress::Tcp(address) if address.port() == 0),
 };
 const NETWORKS: Many<IpNet> = Many { what: "networks", most: 1024, read: network };
+const RATE: Limit = Limit { most: 1_000_000 };
+const BURST: Auto<Count<u32>> = Auto(Count::new(1, 1_000_000));
 const ORIGINS: Many<String> = Many { what: "origins", most: 1024, read: origin };
 
 /// Reads the address of the metrics listener; `off` is the same as an empty string.
@@ -306,6 +308,23 @@ declare! {
         /// Peers of one torrent at one address of IPv4 or in one /64 of IPv6. 0: no limit, since many clients may share an
         /// address. Where there was none at the start, a limit costs each new peer a pass over its torrent's peers.
         peers_per_address: Option<u32> = "0", Limit { most: 500 }, Reload;
+        /// Announces and scrapes over UDP that one client may make in a second: an address of IPv4, or a /64 of IPv6. Further
+        /// ones are dropped, in the XDP program where it is attached, which counts for each interface apart. 0: no limit.
+        udp_requests_per_second: Option<u32> = "0", RATE, Reload;
+        /// How many it may make at once after a pause, as clients with many torrents do when they start. "auto": as many as
+        /// in a second.
+        udp_requests_burst: Option<u32> = r#""auto""#, BURST, Reload;
+        /// Connects over UDP of one client in a second. Their sources may be forged, and so spend what is others': clients
+        /// connect once a minute at most, so a limit should be generous. 0: no limit.
+        udp_connects_per_second: Option<u32> = "0", RATE, Reload;
+        /// How many at once after a pause. "auto": as many as in a second.
+        udp_connects_burst: Option<u32> = r#""auto""#, BURST, Reload;
+        /// Announces and scrapes of one client in a second, over HTTP and WebSocket together. Further ones are answered with a
+        /// failure, over HTTP with `retry in`. Those on a Unix socket whose client no proxy names are not limited.
+        /// 0: no limit.
+        http_requests_per_second: Option<u32> = "0", RATE, Reload;
+        /// How many at once after a pause. "auto": as many as in a second.
+        http_requests_burst: Option<u32> = r#""auto""#, BURST, Reload;
     }
 
     /// What outlives the process.

@@ -33,6 +33,8 @@ labelled! {
         Failure = "failure",
         /// By an HTTP status that tells of an error.
         Rejected = "rejected",
+        /// By a tracker's failure, since the client's network asks more often than it may.
+        RateLimited = "rate_limited",
     }
 }
 

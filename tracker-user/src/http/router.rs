@@ -137,7 +137,7 @@ impl Router {
     fn track(&self, target: Target, mut parts: Parts, client: Client) -> Response<Reply> {
         let query = parts.uri.query().unwrap_or_default().as_bytes();
         let (body, outcome) = match (target, client) {
-            (Target::Scrape, _) => self.tracker.scrape(query),
+            (Target::Scrape, client) => self.tracker.scrape(query, client.ok()),
             (_, Ok(client)) => self.tracker.announce(query, client),
             (_, Err(why)) => tracker::failure(&why.to_string()),
         };

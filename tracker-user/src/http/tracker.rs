@@ -1,12 +1,16 @@
 //! Announces and scrapes: from a query to the engine and back, without a wait.
 
 use super::counters::{Action, Counters, Outcome, thread_number};
-use crate::{clock::Clock, random::seed};
+use crate::{
+    clock::{Clock, seconds},
+    random::seed,
+};
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use std::{io, sync::Arc, time::Instant};
-use tracker_common::address::Address;
+use tracker_common::{address::Address, rate::Kind};
 use tracker_core::{
+    admission::Rejected,
     engine::{Engine, NotKept},
     http::{Outcome as Answered, Responder, bencode},
 };
@@ -57,15 +61,36 @@ impl Tracker {
 
     /// Announces the client.
     pub(super) fn announce(&self, query: &[u8], client: Address) -> (Bytes, Outcome) {
-        let now = self.clock.now();
+        let now_ns = self.clock.now_ns();
+        if let Some(refused) = self.refuse_early(&client, now_ns) {
+            return refused;
+        }
         self.at_desk(Action::Announce, |responder, out| {
-            responder.announce(&self.engine, query, client, now, out)
+            responder.announce(&self.engine, query, client, seconds(now_ns), out)
         })
     }
 
-    /// Tells of torrents.
-    pub(super) fn scrape(&self, query: &[u8]) -> (Bytes, Outcome) {
+    /// Tells of torrents. Where the client is not known, it may ask as often as it likes.
+    pub(super) fn scrape(&self, query: &[u8], client: Option<Address>) -> (Bytes, Outcome) {
+        if let Some(refused) = client.and_then(|client| self.refuse_early(&client, self.clock.now_ns())) {
+            return refused;
+        }
         self.at_desk(Action::Scrape, |responder, out| (responder.scrape(&self.engine, query, out), None))
+    }
+
+    /// The failure for a client that does not keep to its rate. What it asks is not even read.
+    fn refuse_early(&self, client: &Address, now_ns: u64) -> Option<(Bytes, Outcome)> {
+        let admission = &self.engine.policy().admission;
+        if admission.admits(self.engine.buckets(), Kind::HttpRequests, client, now_ns) {
+            return None;
+        }
+        let mut out = BytesMut::new();
+        bencode::failure(
+            &mut out,
+            Rejected::RateLimited.message(),
+            admission.retry(Rejected::RateLimited),
+        );
+        Some((out.freeze(), Outcome::RateLimited))
     }
 
     fn at_desk(
@@ -106,6 +131,8 @@ pub(super) fn failure(reason: &str) -> (Bytes, Outcome) {
 mod tests {
     use super::*;
     use crate::{config::Config, policy};
+    use tracker_common::rate::Rate;
+    use tracker_core::policy::Policy;
 
     const QUERY: &[u8] =
         b"info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=bbbbbbbbbbbbbbbbbbbb&port=6881&left=0&compact=1";
@@ -124,7 +151,7 @@ mod tests {
         let copy = first.to_vec();
         assert!(copy.starts_with(b"d8:completei1e") && copy.ends_with(b"e"), "{first:?}");
         for _ in 0..100 {
-            let (scrape, outcome) = tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa");
+            let (scrape, outcome) = tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", None);
             assert_eq!(outcome, Outcome::Ok);
             assert!(scrape.starts_with(b"d5:filesd20:aaaaaaaaaaaaaaaaaaaad"), "{scrape:?}");
         }
@@ -136,11 +163,31 @@ mod tests {
         let counters = Arc::new(Counters::new(1));
         let tracker = tracker(&counters);
         for _ in 0..3 * REQUESTS_BETWEEN_TIMINGS {
-            let (_, outcome) = tracker.scrape(b"");
+            let (_, outcome) = tracker.scrape(b"", None);
             assert_eq!(outcome, Outcome::Failure, "a full scrape is not for strangers");
         }
         assert_eq!(counters.durations(Action::Scrape).0.iter().sum::<u64>(), 3);
         assert_eq!(counters.durations(Action::Announce).0.iter().sum::<u64>(), 0);
+    }
+
+    #[test]
+    fn who_asks_too_often_is_told_when_to_come_back() {
+        let tracker = tracker(&Arc::new(Counters::new(1)));
+        let mut policy = Policy::default();
+        policy.admission.rates[Kind::HttpRequests as usize] = Rate::new(1, 2);
+        tracker.engine.set_policy(policy);
+        let [client, other] = [1, 2].map(|last| Address::from_ipv4([192, 0, 2, last]));
+        // What cannot be read counts as well.
+        let outcomes = [QUERY, b"nonsense"].map(|query| tracker.announce(query, client).1);
+        assert_eq!(outcomes, [Outcome::Ok, Outcome::Failure]);
+        let (reply, outcome) = tracker.announce(QUERY, client);
+        assert_eq!(outcome, Outcome::RateLimited);
+        assert_eq!(reply, &b"d14:failure reason33:too many requests, try again later8:retry ini1ee"[..]);
+        assert_eq!(tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", Some(client)).1, Outcome::RateLimited);
+        assert_eq!(tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", Some(other)).1, Outcome::Ok);
+        assert_eq!(tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", None).1, Outcome::Ok);
+        tracker.engine.set_policy(Policy::default());
+        assert_eq!(tracker.announce(QUERY, client).1, Outcome::Ok);
     }
 
     #[test]

@@ -57,6 +57,9 @@ impl Server {
         let changes = Config::changed_keys(&self.config, &config);
         let room = Room::of(&config);
         self.engine.set_policy(Policy { max_peers: room.peers, ..policy::from_config(&config) });
+        if let Some(xdp) = &self.xdp {
+            xdp.lending().limit(policy::rates_of_xdp(&config.limits));
+        }
         if self.room != room {
             tracing::info!("there is room for {room}");
             self.room = room;

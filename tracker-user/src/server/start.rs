@@ -52,7 +52,10 @@ use std::{
     thread,
 };
 use tokio::sync::{mpsc, watch};
-use tracker_common::connection_id::{ConnectionIds, lifetime_slots};
+use tracker_common::{
+    connection_id::{ConnectionIds, lifetime_slots},
+    maps::Rates,
+};
 use tracker_core::{engine::Engine, policy::Policy};
 
 /// Why the tracker could not start.
@@ -145,6 +148,10 @@ impl Server {
             clock,
             master: ids.master,
             lifetime_slots,
+            rates: Rates {
+                secret: seed().map_err(system("random bytes"))?,
+                rates: policy::rates_of_xdp(&config.limits),
+            },
             // Sockets are opened when that user is all that is left.
             keeps_rights: config.privileges.user.is_none(),
         };

@@ -165,8 +165,7 @@ impl Seat {
             let Desk { rng, out } = desk;
             let received = match message {
                 Message::Text(text) => {
-                    let now = seconds(now_ns);
-                    peer.receive(text, hub.engine(), &hub.rules().signal, now, rng, out)
+                    peer.receive(text, hub.engine(), &hub.rules().signal, now_ns, rng, out)
                 }
                 Message::Binary(_) => ws::refuse_binary(out),
                 Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {
@@ -191,6 +190,7 @@ fn note(hub: &Hub, received: Received) {
     match (received.outcome, received.kind) {
         (Outcome::Unroutable, _) => counters.lost.add(Lost::Unroutable),
         (Outcome::Failed, _) => counters.sent.add(Sent::Failure),
+        (Outcome::RateLimited, _) => counters.sent.add(Sent::RateLimited),
         (Outcome::Done, Kind::Announce) => counters.sent.add(Sent::Announce),
         (Outcome::Done, Kind::Scrape) => counters.sent.add(Sent::Scrape),
         (Outcome::Done, Kind::Answer | Kind::Malformed) => {}

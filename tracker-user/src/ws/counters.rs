@@ -14,6 +14,8 @@ labelled! {
         Scrape = "scrape",
         /// A failure.
         Failure = "failure",
+        /// A failure, since the client's network asks more often than it may.
+        RateLimited = "rate_limited",
         /// Somebody's offer.
         Offer = "offer",
         /// Somebody's answer.

@@ -26,7 +26,7 @@ use std::{
 };
 use tracker_common::{
     connection_id::{keys_at, slot_at},
-    maps::{Destination, MAX_DESTINATIONS, MAX_QUEUES, Settings},
+    maps::{Destination, MAX_DESTINATIONS, MAX_QUEUES, Rates, Settings},
     siphash::Key,
 };
 
@@ -49,6 +49,8 @@ pub struct Context {
     pub master: Key,
     /// How long they live, see [`tracker_common::connection_id`].
     pub lifetime_slots: u32,
+    /// How often client networks may ask.
+    pub rates: Rates,
     /// Whether the process still is who it was at its start, when sockets are opened.
     pub keeps_rights: bool,
 }
@@ -141,7 +143,8 @@ impl Interface {
     /// When the kernel refuses it.
     pub fn load(name: &str, context: &Context) -> Result<Self, Error> {
         let options = LoadOptions { queues: MAX_QUEUES, log: context.config.log };
-        let (program, counters, arrivals) = Program::load(options)?;
+        let (mut program, counters, arrivals) = Program::load(options)?;
+        program.set_rates(context.rates)?;
         Ok(Self {
             name: name.to_owned(),
             program,
@@ -276,6 +279,14 @@ impl Interface {
         Ok(self.program.set_keys(keys_at(context.master, slot, context.lifetime_slots))?)
     }
 
+    /// Writes how often client networks may ask.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_rates(&mut self, context: &Context) -> Result<(), Error> {
+        Ok(self.program.set_rates(context.rates)?)
+    }
+
     /// Writes what follows from the network, the clock and the keys.
     fn update(&mut self, network: &Network, context: &Context) -> Result<(), Error> {
         let Some(link) = network.link(&self.name) else { return Ok(()) };
@@ -285,7 +296,7 @@ impl Interface {
             lifetime_slots: context.lifetime_slots,
             mac: link.mac.unwrap_or_default(),
             allow_loopback: link.is_loopback.into(),
-            removals: self.program.settings().removals,
+            ..self.program.settings()
         };
         if settings != self.program.settings() {
             self.program.set_settings(settings)?;

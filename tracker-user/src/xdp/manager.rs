@@ -17,6 +17,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
+use tracker_common::{maps::LIMITED_KINDS, rate::Rate};
 
 /// The manager's thread.
 const THREAD: &str = "riptide-xdp";
@@ -154,6 +155,8 @@ enum Order {
     Lend(oneshot::Sender<()>),
     /// Have them again.
     Reclaim,
+    /// Have client networks ask so often at most.
+    Limit([Rate; LIMITED_KINDS], oneshot::Sender<()>),
 }
 
 /// The way to tell a running manager something.
@@ -185,6 +188,11 @@ impl Lending {
     /// Has the interfaces served again.
     pub fn reclaim(&self) {
         let _ended = self.0.send(Order::Reclaim);
+    }
+
+    /// Has client networks ask so often at most, from when this returns.
+    pub fn limit(&self, rates: [Rate; LIMITED_KINDS]) {
+        let _ended = self.ask(|done| Order::Limit(rates, done));
     }
 
     /// Not to be called within a runtime.
@@ -299,6 +307,16 @@ impl Prepared {
                         for interface in &mut self.interfaces {
                             interface.reclaim(&self.network, &self.context);
                         }
+                    }
+                    Some(Order::Limit(rates, done)) => {
+                        self.context.rates.rates = rates;
+                        for interface in &mut self.interfaces {
+                            if let Err(error) = interface.set_rates(&self.context) {
+                                tracing::warn!("xdp {}: limits stay as they were: {error}", interface.name());
+                            }
+                        }
+                        let _ = done.send(());
+                        continue;
                     }
                 },
                 () = tokio::time::sleep(if soon { RETRY_INTERVAL } else { INTERVAL }) => {}

@@ -13,7 +13,8 @@ use std::{
 };
 use tracker_common::{
     address::Family,
-    maps::{self, Counter, Destination, Settings, Tally},
+    maps::{self, Counter, Destination, Rates, Settings, Tally},
+    rate::Kind,
     siphash::Key,
 };
 
@@ -128,10 +129,13 @@ pub struct Program {
     link: Option<(ProgramLink, Mode)>,
     settings: Array<MapData, [u8; size_of::<Settings>()]>,
     keys: Array<MapData, [u8; 16]>,
+    rates: Array<MapData, [u8; size_of::<Rates>()]>,
     destinations: HashMap<MapData, [u8; size_of::<Destination>()], u8>,
     sockets: XskMap<MapData>,
     present: HashSet<Destination>,
     current: Settings,
+    /// The keys in both places, once they are written.
+    current_keys: Option<[Key; 2]>,
 }
 
 impl std::fmt::Debug for Program {
@@ -191,6 +195,7 @@ impl Program {
         };
         let settings = Array::try_from(take(maps::SETTINGS)?)?;
         let keys = Array::try_from(take(maps::KEYS)?)?;
+        let rates = Array::try_from(take(maps::RATES)?)?;
         let destinations = HashMap::try_from(take(maps::DESTINATIONS)?)?;
         let sockets = XskMap::try_from(take(maps::SOCKETS)?)?;
         let counters = Counters(PerCpuArray::try_from(take(maps::COUNTERS)?)?);
@@ -205,10 +210,12 @@ impl Program {
             link: None,
             settings,
             keys,
+            rates,
             destinations,
             sockets,
             present: HashSet::new(),
             current,
+            current_keys: None,
         };
         Ok((program, counters, arrivals))
     }
@@ -301,10 +308,28 @@ impl Program {
     /// # Errors
     /// When the kernel refuses.
     pub fn set_keys(&mut self, keys: [Key; 2]) -> Result<(), Error> {
+        if self.current_keys == Some(keys) {
+            return Ok(());
+        }
         for (index, key) in (0..).zip(keys) {
             self.keys.set(index, key.to_bytes(), 0)?;
         }
+        // Afterwards, so that nothing prepared with a key from before is taken for one of now.
+        let key_changes = self.current.key_changes.wrapping_add(1);
+        self.set_settings(Settings { key_changes, ..self.current })?;
+        self.current_keys = Some(keys);
         Ok(())
+    }
+
+    /// Writes how often client networks may ask, and switches limits on or off with it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_rates(&mut self, rates: Rates) -> Result<(), Error> {
+        self.rates.set(0, bytemuck::cast::<_, [u8; size_of::<Rates>()]>(rates), 0)?;
+        let limited = Kind::ALL.into_iter().zip(rates.rates).filter(|(_, rate)| !rate.is_none());
+        let limited = limited.fold(0, |set, (kind, _)| set | kind.bit());
+        self.set_settings(Settings { limited, ..self.current })
     }
 
     /// Makes the destination map hold exactly these, touching only what changes. Returns how many were added and
