@@ -3,6 +3,7 @@
 
 pub mod accounting;
 pub mod identity;
+pub mod rates;
 pub mod requests;
 pub mod swarm;
 
@@ -44,6 +45,10 @@ macro_rules! conformance {
             identity::an_id_is_bound_to_its_address,
             identity::forged_ids_are_dropped_and_counted,
             identity::ids_survive_a_restart,
+            rates::a_client_over_its_rate_is_dropped_and_counted,
+            rates::forged_requests_spend_no_share,
+            rates::connects_over_their_rate_are_dropped_and_counted,
+            rates::a_reload_switches_rates_on_and_off,
             accounting::every_reply_is_counted_by_path,
             accounting::peers_and_torrents_are_gauged,
             accounting::a_refusal_is_an_error_reply,

@@ -2,6 +2,7 @@
 //! must look the same over plain TCP, TLS and behind each kind of proxy.
 
 pub mod announce;
+pub mod rates;
 pub mod relay;
 pub mod requests;
 pub mod signal;
@@ -40,6 +41,7 @@ macro_rules! doors {
             requests::too_much_is_refused,
             requests::health_and_statistics_are_served,
             requests::requests_are_counted,
+            rates::a_client_over_its_rate_is_told_when_to_come_back,
             signal::a_signal_reply_has_every_key,
             signal::completed_and_stopped_count,
             signal::one_connection_carries_many_torrents,
