@@ -58,7 +58,9 @@ const _: () = assert!(size_of::<Settings>() == 40);
 
 /// The kinds of request that the program limits: the first ones.
 pub const LIMITED_KINDS: usize = 2;
-const _: () = assert!((rate::Kind::UdpRequests as usize) < LIMITED_KINDS && (rate::Kind::UdpConnects as usize) < LIMITED_KINDS);
+const _: () = assert!(
+    (rate::Kind::UdpRequests as usize) < LIMITED_KINDS && (rate::Kind::UdpConnects as usize) < LIMITED_KINDS
+);
 
 /// How often a client network may ask, written by user space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]

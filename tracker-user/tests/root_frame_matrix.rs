@@ -301,7 +301,11 @@ fn root_rates_are_kept_alike_by_host_and_program() {
     kernel.program.set_rates(rates).unwrap();
     let buckets = (0..LIMITED_KINDS * BUCKETS_PER_KIND).map(|_| AtomicU64::new(0)).collect();
     let limited = rate::Kind::UdpRequests.bit() | rate::Kind::UdpConnects.bit();
-    let host = Host { settings: Settings { limited, ..settings() }, limits: Some((rates, buckets)), ..Host::default() };
+    let host = Host {
+        settings: Settings { limited, ..settings() },
+        limits: Some((rates, buckets)),
+        ..Host::default()
+    };
     let from = |source: &str| Recipe { source: ip(source), ..Recipe::default() };
     let from6 = |source: &str| Recipe { source: ip(source), ..v6(Recipe::default()) };
     let announce = |recipe: Recipe| Recipe { payload: request(1, id_for(recipe.source, 0), 82), ..recipe };
@@ -319,7 +323,11 @@ fn root_rates_are_kept_alike_by_host_and_program() {
         ),
         ("scrapes count among announces", scrape(from("198.51.100.1")), vec![over]),
         ("from another port", Recipe { source_port: 9, ..announce(from("198.51.100.1")) }, vec![over]),
-        ("connects are counted apart", from("198.51.100.1"), vec![Expect::Answer, Expect::Answer, over, over]),
+        (
+            "connects are counted apart",
+            from("198.51.100.1"),
+            vec![Expect::Answer, Expect::Answer, over, over],
+        ),
         ("forged, once over", forged(from("198.51.100.1")), vec![bad]),
         ("another address", announce(from("198.51.100.2")), vec![Expect::Redirect; 3]),
         ("a /64", announce(from6("2001:db8:5::1")), vec![Expect::Redirect; 2]),
@@ -333,7 +341,10 @@ fn root_rates_are_kept_alike_by_host_and_program() {
         }
     }
     // Other rates begin anew, and none at all let everything through.
-    kernel.program.set_rates(Rates { rates: [Rate::new(1_000_000, 1_000_000), Rate::NONE], ..rates }).unwrap();
+    kernel
+        .program
+        .set_rates(Rates { rates: [Rate::new(1_000_000, 1_000_000), Rate::NONE], ..rates })
+        .unwrap();
     for _ in 0..9 {
         kernel.check("a higher rate", &announce(from("198.51.100.1")).build(), Expect::Redirect);
         kernel.check("no rate", &from("198.51.100.1").build(), Expect::Answer);
@@ -347,7 +358,8 @@ fn root_rates_are_kept_alike_by_host_and_program() {
 #[test]
 fn root_what_was_prepared_with_another_key_is_void() {
     let mut kernel = Kernel::load();
-    let frame = Recipe { payload: request(1, id_for(ip("198.51.100.7"), 0), 82), ..Recipe::default() }.build();
+    let frame =
+        Recipe { payload: request(1, id_for(ip("198.51.100.7"), 0), 82), ..Recipe::default() }.build();
     kernel.check("its key", &frame, Expect::Redirect);
     kernel.program.set_keys([Key { k0: 1, k1: 2 }; 2]).unwrap();
     kernel.check("another key", &frame, Expect::Drop(Counter::BadConnectionId));

@@ -84,7 +84,9 @@ pub fn forged_requests_spend_no_share(path: Path) {
     let rig = Rig::with_config(path, LIMITS);
     for family in Family::BOTH {
         let client = client(&rig, family);
-        let forged: Vec<_> = (0..REQUESTS).map(|n| Announce::leecher(hash("forged", family), 1).bytes(n.to_be_bytes(), 7)).collect();
+        let forged: Vec<_> = (0..REQUESTS)
+            .map(|n| Announce::leecher(hash("forged", family), 1).bytes(n.to_be_bytes(), 7))
+            .collect();
         client.connect();
         let reason = [("reason", "bad_connection_id"), ("path", rig.connect_path())];
         super::assert_drops(&rig, &client, forged.len(), &reason, || {
@@ -93,7 +95,10 @@ pub fn forged_requests_spend_no_share(path: Path) {
         // The fence was a scrape.
         for port in 2..=BURST {
             let port = u16::try_from(port).expect("few");
-            assert_eq!(client.announce(&Announce::leecher(hash("forged", family), port)).leechers, u32::from(port) - 1);
+            assert_eq!(
+                client.announce(&Announce::leecher(hash("forged", family), port)).leechers,
+                u32::from(port) - 1
+            );
         }
     }
 }

@@ -49,14 +49,17 @@ pub fn a_client_over_its_rate_is_told_when_to_come_back(door: Door) {
             (announce(info_hash, id20("rate", 1)), "announce"),
             (json!({"action": "scrape", "info_hash": latin(&info_hash)}), "scrape"),
         ] {
-            let refused = (0..100).map(|_| socket.ask(&message)).find(|reply| reply.get("failure reason").is_some());
+            let refused =
+                (0..100).map(|_| socket.ask(&message)).find(|reply| reply.get("failure reason").is_some());
             let expected = json!({"action": action, "info_hash": latin(&info_hash), "failure reason": TEXT});
             assert_eq!(refused, Some(expected));
         }
         socket.close();
         assert_eq!(client.get("/health").status, 200);
         let labels = [("action", "announce"), ("family", family.label()), ("outcome", "rate_limited")];
-        house.riptide().metrics_until("the refusal", |m| m.sum("riptide_http_requests_total", &labels) == 1.0);
+        house
+            .riptide()
+            .metrics_until("the refusal", |m| m.sum("riptide_http_requests_total", &labels) == 1.0);
         // Without a proxy there is but one address in IPv6; another of the same /64 shares its share.
         if family == Family::V6 && !matches!(door, Door::Plain | Door::Tls) {
             assert!(served(&house.client(family, 2), &target) <= begun.elapsed().as_secs() + 1);

@@ -95,7 +95,9 @@ fn a_bucket_that_others_fill_is_no_harm_alone() {
 
 #[test]
 fn networks_are_spread_by_a_secret() {
-    let place = |secret, text: &str| places(Key { k0: secret, k1: 7 }, &Address::from(text.parse::<IpAddr>().unwrap()));
+    let place = |secret, text: &str| {
+        places(Key { k0: secret, k1: 7 }, &Address::from(text.parse::<IpAddr>().unwrap()))
+    };
     let mut all = Vec::new();
     for (one, other, same) in [
         ("192.0.2.1", "::ffff:192.0.2.1", true),

@@ -44,6 +44,7 @@ pub use walk::{Cursor, Seen, Visitor, Walked};
 
 use crate::{
     access::AccessList,
+    buckets::Buckets,
     model::{Counts, InfoHash, Seconds},
     policy::Policy,
     rng::Rng,

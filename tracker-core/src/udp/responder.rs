@@ -170,7 +170,8 @@ impl Responder {
     ) {
         let received = batch.request(index);
         // What the XDP program has let through it has counted, too.
-        let admits = |kind, source| received.verified || admission.admits(engine.buckets(), kind, source, now_ns);
+        let admits =
+            |kind, source| received.verified || admission.admits(engine.buckets(), kind, source, now_ns);
         let (transaction_id, located, ask) = match self.judge(admission, &received, admits) {
             Err(reason) => return batch.finish(index, Outcome::Drop(reason)),
             Ok(Judged::Connect { transaction_id, connection_id }) => {

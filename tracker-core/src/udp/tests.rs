@@ -456,7 +456,8 @@ fn a_network_that_asks_too_often_is_dropped() {
     rates[Kind::UdpConnects as usize] = Rate::new(1, 1);
     let mut tracker =
         Tracker::with(ResponderConfig::default(), policy(Admission { rates, ..Admission::default() }));
-    let connect = |ip: &str| datagram(ip, 5, b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0\x09\x08\x07\x06".to_vec());
+    let connect =
+        |ip: &str| datagram(ip, 5, b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0\x09\x08\x07\x06".to_vec());
     let forged = |ip: &str| {
         let mut datagram = TAIL.from(ip);
         datagram.frame[0] ^= 1;

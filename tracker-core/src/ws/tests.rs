@@ -50,7 +50,8 @@ impl World {
 
     fn send(&mut self, client: usize, text: &str) -> Got {
         let Self { engine, settings, rng, now, clients, out } = self;
-        let received = clients[client].receive(text, engine, settings, u64::from(*now) * 1_000_000_000, rng, out);
+        let received =
+            clients[client].receive(text, engine, settings, u64::from(*now) * 1_000_000_000, rng, out);
         let relays = out.relays.drain(..).map(|(key, relay)| (key.0 as usize, relay)).collect();
         Got { received, reply: out.reply.take().unwrap_or_default(), relays }
     }

@@ -85,11 +85,7 @@ impl Tracker {
             return None;
         }
         let mut out = BytesMut::new();
-        bencode::failure(
-            &mut out,
-            Rejected::RateLimited.message(),
-            admission.retry(Rejected::RateLimited),
-        );
+        bencode::failure(&mut out, Rejected::RateLimited.message(), admission.retry(Rejected::RateLimited));
         Some((out.freeze(), Outcome::RateLimited))
     }
 
