@@ -78,6 +78,8 @@ fn main() {
             mac,
             allow_loopback: 0,
             removals: 0,
+            key_changes: 0,
+            limited: 0,
         })
         .unwrap();
     eprintln!("ready");

@@ -105,7 +105,7 @@ impl Kernel {
             Counter::ALL
                 .iter()
                 .map(|counter| {
-                    tracker_common::address::Family::ALL
+                    Family::ALL
                         .iter()
                         .map(|family| counters.read(*counter, *family).unwrap().frames)
                         .sum()

@@ -171,7 +171,7 @@ impl Responder {
         let received = batch.request(index);
         // What the XDP program has let through it has counted, too.
         let admits =
-            |kind, source| received.verified || admission.admits(engine.buckets(), kind, source, now_ns);
+            |kind| received.verified || admission.admits(engine.buckets(), kind, &received.source, now_ns);
         let (transaction_id, located, ask) = match self.judge(admission, &received, admits) {
             Err(reason) => return batch.finish(index, Outcome::Drop(reason)),
             Ok(Judged::Connect { transaction_id, connection_id }) => {
@@ -189,19 +189,19 @@ impl Responder {
         self.pending.push(Pending { index, transaction_id, located, ask, large: false });
     }
 
-    /// `admits` says whether a client keeps to the rate of a kind of request, and counts one.
+    /// `admits` says whether the client keeps to the rate of a kind of request, and counts one.
     fn judge(
         &self,
         admission: &Admission,
         received: &Received<'_>,
-        admits: impl Fn(Kind, &Address) -> bool,
+        admits: impl Fn(Kind) -> bool,
     ) -> Result<Judged, DropReason> {
         let source = received.source;
         let stray_loopback = source.is_loopback() && !received.on_loopback;
         if received.source_port == 0 || stray_loopback || !source.is_unicast() {
             return Err(DropReason::BadSource);
         }
-        let in_time = |kind| if admits(kind, &source) { Ok(()) } else { Err(DropReason::RateLimited) };
+        let in_time = |kind| if admits(kind) { Ok(()) } else { Err(DropReason::RateLimited) };
         // Nobody spends a share that is another's by a forged source.
         let check = |id| match received.verified || self.ids.is_valid(id, &source) {
             true => in_time(Kind::UdpRequests),
