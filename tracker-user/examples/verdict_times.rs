@@ -1,5 +1,5 @@
 //! How long the XDP program takes for each frame of the frame matrix: a line of nanoseconds and the frame's name for
-//! each. Needs root, and `ip` and `ethtool`.
+//! each. With a second argument `limits`, after the number of rounds, what rates add. Needs root, and `ip` and `ethtool`.
 //!
 //! A frame that stays as it is can be judged over and over in one test-run call of the kernel, which tells the mean
 //! time. An answer is written over its request, so the next run would see another frame: answers are run live, where
@@ -25,7 +25,10 @@ use std::{
     io::{Write as _, stdout},
     process::Command,
 };
-use tracker_common::maps;
+use tracker_common::{
+    maps::{self, LIMITED_KINDS, Rates},
+    rate::Rate,
+};
 use tracker_user::xdp::program::Program;
 
 /// Runs of one measurement.
@@ -33,8 +36,9 @@ const RUNS: u32 = 50_000;
 /// Rounds, unless an argument says how many, in which each frame is measured once; its middle time counts. A shared host
 /// changes its speed every few seconds: measured at one go, a frame would show that of its own moment.
 const ROUNDS: usize = 11;
-/// Frames of a live call, all of them new: fewer than the 256 that a veth pair takes at a time.
-const LIVE: u32 = 64;
+/// Frames of a live call, all of them new: fewer than the 256 that a veth pair takes at a time. The first of them finds the
+/// program in no cache, so they should be many.
+const LIVE: u32 = 240;
 /// Live calls of each measurement; the kernel takes some 20 ms to begin one.
 const CALLS: usize = 4;
 /// The interface that answers leave by.
@@ -49,15 +53,44 @@ fn main() {
         matrix().into_iter().map(|(name, recipe, expected)| (name, recipe.build(), expected)).collect();
 
     let rounds = std::env::args().nth(1).map_or(ROUNDS, |rounds| rounds.parse().expect("a number of rounds"));
+    let mut out = stdout().lock();
+    if std::env::args().nth(2).as_deref() == Some("limits") {
+        return limits(&mut program, rounds, &mut out);
+    }
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); frames.len()];
     for _ in 0..rounds {
         for (time, times) in round(&mut program, &frames, interface).into_iter().zip(&mut times) {
             times.push(time);
         }
     }
-    let mut out = stdout().lock();
     for (times, (name, ..)) in times.into_iter().zip(&frames) {
         writeln!(out, "{:.1} {name}", middle(times)).unwrap();
+    }
+}
+
+/// What rates add: announces that are dropped for them, and such as keep to them, beside those of [`matrix`] without any.
+fn limits(program: &mut Program, rounds: usize, out: &mut impl Write) {
+    let hour_ns = 3_600_000_000_000;
+    let never = Rate { interval_ns: hour_ns, tolerance_ns: 0 };
+    let generous = Rate { interval_ns: 1, tolerance_ns: hour_ns };
+    let cases = [
+        ("announce", "no rate", Rate::NONE),
+        ("announce", "within its rate", generous),
+        ("announce", "over its rate", never),
+        ("announce over IPv6", "over its rate", never),
+        ("announce, another's ID", "over any rate", never),
+        ("announce, another's ID", "no rate", Rate::NONE),
+    ];
+    let mut times = cases.map(|_| Vec::new());
+    for _ in 0..rounds {
+        for ((frame, _, rate), times) in cases.iter().zip(&mut times) {
+            program.set_rates(Rates { secret: [1, 2], rates: [*rate; LIMITED_KINDS] }).unwrap();
+            let recipe = matrix().into_iter().find(|(name, ..)| name == frame).unwrap().1;
+            times.push(program.test_run_duration(&recipe.build(), RUNS).unwrap().as_nanos() as f64);
+        }
+    }
+    for ((frame, what, _), times) in cases.iter().zip(times) {
+        writeln!(out, "{:.1} {frame}: {what}", middle(times)).unwrap();
     }
 }
 
