@@ -105,10 +105,7 @@ impl Kernel {
             Counter::ALL
                 .iter()
                 .map(|counter| {
-                    Family::ALL
-                        .iter()
-                        .map(|family| counters.read(*counter, *family).unwrap().frames)
-                        .sum()
+                    Family::ALL.iter().map(|family| counters.read(*counter, *family).unwrap().frames).sum()
                 })
                 .collect()
         };
