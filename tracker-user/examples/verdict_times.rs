@@ -22,7 +22,7 @@ use aya::{
 };
 use matrix::{Expect, loaded, matrix};
 use std::{
-    io::{Write as _, stdout},
+    io::{Write, stdout},
     process::Command,
 };
 use tracker_common::{

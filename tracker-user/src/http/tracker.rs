@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(outcomes, [Outcome::Ok, Outcome::Failure]);
         let (reply, outcome) = tracker.announce(QUERY, client);
         assert_eq!(outcome, Outcome::RateLimited);
-        assert_eq!(reply, &b"d14:failure reason33:too many requests, try again later8:retry ini1ee"[..]);
+        assert_eq!(reply, &b"d14:failure reason34:too many requests, try again later8:retry ini1ee"[..]);
         assert_eq!(tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", Some(client)).1, Outcome::RateLimited);
         assert_eq!(tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", Some(other)).1, Outcome::Ok);
         assert_eq!(tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", None).1, Outcome::Ok);
