@@ -4,6 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use tracker_common::{
+    address::{Address, Family},
     bep15::REQUEST_HEAD_LEN,
     connection_id::{ConnectionIds, keys_at, lifetime_slots, slot_at},
     maps::{Destination, Kind, Settings},
@@ -34,6 +35,11 @@ impl Environment for Ours {
     fn is_ours(&self, _: &Destination, _: u32) -> bool {
         true
     }
+
+    fn is_banned(&self, source: &Address, family: Family) -> bool {
+        assert_eq!(source.family(), family);
+        source.octets()[15] & 1 == 1
+    }
 }
 
 fn check(frame: &[u8]) {
@@ -45,6 +51,8 @@ fn check(frame: &[u8]) {
         mac: packet::macs(frame).unwrap_or_default().0,
         allow_loopback: 0,
         removals: 0,
+        banned: 0,
+        reserved: 0,
     };
     let parsed = packet::parse(frame);
     if let Ok(datagram) = parsed {

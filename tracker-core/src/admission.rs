@@ -5,7 +5,7 @@
 //! the engine finds out itself, under the lock of the torrent's shard, so that none is left once a purge has gone by;
 //! what a client is told of that is said here.
 
-use crate::{model::Seconds, networks::Network};
+use crate::{banned::Banned, model::Seconds, networks::Network};
 use tracker_common::address::Address;
 
 /// The protocol that a request came by.
@@ -75,6 +75,8 @@ pub struct Admission {
     pub max_offers: usize,
     /// The networks whose clients may say that they are elsewhere.
     pub trusted: Vec<Network>,
+    /// The networks whose clients get nothing.
+    pub banned: Banned,
 }
 
 impl Admission {
@@ -110,7 +112,7 @@ impl Admission {
     #[must_use]
     pub fn retry(&self, rejected: Rejected) -> Option<Retry> {
         match rejected {
-            Rejected::NotPermitted => Some(Retry::Never),
+            Rejected::NotPermitted | Rejected::Banned => Some(Retry::Never),
             Rejected::TooManyTorrents | Rejected::MemoryFull => {
                 Some(Retry::Minutes(self.interval.div_ceil(60).max(1)))
             }
@@ -129,6 +131,7 @@ impl Default for Admission {
             max_num_want: 200,
             max_offers: 10,
             trusted: Vec::new(),
+            banned: Banned::default(),
         }
     }
 }
@@ -139,6 +142,9 @@ pub enum Rejected {
     /// The access list does not permit the torrent.
     #[error("the access list does not permit this torrent")]
     NotPermitted,
+    /// The client's network is banned.
+    #[error("the client's network is banned")]
+    Banned,
     /// The torrent is new, and [`crate::policy::Policy::max_torrents`] are stored.
     #[error("the limit of torrents is reached")]
     TooManyTorrents,
@@ -159,6 +165,7 @@ impl Rejected {
     pub const fn message(self) -> &'static str {
         match self {
             Self::NotPermitted => "info hash not allowed on this tracker",
+            Self::Banned => "your network is banned from this tracker",
             Self::TooManyTorrents | Self::MemoryFull => "tracker full, try again later",
             Self::PeerIdTaken => "peer ID is in use by another client",
             Self::TooManyMemberships => "too many torrents on one connection",

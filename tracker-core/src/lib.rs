@@ -4,8 +4,9 @@
 //! adapter receives bytes, calls one function and sends what it wrote.
 //!
 //! - [`engine`] holds every swarm. [`engine::Engine`] is shared by all threads and takes `&self`.
-//! - [`admission`] decides what a client gets, whatever the protocol; [`networks`] is what it asks.
+//! - [`admission`] decides what a client gets, whatever the protocol; [`networks`] and [`banned`] are what it asks.
 //! - [`policy`] and [`access`] are what the operator decides, swapped whole while the engine runs.
+//! - [`lines`] reads the lists that operators write.
 //! - [`http`] turns the query of a request into a bencoded reply ([BEP 3](https://www.bittorrent.org/beps/bep_0003.html)).
 //! - [`records`] is the one format in which swarms leave the process.
 //! - [`udp`] turns a batch of datagrams into replies ([BEP 15](https://www.bittorrent.org/beps/bep_0015.html)).
@@ -13,8 +14,10 @@
 
 pub mod access;
 pub mod admission;
+pub mod banned;
 pub mod engine;
 pub mod http;
+pub mod lines;
 pub mod model;
 pub mod networks;
 pub mod policy;

@@ -5,11 +5,11 @@ use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, xdp_action},
     helpers::bpf_ktime_get_coarse_ns,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, XskMap},
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, XskMap, lpm_trie::Key as Prefix},
 };
 use tracker_common::{
-    address::Family,
-    maps::{Counter, Destination, MAX_DESTINATIONS, MAX_QUEUES, Recent, Settings, Tally},
+    address::{Address, Family},
+    maps::{Counter, Destination, MAX_BANNED, MAX_DESTINATIONS, MAX_QUEUES, Recent, Settings, Tally},
     siphash::Key,
     verdict::Environment,
 };
@@ -20,6 +20,10 @@ static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 static KEYS: Array<[u8; 16]> = Array::with_max_entries(2, 0);
 #[map(name = "DESTINATIONS")]
 static DESTINATIONS: HashMap<Destination, u8> = HashMap::with_max_entries(MAX_DESTINATIONS, 0);
+#[map(name = "BANNED4")]
+static BANNED4: LpmTrie<u32, u8> = LpmTrie::with_max_entries(MAX_BANNED, 0);
+#[map(name = "BANNED6")]
+static BANNED6: LpmTrie<[u64; 2], u8> = LpmTrie::with_max_entries(MAX_BANNED, 0);
 #[map(name = "RECENT")]
 static RECENT: PerCpuArray<Recent> = PerCpuArray::with_max_entries(1, 0);
 // The loader sets the real number of receive queues before loading.
@@ -79,6 +83,14 @@ impl Environment for Kernel {
             unsafe { *recent = now };
         }
         found
+    }
+
+    #[inline(always)]
+    fn is_banned(&self, source: &Address, family: Family) -> bool {
+        match family {
+            Family::Ipv4 => BANNED4.get(Prefix::new(32, source.ipv4_word())).is_some(),
+            Family::Ipv6 => BANNED6.get(Prefix::new(128, source.words())).is_some(),
+        }
     }
 }
 

@@ -78,6 +78,8 @@ fn main() {
             mac,
             allow_loopback: 0,
             removals: 0,
+            banned: 0,
+            reserved: 0,
         })
         .unwrap();
     eprintln!("ready");

@@ -52,7 +52,7 @@ pub enum Dropped {
 
 impl Dropped {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Request(DropReason::Malformed),
         Self::Request(DropReason::BadConnectionId),
         Self::Request(DropReason::BadSource),
@@ -60,6 +60,7 @@ impl Dropped {
         Self::NoBuffer,
         Self::SendFailed,
         Self::BadChecksum,
+        Self::Request(DropReason::Banned),
     ];
 
     const fn index(self) -> usize {
@@ -71,6 +72,7 @@ impl Dropped {
             Self::Request(DropReason::NoBuffer) | Self::NoBuffer => 4,
             Self::SendFailed => 5,
             Self::BadChecksum => 6,
+            Self::Request(DropReason::Banned) => 7,
         }
     }
 

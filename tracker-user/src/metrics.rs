@@ -468,7 +468,7 @@ fn describe() {
         ("riptide_xsk_tx_ring_empty_descs_total", "Times the kernel found nothing in the tx ring"),
         (
             "riptide_http_requests_total",
-            "HTTP requests by what they ask; outcome failure: a tracker's failure, rejected: an HTTP error",
+            "HTTP requests by what they ask; outcome failure: a tracker's failure, rejected: an HTTP error, banned: the client's network is",
         ),
         (
             "riptide_http_accepted_connections_total",

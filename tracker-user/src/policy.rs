@@ -3,7 +3,7 @@
 use crate::config::Config;
 use ipnet::IpNet;
 use std::{num::NonZero, time::Duration};
-use tracker_core::{admission::Admission, networks::Network, policy::Policy};
+use tracker_core::{admission::Admission, banned::Banned, networks::Network, policy::Policy};
 
 /// What `[swarm]`, `[limits]` and some keys of `[websocket]` say.
 #[must_use]
@@ -18,6 +18,8 @@ pub fn from_config(config: &Config) -> Policy {
             max_num_want: swarm.max_num_want,
             max_offers: websocket.max_offers,
             trusted: networks(&swarm.trust_ip_networks),
+            // Those of a file and of decisions are for whoever has read them: `crate::server`.
+            banned: Banned::default(),
         },
         hide_private: swarm.hide_private_addresses,
         peer_timeout: seconds(swarm.peer_timeout),

@@ -43,7 +43,7 @@ pub struct Received<'a> {
     pub source_port: u16,
     /// The UDP payload.
     pub payload: &'a [u8],
-    /// The connection ID has been checked already, by the XDP program.
+    /// The XDP program has let it through: its connection ID holds, and its source is not banned.
     pub verified: bool,
     /// It came in on a loopback interface, where loopback addresses are real.
     pub on_loopback: bool,
@@ -78,6 +78,8 @@ labelled! {
         BadSource = "bad_source",
         /// It announces port 0.
         BadPort = "bad_port",
+        /// Its source is in a network that is banned.
+        Banned = "banned",
         /// The back end gave a reply buffer too small for any reply.
         NoBuffer = "no_buffer",
     }
@@ -181,6 +183,9 @@ impl Responder {
         let stray_loopback = source.is_loopback() && !received.on_loopback;
         if received.source_port == 0 || stray_loopback || !source.is_unicast() {
             return Err(DropReason::BadSource);
+        }
+        if !received.verified && admission.banned.covers(source) {
+            return Err(DropReason::Banned);
         }
         let check = |id| match received.verified || self.ids.is_valid(id, &source) {
             true => Ok(()),

@@ -33,6 +33,8 @@ labelled! {
         Failure = "failure",
         /// By an HTTP status that tells of an error.
         Rejected = "rejected",
+        /// Not at all, since the client's network is banned: it is told so.
+        Banned = "banned",
     }
 }
 

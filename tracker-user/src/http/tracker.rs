@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use std::{io, sync::Arc, time::Instant};
 use tracker_common::address::Address;
 use tracker_core::{
+    admission::Retry,
     engine::{Engine, NotKept},
     http::{Outcome as Answered, Responder, bencode},
 };
@@ -63,6 +64,12 @@ impl Tracker {
         })
     }
 
+    /// Whether this client gets nothing.
+    #[inline]
+    pub(super) fn bans(&self, client: Address) -> bool {
+        self.engine.policy().admission.banned.covers(client)
+    }
+
     /// Tells of torrents.
     pub(super) fn scrape(&self, query: &[u8]) -> (Bytes, Outcome) {
         self.at_desk(Action::Scrape, |responder, out| (responder.scrape(&self.engine, query, out), None))
@@ -96,10 +103,10 @@ impl Tracker {
 }
 
 /// A failure that is found before the tracker is asked.
-pub(super) fn failure(reason: &str) -> (Bytes, Outcome) {
+pub(super) fn failure(reason: &str, retry: Option<Retry>) -> Bytes {
     let mut out = BytesMut::new();
-    bencode::failure(&mut out, reason, None);
-    (out.freeze(), Outcome::Failure)
+    bencode::failure(&mut out, reason, retry);
+    out.freeze()
 }
 
 #[cfg(test)]
@@ -145,6 +152,6 @@ mod tests {
 
     #[test]
     fn a_failure_is_a_dictionary() {
-        assert_eq!(failure("no").0, &b"d14:failure reason2:noe"[..]);
+        assert_eq!(failure("no", None), &b"d14:failure reason2:noe"[..]);
     }
 }

@@ -29,6 +29,7 @@ use tracker_common::{
     maps::{Destination, MAX_DESTINATIONS, MAX_QUEUES, Settings},
     siphash::Key,
 };
+use tracker_core::banned::Banned;
 
 mod succession;
 
@@ -49,6 +50,8 @@ pub struct Context {
     pub master: Key,
     /// How long they live, see [`tracker_common::connection_id`].
     pub lifetime_slots: u32,
+    /// The networks whose clients get nothing.
+    pub banned: Banned,
     /// Whether the process still is who it was at its start, when sockets are opened.
     pub keeps_rights: bool,
 }
@@ -142,7 +145,7 @@ impl Interface {
     pub fn load(name: &str, context: &Context) -> Result<Self, Error> {
         let options = LoadOptions { queues: MAX_QUEUES, log: context.config.log };
         let (program, counters, arrivals) = Program::load(options)?;
-        Ok(Self {
+        let mut interface = Self {
             name: name.to_owned(),
             program,
             counters: Arc::new(counters),
@@ -153,7 +156,25 @@ impl Interface {
             lost_before: 0,
             left_out: 0,
             last_problem: String::new(),
-        })
+        };
+        // Many take some time, which another process that is about to give its place may use to serve.
+        interface.set_banned(context);
+        Ok(interface)
+    }
+
+    /// Has the program drop what comes from banned networks. Where the kernel has no memory for them, a line says so.
+    pub fn set_banned(&mut self, context: &Context) {
+        match self.program.set_banned(&context.banned) {
+            Ok((0, 0)) => {}
+            Ok((added, removed)) => {
+                tracing::debug!("xdp {}: banned networks: {added} new, {removed} gone", self.name);
+            }
+            Err(error) => tracing::warn!(
+                "xdp {}: {error}; the program drops whom it dropped before, trying again: see that there is memory, or shorten \
+                 access.denied_networks",
+                self.name
+            ),
+        }
     }
 
     /// Its name.
@@ -285,12 +306,13 @@ impl Interface {
             lifetime_slots: context.lifetime_slots,
             mac: link.mac.unwrap_or_default(),
             allow_loopback: link.is_loopback.into(),
-            removals: self.program.settings().removals,
+            ..self.program.settings()
         };
         if settings != self.program.settings() {
             self.program.set_settings(settings)?;
         }
         self.set_keys(context)?;
+        self.set_banned(context);
         let wanted = self.fitting(destinations(network, link, &context.listeners));
         let (added, removed) = self.program.set_destinations(&wanted)?;
         if added + removed > 0 {

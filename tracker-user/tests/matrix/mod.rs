@@ -210,6 +210,8 @@ pub(crate) fn settings() -> Settings {
         mac: 0x0200_0000_0001,
         allow_loopback: 0,
         removals: 0,
+        banned: 0,
+        reserved: 0,
     }
 }
 
