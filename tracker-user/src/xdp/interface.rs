@@ -134,6 +134,8 @@ pub struct Interface {
     lost_before: u64,
     /// Destinations that found no room in the map.
     left_out: usize,
+    /// What was told of banned networks that could not be written.
+    ban_problem: String,
     last_problem: String,
 }
 
@@ -155,6 +157,7 @@ impl Interface {
             inherited: None,
             lost_before: 0,
             left_out: 0,
+            ban_problem: String::new(),
             last_problem: String::new(),
         };
         // Many take some time, which another process that is about to give its place may use to serve.
@@ -164,17 +167,23 @@ impl Interface {
 
     /// Has the program drop what comes from banned networks. Where the kernel has no memory for them, a line says so.
     pub fn set_banned(&mut self, context: &Context) {
-        match self.program.set_banned(&context.banned) {
-            Ok((0, 0)) => {}
+        let problem = match self.program.set_banned(&context.banned) {
             Ok((added, removed)) => {
-                tracing::debug!("xdp {}: banned networks: {added} new, {removed} gone", self.name);
+                if added + removed > 0 {
+                    tracing::debug!("xdp {}: banned networks: {added} new, {removed} gone", self.name);
+                }
+                String::new()
             }
-            Err(error) => tracing::warn!(
-                "xdp {}: {error}; the program drops whom it dropped before, trying again: see that there is memory, or shorten \
-                 access.denied_networks",
+            Err(error) => error.to_string(),
+        };
+        if !problem.is_empty() && problem != self.ban_problem {
+            tracing::warn!(
+                "xdp {}: {problem}; the program drops whom it dropped before, trying again: see that there is memory, or \
+                 shorten access.denied_networks",
                 self.name
-            ),
+            );
         }
+        self.ban_problem = problem;
     }
 
     /// Its name.
