@@ -41,6 +41,11 @@ impl Environment for Ours {
         assert_eq!((kind.bit() & self.0.limited, now_ns), (kind.bit(), NOW_NS));
         false
     }
+
+    fn is_banned(&self, source: &Address, family: Family) -> bool {
+        assert_eq!(source.family(), family);
+        source.octets()[15] & 1 == 1
+    }
 }
 
 fn check(frame: &[u8]) {
@@ -54,6 +59,8 @@ fn check(frame: &[u8]) {
         removals: 0,
         key_changes: 0,
         limited: 0,
+        banned: 0,
+        reserved: 0,
     };
     let parsed = packet::parse(frame);
     if let Ok(datagram) = parsed {

@@ -22,11 +22,14 @@ pub fn ask_at(socket: &Path, operation: &str, more: &str, body: &[u8]) -> (u16, 
     (answer.status, value)
 }
 
-/// How the page names what is asked for: without a query, and with a name for a hash.
+/// How the page names what is asked for: without a query, and with a name for a hash or network.
 fn described(operation: &str) -> String {
     let path = operation.split('?').next().unwrap_or_default();
     match path.rsplit_once('/') {
-        Some((before, _)) if before.ends_with("/torrent") => format!("{before}/{{info_hash}}"),
+        Some((before, _)) if before.ends_with("/torrent") || before.ends_with("/deny") => {
+            format!("{before}/{{info_hash}}")
+        }
+        Some((before, _)) if before.ends_with("/ban") => format!("{before}/{{network}}"),
         _ => path.to_owned(),
     }
 }

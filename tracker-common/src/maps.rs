@@ -15,6 +15,10 @@ pub const KEYS: &str = "KEYS";
 pub const DESTINATIONS: &str = "DESTINATIONS";
 /// XSKMAP from receive queue to AF_XDP socket.
 pub const SOCKETS: &str = "SOCKETS";
+/// LPM trie of IPv4 networks whose frames are dropped: 32 bits of prefix length, the address in network order, to one byte.
+pub const BANNED4: &str = "BANNED4";
+/// The same of IPv6.
+pub const BANNED6: &str = "BANNED6";
 /// Per-CPU array of [`Tally`], indexed by [`Counter::index`].
 pub const COUNTERS: &str = "COUNTERS";
 /// Array of a 64-bit counter for each receive queue: frames that came to it. User space maps it.
@@ -32,6 +36,9 @@ pub const PROGRAM: &str = "riptide";
 pub const MAX_QUEUES: u32 = 256;
 /// How many [`Destination`]s fit.
 pub const MAX_DESTINATIONS: u32 = 16_384;
+/// How many banned networks of a family fit: twice as many as may be configured and decided, since new ones are put in
+/// before old ones are taken out. Memory is taken only for those that there are.
+pub const MAX_BANNED: u32 = 1 << 25;
 
 /// What the program does, written by user space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -53,8 +60,22 @@ pub struct Settings {
     pub key_changes: u32,
     /// What is limited, as a set of [`rate::Kind::bit`]; how, the [`Rates`] say.
     pub limited: u32,
+    /// The families of which networks are banned, as [`Settings::family_bit`] numbers them: the tries of others are not
+    /// looked at.
+    pub banned: u32,
+    /// Zero.
+    pub reserved: u32,
 }
-const _: () = assert!(size_of::<Settings>() == 40);
+const _: () = assert!(size_of::<Settings>() == 48);
+
+impl Settings {
+    /// The bit of a family in [`Settings::banned`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn family_bit(family: Family) -> u32 {
+        1 << family as u32
+    }
+}
 
 /// The kinds of request that the program limits: the first ones.
 pub const LIMITED_KINDS: usize = 2;
@@ -230,6 +251,8 @@ counters! {
     BadChecksum = 16, Pass, "bad_checksum";
     /// Its client network asks more often than it may.
     RateLimited = 17, Drop, "rate_limited";
+    /// From a network that is banned.
+    Banned = 18, Drop, "banned";
 }
 
 labelled! {
@@ -248,7 +271,15 @@ labelled! {
 
 impl Counter {
     /// How many entries the counter map has.
-    pub const ENTRIES: u32 = Self::ALL.len() as u32 * 2;
+    pub const ENTRIES: u32 = {
+        let (mut entries, mut place) = (0, 0);
+        while place < Self::ALL.len() {
+            let end = (Self::ALL[place] as u32 + 1) * 2;
+            entries = if end > entries { end } else { entries };
+            place += 1;
+        }
+        entries
+    };
 
     /// The index of the counter for a family; frames that are not IP count as IPv4.
     #[inline(always)]

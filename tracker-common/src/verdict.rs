@@ -24,6 +24,9 @@ pub trait Environment {
     /// Counts a request at the protocol time `now_ns`, of a kind that the settings say is limited. Whether its client's network
     /// keeps to the rate.
     fn admits(&self, kind: Kind, client: &Address, now_ns: u64) -> bool;
+    /// Whether a network is banned that this address of that family is in. Asked only where the settings say that there is
+    /// one.
+    fn is_banned(&self, source: &Address, family: Family) -> bool;
 }
 
 /// What to do with a frame.
@@ -106,6 +109,10 @@ fn judge_datagram<B: Bytes + ?Sized, E: Environment>(
     let ours = datagram.source == datagram.destination && settings.allow_loopback == 0;
     if datagram.ports.source == 0 || mapped || loopback || ours || !datagram.source.is_unicast() {
         return Verdict::Drop(Counter::BadSource, family, payload_len);
+    }
+    if settings.banned & Settings::family_bit(family) != 0 && environment.is_banned(&datagram.source, family)
+    {
+        return Verdict::Drop(Counter::Banned, family, payload_len);
     }
     // The shortest request of all is also the head of every other.
     if payload_len < bep15::REQUEST_HEAD_LEN {

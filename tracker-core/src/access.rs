@@ -1,7 +1,11 @@
-//! Which torrents are served: a list of info hashes that are the only ones, or the ones that are not.
+//! Which torrents are served: a list of info hashes that are the only ones, or the ones that are not, and those that are
+//! refused besides.
 
-use crate::model::InfoHash;
-use std::io::{self, BufRead, Read};
+use crate::{
+    lines::{self, ListError},
+    model::InfoHash,
+};
+use std::{io::BufRead, sync::Arc};
 use tracker_common::hex;
 
 /// What a list means.
@@ -16,44 +20,64 @@ pub enum Mode {
     Deny,
 }
 
-/// A set of info hashes, 20 bytes each, and what it means.
+/// A list of info hashes and what it means, and further ones that are refused whatever it means. A copy shares both.
 #[derive(Clone, Debug, Default)]
 pub struct AccessList {
     mode: Mode,
+    listed: Arc<Hashes>,
+    denied: Arc<Hashes>,
+}
+
+/// More hashes than can be numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more than {MAX_HASHES} info hashes")]
+pub struct TooMany;
+
+/// How many can be numbered.
+const MAX_HASHES: usize = u32::MAX as usize;
+/// From here on the fan-out table's 256 KiB are little beside the hashes.
+const FAN_OUT_FROM: usize = 16_384;
+
+/// Info hashes, 20 bytes each.
+#[derive(Clone, Debug, Default)]
+struct Hashes {
     /// Sorted, without repetition.
-    hashes: Vec<InfoHash>,
+    sorted: Vec<InfoHash>,
     /// Where the hashes beginning with each two bytes start, and the end; empty for a short list.
     fan_out: Vec<u32>,
 }
 
-/// Why a list could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessError {
-    /// A line that is neither a hash, a comment nor blank.
-    #[error("line {line}: expected 40 or 64 hexadecimal digits, found {found:?}")]
-    NotAHash {
-        /// Counted from one.
-        line: usize,
-        /// The line, cut to a length that can be shown.
-        found: String,
-    },
-    /// The list could not be read on.
-    #[error("line {line}: {source}")]
-    Read {
-        /// The line being read, counted from one.
-        line: usize,
-        /// What went wrong.
-        source: io::Error,
-    },
-    /// More hashes than can be numbered.
-    #[error("more than {} info hashes", u32::MAX)]
-    TooLong,
-}
+impl Hashes {
+    fn new(mut hashes: Vec<InfoHash>) -> Self {
+        hashes.sort_unstable();
+        hashes.dedup();
+        hashes.shrink_to_fit();
+        let mut fan_out = Vec::new();
+        if let Ok(length) = u32::try_from(hashes.len())
+            && hashes.len() >= FAN_OUT_FROM
+        {
+            fan_out.reserve_exact((1 << 16) + 1);
+            let mut at = 0_u32;
+            for first in 0..1_usize << 16 {
+                fan_out.push(at);
+                while at < length && first_two(&hashes[at as usize]) == first {
+                    at += 1;
+                }
+            }
+            fan_out.push(at);
+        }
+        Self { sorted: hashes, fan_out }
+    }
 
-/// From here on the fan-out table's 256 KiB are little beside the hashes.
-const FAN_OUT_FROM: usize = 16_384;
-/// No line is longer than a hash and some space; the rest of a longer one is only read to be refused.
-const MAX_LINE: u64 = 4096;
+    fn contains(&self, hash: &InfoHash) -> bool {
+        let first = first_two(hash);
+        let range = match (self.fan_out.get(first), self.fan_out.get(first + 1)) {
+            (Some(&start), Some(&end)) => start as usize..end as usize,
+            _ => 0..self.sorted.len(),
+        };
+        self.sorted[range].binary_search(hash).is_ok()
+    }
+}
 
 impl AccessList {
     /// A list that refuses nothing.
@@ -66,65 +90,43 @@ impl AccessList {
     ///
     /// # Errors
     /// If there are more than 2^32 - 1 of them.
-    pub fn new(mode: Mode, mut hashes: Vec<InfoHash>) -> Result<Self, AccessError> {
-        hashes.sort_unstable();
-        hashes.dedup();
-        hashes.shrink_to_fit();
-        let length = u32::try_from(hashes.len()).map_err(|_| AccessError::TooLong)?;
-        let mut fan_out = Vec::new();
-        if hashes.len() >= FAN_OUT_FROM {
-            fan_out.reserve_exact((1 << 16) + 1);
-            let mut at = 0_u32;
-            for first in 0..1_usize << 16 {
-                fan_out.push(at);
-                while at < length && first_two(&hashes[at as usize]) == first {
-                    at += 1;
-                }
-            }
-            fan_out.push(at);
+    pub fn new(mode: Mode, hashes: Vec<InfoHash>) -> Result<Self, TooMany> {
+        if hashes.len() > MAX_HASHES {
+            return Err(TooMany);
         }
-        Ok(Self { mode, hashes, fan_out })
+        Ok(Self { mode, listed: Arc::new(Hashes::new(hashes)), denied: Arc::default() })
     }
 
-    /// Reads a list: a hash in hexadecimal per line, 40 digits, or 64 of which the first 40 count (BEP 52). Blank
-    /// lines and what follows a `#` are skipped; space around a hash and CR LF line ends are fine.
+    /// Reads a list as [`lines::read`] does: a hash in hexadecimal per line, 40 digits, or 64 of which the first 40 count
+    /// (BEP 52).
     ///
     /// # Errors
     /// At the first line that is anything else, and if reading fails.
-    pub fn parse(mode: Mode, mut text: impl BufRead) -> Result<Self, AccessError> {
+    pub fn parse(mode: Mode, text: impl BufRead) -> Result<Self, ListError> {
         let mut hashes = Vec::new();
-        let mut bytes = Vec::new();
-        for line in 1.. {
-            bytes.clear();
-            let read = text.by_ref().take(MAX_LINE).read_until(b'\n', &mut bytes);
-            let length = read.map_err(|source| AccessError::Read { line, source })?;
-            if length == 0 {
-                break;
-            }
-            if length as u64 == MAX_LINE && bytes.last() != Some(&b'\n') && !is_comment(&bytes) {
-                return Err(not_a_hash(line, &bytes));
-            }
-            // A comment may be of any length: what is left of it is no line of its own.
-            if length as u64 == MAX_LINE && bytes.last() != Some(&b'\n') {
-                text.skip_until(b'\n').map_err(|source| AccessError::Read { line, source })?;
-            }
-            let content = bytes.split(|&b| b == b'#').next().unwrap_or_default().trim_ascii();
-            if !content.is_empty() {
-                hashes.push(parse_hash(content).ok_or_else(|| not_a_hash(line, content))?);
-            }
-        }
-        Self::new(mode, hashes)
+        lines::read(text, MAX_HASHES, |_, line| {
+            hashes.push(parse_hash(line).ok_or("expected 40 or 64 hexadecimal digits")?);
+            Ok::<_, &str>(())
+        })?;
+        Self::new(mode, hashes).map_err(|TooMany| ListError::TooLong { line: MAX_HASHES, most: MAX_HASHES })
+    }
+
+    /// The same list, with these hashes refused besides, and no others.
+    #[must_use]
+    pub fn denying(&self, hashes: Vec<InfoHash>) -> Self {
+        Self { denied: Arc::new(Hashes::new(hashes)), ..self.clone() }
     }
 
     /// Whether a torrent may be served.
     #[inline]
     #[must_use]
     pub fn permits(&self, hash: &InfoHash) -> bool {
-        match self.mode {
+        let by_list = match self.mode {
             Mode::Off => true,
-            Mode::Allow => self.contains(hash),
-            Mode::Deny => !self.contains(hash),
-        }
+            Mode::Allow => self.listed.contains(hash),
+            Mode::Deny => !self.listed.contains(hash),
+        };
+        by_list && (self.denied.sorted.is_empty() || !self.denied.contains(hash))
     }
 
     /// What the list means.
@@ -133,25 +135,22 @@ impl AccessList {
         self.mode
     }
 
-    /// How many hashes are listed.
+    /// Whether a hash is on the list, whatever that means.
+    #[must_use]
+    pub fn lists(&self, hash: &InfoHash) -> bool {
+        self.listed.contains(hash)
+    }
+
+    /// How many hashes are listed, without those that are refused besides.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.hashes.len()
+        self.listed.sorted.len()
     }
 
     /// Whether none is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.hashes.is_empty()
-    }
-
-    fn contains(&self, hash: &InfoHash) -> bool {
-        let first = first_two(hash);
-        let range = match (self.fan_out.get(first), self.fan_out.get(first + 1)) {
-            (Some(&start), Some(&end)) => start as usize..end as usize,
-            _ => 0..self.hashes.len(),
-        };
-        self.hashes[range].binary_search(hash).is_ok()
+        self.len() == 0
     }
 }
 
@@ -159,18 +158,11 @@ fn first_two(hash: &InfoHash) -> usize {
     usize::from(u16::from_be_bytes([hash.0[0], hash.0[1]]))
 }
 
-fn is_comment(line: &[u8]) -> bool {
-    line.contains(&b'#')
-}
-
-fn parse_hash(text: &[u8]) -> Option<InfoHash> {
+/// Reads an info hash: 40 hexadecimal digits, or 64 of which the first 40 count.
+#[must_use]
+pub fn parse_hash(text: &[u8]) -> Option<InfoHash> {
     let v2 = || hex::decode::<32>(text)?.first_chunk().copied();
     hex::decode(text).or_else(v2).map(InfoHash)
-}
-
-fn not_a_hash(line: usize, found: &[u8]) -> AccessError {
-    let shown = &found[..found.len().min(80)];
-    AccessError::NotAHash { line, found: String::from_utf8_lossy(shown).trim_end().to_owned() }
 }
 
 #[cfg(test)]
@@ -219,29 +211,12 @@ mod tests {
         ];
         for (text, expected_line, expected) in cases {
             match AccessList::parse(Mode::Allow, text.as_bytes()) {
-                Err(AccessError::NotAHash { line, found }) => {
+                Err(ListError::Entry { line, found, .. }) => {
                     assert_eq!((line, &*found), (expected_line, expected));
                 }
                 other => panic!("{text:?}: {other:?}"),
             }
         }
-    }
-
-    #[test]
-    fn an_endless_line_is_refused_without_reading_it_all() {
-        let endless = io::BufReader::new(io::repeat(b'a'));
-        match AccessList::parse(Mode::Allow, endless) {
-            Err(AccessError::NotAHash { line: 1, found }) => assert_eq!(found.len(), 80),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_comment_may_be_longer_than_any_line() {
-        let text = format!("#{}\n{ONE}\n", "x ".repeat(10_000));
-        assert_eq!(AccessList::parse(Mode::Allow, text.as_bytes()).unwrap().len(), 1);
-        let exact = format!("#{}\n{ONE}\n", "x".repeat(MAX_LINE as usize - 1));
-        assert_eq!(AccessList::parse(Mode::Allow, exact.as_bytes()).unwrap().len(), 1);
     }
 
     #[test]
@@ -254,6 +229,24 @@ mod tests {
             assert_eq!(list.len(), 1);
         }
         assert!(!AccessList::new(Mode::Allow, Vec::new()).unwrap().permits(&hash(1)));
+    }
+
+    #[test]
+    fn what_is_denied_besides_is_refused_in_every_mode() {
+        for mode in [Mode::Off, Mode::Allow, Mode::Deny] {
+            let list = AccessList::new(mode, vec![hash(1), hash(2)]).unwrap();
+            let denying = list.denying(vec![hash(2), hash(3), hash(2)]);
+            for n in 0..5 {
+                assert_eq!(
+                    denying.permits(&hash(n)),
+                    list.permits(&hash(n)) && n != 2 && n != 3,
+                    "{n} {mode:?}"
+                );
+            }
+            assert_eq!((denying.len(), denying.mode(), denying.lists(&hash(3))), (2, mode, false));
+            let as_before = denying.denying(Vec::new());
+            assert!((0..5).all(|n| as_before.permits(&hash(n)) == list.permits(&hash(n))), "{mode:?}");
+        }
     }
 
     #[test]
@@ -274,5 +267,16 @@ mod tests {
         let list = AccessList::new(Mode::Deny, hashes).unwrap();
         assert!(!list.permits(&InfoHash([0; 20])));
         assert!(!list.permits(&InfoHash([0xff; 20])));
+    }
+
+    #[test]
+    fn info_hashes_have_40_digits_or_64() {
+        let long = format!("{}{}", "AB".repeat(20), "0".repeat(24));
+        for text in ["ab".repeat(20), "Ab".repeat(20), long.clone()] {
+            assert_eq!(parse_hash(text.as_bytes()), Some(InfoHash([0xab; 20])), "{text}");
+        }
+        for text in ["", "ab", &"a".repeat(39), &"a".repeat(41), &"g".repeat(40), &long.replace("00", "zz")] {
+            assert_eq!(parse_hash(text.as_bytes()), None, "{text}");
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! what a client is told of that is said here.
 
 use crate::{
+    banned::Banned,
     buckets::Buckets,
     interval::{Interval, Span},
     model::Seconds,
@@ -90,6 +91,8 @@ pub struct Admission {
     pub trusted: Vec<Network>,
     /// How often a client network may ask, by [`Kind`].
     pub rates: [Rate; Kind::ALL.len()],
+    /// The networks whose clients get nothing.
+    pub banned: Banned,
 }
 
 impl Admission {
@@ -158,7 +161,7 @@ impl Admission {
     #[must_use]
     pub fn retry(&self, rejected: Rejected, interval: Seconds) -> Option<Retry> {
         match rejected {
-            Rejected::NotPermitted => Some(Retry::Never),
+            Rejected::NotPermitted | Rejected::Banned => Some(Retry::Never),
             Rejected::TooManyTorrents | Rejected::MemoryFull => {
                 Some(Retry::Minutes(interval.div_ceil(60).max(1)))
             }
@@ -182,6 +185,7 @@ impl Default for Admission {
             max_offers: 10,
             trusted: Vec::new(),
             rates: [Rate::NONE; Kind::ALL.len()],
+            banned: Banned::default(),
         }
     }
 }
@@ -192,6 +196,9 @@ pub enum Rejected {
     /// The access list does not permit the torrent.
     #[error("the access list does not permit this torrent")]
     NotPermitted,
+    /// The client's network is banned.
+    #[error("the client's network is banned")]
+    Banned,
     /// The torrent is new, and [`crate::policy::Policy::max_torrents`] are stored.
     #[error("the limit of torrents is reached")]
     TooManyTorrents,
@@ -215,6 +222,7 @@ impl Rejected {
     pub const fn message(self) -> &'static str {
         match self {
             Self::NotPermitted => "info hash not allowed on this tracker",
+            Self::Banned => "your network is banned from this tracker",
             Self::TooManyTorrents | Self::MemoryFull => "tracker full, try again later",
             Self::PeerIdTaken => "peer ID is in use by another client",
             Self::TooManyMemberships => "too many torrents on one connection",

@@ -4,9 +4,10 @@
 //! adapter receives bytes, calls one function and sends what it wrote.
 //!
 //! - [`engine`] holds every swarm. [`engine::Engine`] is shared by all threads and takes `&self`.
-//! - [`admission`] decides what a client gets, whatever the protocol; [`networks`] and [`buckets`] are what it
+//! - [`admission`] decides what a client gets, whatever the protocol; [`networks`], [`banned`] and [`buckets`] are what it
 //!   asks.
 //! - [`policy`] and [`access`] are what the operator decides, swapped whole while the engine runs.
+//! - [`lines`] reads the lists that operators write.
 //! - [`pressure`] says how much longer intervals and how much shorter lists are under load, [`interval`] what one reply tells
 //!   then, and [`promises`] how long peers have to be remembered for it.
 //! - [`http`] turns the query of a request into a bencoded reply ([BEP 3](https://www.bittorrent.org/beps/bep_0003.html)).
@@ -16,10 +17,12 @@
 
 pub mod access;
 pub mod admission;
+pub mod banned;
 pub mod buckets;
 pub mod engine;
 pub mod http;
 pub mod interval;
+pub mod lines;
 pub mod model;
 pub mod networks;
 pub mod policy;

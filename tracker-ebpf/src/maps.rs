@@ -5,13 +5,14 @@ use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, xdp_action},
     helpers::bpf_ktime_get_coarse_ns,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, XskMap},
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, XskMap, lpm_trie::Key as Prefix},
 };
 use tracker_common::{
     address::{Address, Family},
     connection_id::{PREPARED_ENTRIES, key_index, prepare, prepared_index},
     maps::{
-        Counter, Destination, LIMITED_KINDS, MAX_DESTINATIONS, MAX_QUEUES, Rates, Recent, Settings, Tally,
+        Counter, Destination, LIMITED_KINDS, MAX_BANNED, MAX_DESTINATIONS, MAX_QUEUES, Rates, Recent,
+        Settings, Tally,
     },
     rate::{self, BUCKETS_PER_KIND, Kind},
     siphash::{Key, SipHash24},
@@ -30,6 +31,10 @@ static RATES: Array<Rates> = Array::with_max_entries(1, 0);
 static BUCKETS: Array<u64> = Array::with_max_entries((LIMITED_KINDS * BUCKETS_PER_KIND) as u32, 0);
 #[map(name = "DESTINATIONS")]
 static DESTINATIONS: HashMap<Destination, u8> = HashMap::with_max_entries(MAX_DESTINATIONS, 0);
+#[map(name = "BANNED4")]
+static BANNED4: LpmTrie<u32, u8> = LpmTrie::with_max_entries(MAX_BANNED, 0);
+#[map(name = "BANNED6")]
+static BANNED6: LpmTrie<[u64; 2], u8> = LpmTrie::with_max_entries(MAX_BANNED, 0);
 #[map(name = "RECENT")]
 static RECENT: PerCpuArray<Recent> = PerCpuArray::with_max_entries(1, 0);
 // The loader sets the real number of receive queues before loading.
@@ -145,6 +150,14 @@ impl Environment for Kernel {
             return true;
         };
         rate.admit([&Bucket(one), &Bucket(other)], now_ns)
+    }
+
+    #[inline(always)]
+    fn is_banned(&self, source: &Address, family: Family) -> bool {
+        match family {
+            Family::Ipv4 => BANNED4.get(Prefix::new(32, source.ipv4_word())).is_some(),
+            Family::Ipv6 => BANNED6.get(Prefix::new(128, source.words())).is_some(),
+        }
     }
 }
 

@@ -80,6 +80,8 @@ fn main() {
             removals: 0,
             key_changes: 0,
             limited: 0,
+            banned: 0,
+            reserved: 0,
         })
         .unwrap();
     eprintln!("ready");

@@ -30,7 +30,9 @@ fn check(file: &Path) -> Exit {
     }
     if let Some(config) = &loaded.config {
         absent(config).iter().for_each(|warning| warn(warning));
-        for problem in Material::gather(config).1 {
+        let (material, problems) = Material::gather(config);
+        material.warnings.iter().for_each(|warning| warn(warning));
+        for problem in problems {
             match problem.of_this_user {
                 true => warn(&format!("{}.{}: {}", problem.table, problem.key, problem.reason)),
                 false => loaded.wrong(problem.table, problem.key, problem.reason),

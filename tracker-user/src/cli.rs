@@ -130,12 +130,54 @@ pub enum Verb {
         #[arg(long, value_name = "FORMAT", value_parser = ["text", "jsonl", "bencode"])]
         format: Option<String>,
     },
+    /// Refuse torrents, at once and whatever the lists of [access] say; kept over restarts
+    #[command(subcommand)]
+    Deny(DenyVerb),
+    /// Give clients of networks nothing, at once; kept over restarts, beside access.denied_networks
+    #[command(subcommand)]
+    Ban(BanVerb),
     /// Take up what has changed of the configuration, as SIGHUP does; say what needs a restart, or what is wrong
     Reload,
     /// Save the swarms to disk, now
     Save,
     /// Start the program that is now installed and hand everything over to it, as SIGUSR2 does; say once it serves, or why not
     Upgrade,
+}
+
+/// What can be done about torrents that are refused.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DenyVerb {
+    /// Refuse a torrent, and forget its peers
+    Add {
+        /// The info hash, in hexadecimal digits
+        #[arg(value_name = "HASH")]
+        info_hash: String,
+    },
+    /// Take that back. What the file of access.info_hashes denies stays denied
+    Remove {
+        /// The info hash, in hexadecimal digits
+        #[arg(value_name = "HASH")]
+        info_hash: String,
+    },
+    /// Print those that were added, one a line
+    List,
+}
+
+/// What can be done about networks that are banned.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BanVerb {
+    /// Give the clients of a network nothing, and close their WebSockets
+    Add {
+        /// The network, such as 192.0.2.0/24 or 2001:db8::/32, or an address
+        network: String,
+    },
+    /// Take that back. What the file of access.denied_networks bans stays banned
+    Remove {
+        /// The network
+        network: String,
+    },
+    /// Print those that were added, one a line
+    List,
 }
 
 /// The flags of `riptide doctor`.
@@ -207,6 +249,9 @@ mod tests {
             "riptide config check",
             "riptide control",
             "riptide control dance",
+            "riptide control ban",
+            "riptide control ban add",
+            "riptide control deny list all",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

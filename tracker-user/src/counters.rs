@@ -52,7 +52,7 @@ pub enum Dropped {
 
 impl Dropped {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Request(DropReason::Malformed),
         Self::Request(DropReason::BadConnectionId),
         Self::Request(DropReason::BadSource),
@@ -61,6 +61,7 @@ impl Dropped {
         Self::SendFailed,
         Self::BadChecksum,
         Self::Request(DropReason::RateLimited),
+        Self::Request(DropReason::Banned),
     ];
 
     const fn index(self) -> usize {
@@ -73,6 +74,7 @@ impl Dropped {
             Self::SendFailed => 5,
             Self::BadChecksum => 6,
             Self::Request(DropReason::RateLimited) => 7,
+            Self::Request(DropReason::Banned) => 8,
         }
     }
 

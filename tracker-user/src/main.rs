@@ -41,6 +41,9 @@ fn run(args: RunArgs) -> Exit {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    for warning in &material.warnings {
+        tracing::warn!("{warning}");
+    }
     let exit = match Server::start(config, material, args, log.clone()) {
         Err(error) => Exit::Failed.because_in(&log, &error),
         Ok(server) => {

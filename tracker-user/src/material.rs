@@ -7,17 +7,22 @@ use crate::{
     privileges::{Identity, PrivilegeError},
     tls::{Role, Tls, TlsError},
 };
-use tracker_core::access::AccessList;
+use std::sync::Arc;
+use tracker_core::{access::AccessList, banned::NetworkSet};
 
 /// What was found. Where there is a problem, its place is empty.
 #[derive(Debug)]
 pub struct Material {
     /// The list of `[access]`.
     pub access: AccessList,
+    /// The networks of `access.denied_networks`.
+    pub networks: Arc<NetworkSet>,
     /// The certificate and key of `[tls]`, where it is served.
     pub tls: Option<Tls>,
     /// Who `[privileges]` says to become.
     pub identity: Option<Identity>,
+    /// What is odd about it all.
+    pub warnings: Vec<String>,
 }
 
 /// One thing that is not to be had.
@@ -38,9 +43,13 @@ impl Material {
     #[must_use]
     pub fn gather(config: &Config) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
-        let access = access_file::read(&config.access).unwrap_or_else(|error| {
-            problems.push(error.into());
+        let access = access_file::read_hashes(&config.access).unwrap_or_else(|error| {
+            problems.push(of_list("info_hashes", &error));
             AccessList::off()
+        });
+        let (networks, warnings) = access_file::read_networks(&config.access).unwrap_or_else(|error| {
+            problems.push(of_list("denied_networks", &error));
+            Default::default()
         });
         let served = !config.tls.listen.addresses.is_empty();
         let tls = served.then(|| Tls::load(&config.tls)).transpose().unwrap_or_else(|error| {
@@ -51,7 +60,7 @@ impl Material {
             problems.push(error.into());
             None
         });
-        (Self { access, tls, identity }, problems)
+        (Self { access, networks: Arc::new(networks), tls, identity, warnings }, problems)
     }
 
     /// The configuration that was read, with all that it names.
@@ -68,15 +77,10 @@ impl Material {
     }
 }
 
-impl From<AccessFileError> for Problem {
-    fn from(error: AccessFileError) -> Self {
-        Self {
-            table: "access",
-            key: "info_hashes",
-            reason: error.to_string(),
-            of_this_user: error.is_permission_denied(),
-        }
-    }
+/// Of a list that a key of `[access]` names.
+fn of_list(key: &'static str, error: &AccessFileError) -> Problem {
+    let (reason, of_this_user) = (error.to_string(), error.is_permission_denied());
+    Problem { table: "access", key, reason, of_this_user }
 }
 
 impl From<TlsError> for Problem {
@@ -188,10 +192,17 @@ mod tests {
         let mut config = pair.config.clone();
         config.access.mode = config::AccessMode::Deny;
         config.access.info_hashes = Some("/nonexistent/list".into());
+        config.access.denied_networks = Some("/nonexistent/networks".into());
         config.tls.key = Some("/nonexistent/key".into());
         config.privileges.user = Some("no-such-user-here".into());
         let found: Vec<_> = Material::gather(&config).1.into_iter().map(|p| (p.table, p.key)).collect();
-        assert_eq!(found, [("access", "info_hashes"), ("tls", "key"), ("privileges", "user")]);
+        let expected = [
+            ("access", "info_hashes"),
+            ("access", "denied_networks"),
+            ("tls", "key"),
+            ("privileges", "user"),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -472,7 +472,7 @@ fn describe() {
         ("riptide_xsk_tx_ring_empty_descs_total", "Times the kernel found nothing in the tx ring"),
         (
             "riptide_http_requests_total",
-            "HTTP requests by what they ask; outcome failure: a tracker's failure, rate_limited: one since the client asks too often, rejected: an HTTP error",
+            "HTTP requests by what they ask; outcome failure: a tracker's failure, rate_limited: one since the client asks too often, banned: one since its network is, rejected: an HTTP error",
         ),
         (
             "riptide_http_accepted_connections_total",

@@ -2,6 +2,7 @@
 //!
 //! One order is obeyed at a time, and whoever gave it is told what came of it.
 
+use crate::decisions::{Entry, Kind, NotDecided};
 use serde::Serialize;
 use std::{fmt, os::unix::net::UnixStream};
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +18,10 @@ pub enum Order {
     /// Start the program that is now installed in place of this one, and hand everything over to it, as SIGUSR2 does. What
     /// comes of it is told once it serves, or why it does not.
     Upgrade(Reply<Result<Upgraded, String>>),
+    /// Make a decision hold, or no longer.
+    Decide(Entry, bool, Reply<Result<Decided, NotDecided>>),
+    /// Say which decisions of a kind hold.
+    List(Kind, Reply<Listed>),
     /// Hand everything over to the process at the other end of this connection, which has said so much already.
     HandOver(UnixStream, Vec<u8>),
 }
@@ -83,6 +88,26 @@ pub struct Upgraded {
     pub version: String,
 }
 
+/// What came of a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Decided {
+    /// What it is about.
+    pub entry: String,
+    /// Whether it was another way before.
+    pub changed: bool,
+    /// What is odd about it.
+    pub warnings: Vec<String>,
+}
+
+/// The decisions of a kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// Those that were made by control, sorted.
+    pub entries: Vec<String>,
+    /// How many more hold by the operator's file; `None` where there is none.
+    pub in_file: Option<usize>,
+}
+
 /// What a reload took up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reloaded {
@@ -94,6 +119,8 @@ pub struct Reloaded {
     pub certificate: Option<Certificate>,
     /// The torrents on the access list, which is read again each time; `None` where there is none.
     pub listed_torrents: Option<usize>,
+    /// The networks of `access.denied_networks`, which is read again each time; `None` where there is none.
+    pub denied_networks: Option<usize>,
     /// The peers in all that there is room for.
     pub room_peers: usize,
     /// What is odd about the configuration.

@@ -7,7 +7,7 @@ use tracker_common::{
     maps::LIMITED_KINDS,
     rate::{Kind, Rate},
 };
-use tracker_core::{admission::Admission, networks::Network, policy::Policy};
+use tracker_core::{admission::Admission, banned::Banned, networks::Network, policy::Policy};
 
 /// Nobody is asked to wait longer by WebTorrent.
 const MAX_WEBTORRENT_INTERVAL: Duration = Duration::from_secs(4 * 3600);
@@ -29,6 +29,8 @@ pub fn from_config(config: &Config) -> Policy {
             max_offers: websocket.max_offers,
             trusted: networks(&swarm.trust_ip_networks),
             rates: Kind::ALL.map(|kind| rate(limits, kind)),
+            // Those of a file and of decisions are for whoever has read them: `crate::server`.
+            banned: Banned::default(),
         },
         hide_private: swarm.hide_private_addresses,
         peer_timeout: seconds(swarm.peer_timeout),

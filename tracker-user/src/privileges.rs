@@ -8,7 +8,7 @@
 
 use crate::{
     config,
-    state_directory::{KEY_FILE, SWARMS_FILE, is_ours},
+    state_directory::{DECISIONS_FILE, KEY_FILE, SWARMS_FILE, is_ours},
 };
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::{
@@ -163,11 +163,13 @@ impl Identity {
             Err(Errno::ENOENT) => {}
             Err(source) => return Err(failed(&path, source)),
         }
-        if let Ok(file) = openat(&held, SWARMS_FILE, flags, Mode::empty())
-            && fstat(&file).is_ok_and(|status| is_one_file(&status))
-        {
-            fchown(&file, Some(self.uid), Some(self.gid))
-                .map_err(|e| failed(&directory.join(SWARMS_FILE), e))?;
+        for name in [SWARMS_FILE, DECISIONS_FILE] {
+            if let Ok(file) = openat(&held, name, flags, Mode::empty())
+                && fstat(&file).is_ok_and(|status| is_one_file(&status))
+            {
+                fchown(&file, Some(self.uid), Some(self.gid))
+                    .map_err(|e| failed(&directory.join(name), e))?;
+            }
         }
         if holds_only_ours(directory) {
             fchown(&held, Some(self.uid), Some(self.gid)).map_err(|e| failed(directory, e))?;

@@ -13,7 +13,9 @@ use std::{
 pub const KEY_FILE: &str = "connection-id.key";
 /// The swarms.
 pub const SWARMS_FILE: &str = "swarms.riptide";
-/// What follows the name of [`SWARMS_FILE`] where one was set aside that could not be read; then comes the time.
+/// What was decided by control.
+pub const DECISIONS_FILE: &str = "decisions.riptide";
+/// What follows the name of a file that was set aside since it could not be read; then comes the time.
 pub const ASIDE: &str = ".bad-";
 /// What follows the name of a file that is being written; then comes the process ID.
 const NEW: &str = ".new.";
@@ -21,19 +23,23 @@ const NEW: &str = ".new.";
 /// Whether this is a name that the tracker gives to its files.
 #[must_use]
 pub fn is_ours(name: &str) -> bool {
-    [KEY_FILE, SWARMS_FILE].contains(&name) || is_new(name) || is_aside(name)
+    FILES.contains(&name) || is_new(name) || is_aside(name)
 }
 
-/// Whether this is the name of a file of swarms that was set aside.
+/// All that there may be.
+const FILES: [&str; 3] = [KEY_FILE, SWARMS_FILE, DECISIONS_FILE];
+
+/// Whether this is the name of a file that was set aside.
 #[must_use]
 pub fn is_aside(name: &str) -> bool {
-    name.strip_prefix(SWARMS_FILE).is_some_and(|rest| rest.starts_with(ASIDE))
+    let is = |file: &str| name.strip_prefix(file).is_some_and(|rest| rest.starts_with(ASIDE));
+    [SWARMS_FILE, DECISIONS_FILE].into_iter().any(is)
 }
 
 /// Whether this is the name of a file that is being written.
 fn is_new(name: &str) -> bool {
     let is = |file: &str| name.strip_prefix(file).and_then(|rest| rest.strip_prefix(NEW));
-    [KEY_FILE, SWARMS_FILE]
+    FILES
         .into_iter()
         .filter_map(is)
         .any(|process| !process.is_empty() && process.bytes().all(|byte| byte.is_ascii_digit()))
@@ -180,6 +186,9 @@ mod tests {
             "swarms.riptide.new.1",
             "connection-id.key.new.99",
             "swarms.riptide.bad-20261130T070000Z",
+            "decisions.riptide",
+            "decisions.riptide.new.7",
+            "decisions.riptide.bad-20261130T070000Z",
         ];
         assert!(ours.into_iter().all(is_ours));
         let others =

@@ -15,7 +15,11 @@ use matrix::{
     BASE_NS, Expect, LIFETIME_SLOTS, MASTER, OUR_MAC, Recipe, THEIR_MAC, destinations, id_for, ip, loaded,
     matrix, request, settings, v6,
 };
-use std::{collections::HashSet, net::IpAddr, sync::atomic::AtomicU64};
+use std::{
+    collections::HashSet,
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicU64},
+};
 use tracker_common::{
     address::{Address, Family},
     connection_id::{ConnectionIds, key_index, keys_at, prepare, slot_at},
@@ -23,6 +27,10 @@ use tracker_common::{
     rate::{self, BUCKETS_PER_KIND, Rate},
     siphash::{Key, SipHash24},
     verdict::{Environment, Verdict, judge},
+};
+use tracker_core::{
+    banned::{Banned, NetworkSet},
+    networks::Network,
 };
 use tracker_user::{
     clock::{Clock, monotonic_ns},
@@ -39,14 +47,32 @@ const XDP_REDIRECT: u32 = 4;
 
 /// The verdict's world on the host.
 struct Host {
-    destinations: HashSet<Destination>,
     settings: Settings,
+    destinations: HashSet<Destination>,
     limits: Option<(Rates, Vec<AtomicU64>)>,
+    banned: Vec<Network>,
 }
 
 impl Default for Host {
     fn default() -> Self {
-        Self { destinations: destinations(), settings: settings(), limits: None }
+        Self { destinations: destinations(), settings: settings(), limits: None, banned: Vec::new() }
+    }
+}
+
+impl Host {
+    /// With these networks banned.
+    fn banning(banned: &[Network]) -> Self {
+        let bits = banned.iter().fold(0, |bits, network| bits | Settings::family_bit(network.family()));
+        Self { settings: Settings { banned: bits, ..settings() }, banned: banned.to_vec(), ..Self::default() }
+    }
+
+    fn judge(&self, frame: &[u8]) -> Expect {
+        match judge(frame, self) {
+            Verdict::Answer(_) => Expect::Answer,
+            Verdict::Redirect(..) => Expect::Redirect,
+            Verdict::Drop(counter, ..) => Expect::Drop(counter),
+            Verdict::Pass(counter, _) => Expect::Pass(counter),
+        }
     }
 }
 
@@ -71,19 +97,15 @@ impl Environment for Host {
         let first = kind as usize * BUCKETS_PER_KIND;
         rates.rates[kind as usize].admit([&buckets[first + one], &buckets[first + other]], now_ns)
     }
+
+    fn is_banned(&self, source: &Address, family: Family) -> bool {
+        assert_eq!(family, source.family(), "sources that say otherwise are dropped before");
+        self.banned.iter().any(|network| network.contains(*source))
+    }
 }
 
 fn on_host(frame: &[u8]) -> Expect {
-    judged(frame, &Host::default())
-}
-
-fn judged(frame: &[u8], host: &Host) -> Expect {
-    match judge(frame, host) {
-        Verdict::Answer(_) => Expect::Answer,
-        Verdict::Redirect(..) => Expect::Redirect,
-        Verdict::Drop(counter, ..) => Expect::Drop(counter),
-        Verdict::Pass(counter, _) => Expect::Pass(counter),
-    }
+    Host::default().judge(frame)
 }
 
 /// The loaded program with the same world, and a socket for queue 0.
@@ -275,6 +297,101 @@ fn root_a_destination_that_was_removed_passes_at_once() {
     }
 }
 
+fn network(text: &str) -> Network {
+    Network::parse(text).unwrap().network
+}
+
+fn banned(networks: &[Network]) -> Banned {
+    Banned::new(Arc::new(networks.iter().copied().collect()), Arc::<NetworkSet>::default())
+}
+
+/// The verdict of the matrix, if these networks are banned: whatever else would have become of a request that is ours.
+fn with_ban(recipe: &Recipe, expected: Expect, banned: &[Network]) -> Expect {
+    let is_judged = !matches!(expected, Expect::Pass(_) | Expect::Drop(Counter::BadSource));
+    // A datagram whose lengths contradict each other has no source that could be asked about.
+    let is_readable = recipe.udp_length.is_none();
+    let is_banned = banned.iter().any(|network| network.contains(recipe.source.into()));
+    if is_judged && is_readable && is_banned { Expect::Drop(Counter::Banned) } else { expected }
+}
+
+#[test]
+fn root_whoever_is_banned_gets_nothing_and_everybody_else_the_same() {
+    let mut kernel = Kernel::load();
+    for texts in [
+        &["198.51.100.0/24"][..],
+        &["198.51.100.7", "2001:db8::/33"],
+        &["128.0.0.0/1"],
+        &["::/1"],
+        &["2001:db8::7"],
+        &["198.51.100.8/32", "198.51.100.0/30", "2001:db8::8/128", "10.0.0.0/8"],
+        &["198.0.0.0/7", "198.51.100.6/31", "198.51.100.128/25"],
+        &[],
+    ] {
+        let networks: Vec<Network> = texts.iter().map(|text| network(text)).collect();
+        kernel.program.set_banned(&banned(&networks)).unwrap();
+        let host = Host::banning(&networks);
+        for (name, recipe, expected) in matrix() {
+            let expected = with_ban(&recipe, expected, &networks);
+            let frame = recipe.build();
+            assert_eq!(host.judge(&frame), expected, "{name}, {texts:?}");
+            kernel.check(&format!("{name}, {texts:?}"), &frame, expected);
+        }
+    }
+}
+
+#[test]
+fn root_random_networks_host_and_program_agree() {
+    let mut kernel = Kernel::load();
+    // xorshift64, as above.
+    let mut state = 0x1234_5678_9abc_def1_u64;
+    let mut random = move |below: u32| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % u64::from(below)) as u32
+    };
+    let mut before = 0;
+    for round in 0..200 {
+        let networks: Vec<Network> = (0..random(20))
+            .map(|_| match random(2) {
+                0 => Network::new(
+                    IpAddr::from([10, random(3) as u8, random(2) as u8, random(256) as u8]),
+                    1 + random(32) as u8,
+                ),
+                _ => {
+                    let low = random(0x1_0000) as u16;
+                    Network::new(
+                        IpAddr::from([0x2001, 0xdb8, random(3) as u16, 0, 0, 0, 0, low]),
+                        1 + random(128) as u8,
+                    )
+                }
+            })
+            .collect();
+        let set = banned(&networks);
+        let (added, removed) = kernel.program.set_banned(&set).unwrap();
+        let held = set.listed().len();
+        assert_eq!(before + added - removed, held, "round {round}");
+        before = held;
+        let host = Host::banning(&networks);
+        for _ in 0..20 {
+            let low = random(0x1_0000) as u16;
+            let recipe = match random(2) {
+                0 => Recipe {
+                    source: IpAddr::from([10, random(3) as u8, random(2) as u8, 1 + random(250) as u8]),
+                    ..Recipe::default()
+                },
+                _ => Recipe {
+                    source: IpAddr::from([0x2001, 0xdb8, random(3) as u16, 0, 0, 0, 0, low]),
+                    ..v6(Recipe::default())
+                },
+            };
+            let frame = recipe.build();
+            let expected = host.judge(&frame);
+            kernel.check(&format!("round {round}: {} in {networks:?}", recipe.source), &frame, expected);
+        }
+    }
+}
+
 #[test]
 fn root_without_a_socket_requests_pass() {
     let mut kernel = Kernel::load();
@@ -333,7 +450,7 @@ fn root_rates_are_kept_alike_by_host_and_program() {
     ] {
         for (number, expected) in expected.into_iter().enumerate() {
             let (frame, name) = (recipe.build(), format!("{name}, {number}"));
-            assert_eq!(judged(&frame, &host), expected, "{name}");
+            assert_eq!(host.judge(&frame), expected, "{name}");
             kernel.check(&name, &frame, expected);
         }
     }

@@ -152,6 +152,7 @@ fn claims_are_believed_of_trusted_networks_only() {
 fn whoever_is_refused_is_told_when_to_come_back() {
     for (rejected, interval, retry) in [
         (Rejected::NotPermitted, 1800, Some(Retry::Never)),
+        (Rejected::Banned, 1800, Some(Retry::Never)),
         (Rejected::TooManyTorrents, 1800, Some(Retry::Minutes(30))),
         (Rejected::TooManyTorrents, 1801, Some(Retry::Minutes(31))),
         (Rejected::TooManyTorrents, 1, Some(Retry::Minutes(1))),

@@ -174,12 +174,32 @@ impl Engine {
         self.common().peer_timeout(&self.policy.load())
     }
 
+    /// Swaps the policy for one that is made from it, while nobody else swaps it.
+    pub fn change_policy(&self, change: impl FnOnce(&Policy) -> Policy) {
+        self.change_rules(|old| Rules {
+            policy: Arc::new(change(&old.policy)),
+            access: Arc::clone(&old.access),
+        });
+    }
+
     /// Swaps the access list and removes the torrents that it refuses. Once this returns none of them is stored, and
     /// none will be: each shard checks under its lock.
     pub fn set_access(&self, access: AccessList, now: Seconds) {
         let access = Arc::new(access);
-        self.change_rules(|old| Rules { policy: Arc::clone(&old.policy), access: Arc::clone(&access) });
+        self.change_access(&access);
         self.purge(&access, now);
+    }
+
+    /// As [`Engine::set_access`], for a list that says another thing than before of this torrent alone: no other one is
+    /// looked for.
+    pub fn set_access_to(&self, info_hash: &InfoHash, access: AccessList, now: Seconds) {
+        let access = Arc::new(access);
+        self.change_access(&access);
+        self.purge_shard(self.locate(info_hash).shard(), &access, now);
+    }
+
+    fn change_access(&self, access: &Arc<AccessList>) {
+        self.change_rules(|old| Rules { policy: Arc::clone(&old.policy), access: Arc::clone(access) });
     }
 
     fn change_rules(&self, change: impl FnOnce(&Rules) -> Rules) {

@@ -37,7 +37,11 @@ impl Rejected {
         match self {
             Self::TooManyTorrents => Some(NotKept::Torrents),
             Self::MemoryFull => Some(NotKept::Memory),
-            Self::NotPermitted | Self::PeerIdTaken | Self::TooManyMemberships | Self::RateLimited => None,
+            Self::NotPermitted
+            | Self::Banned
+            | Self::PeerIdTaken
+            | Self::TooManyMemberships
+            | Self::RateLimited => None,
         }
     }
 }

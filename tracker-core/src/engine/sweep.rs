@@ -4,7 +4,7 @@ use super::{
     Engine, SweepReport,
     change::Cause,
     report::Verdict,
-    walk::{Cursor, Seen, Visitor},
+    walk::{Cursor, STEP, Seen, Visitor},
 };
 use crate::model::{Counts, InfoHash, Network, Seconds};
 
@@ -122,5 +122,11 @@ impl Engine {
     pub(super) fn purge(&self, access: &crate::access::AccessList, now: Seconds) {
         let (mut cursor, mut purge) = (Cursor::default(), Purge(access));
         while !self.walk(&mut cursor, now, usize::MAX, &mut purge).ended {}
+    }
+
+    /// The same in one shard, and hardly any other.
+    pub(super) fn purge_shard(&self, shard: usize, access: &crate::access::AccessList, now: Seconds) {
+        let (mut cursor, mut purge) = (Cursor::at_shard(shard), Purge(access));
+        while cursor.shard() == shard && !self.walk(&mut cursor, now, STEP, &mut purge).ended {}
     }
 }

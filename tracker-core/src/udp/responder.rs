@@ -46,7 +46,7 @@ pub struct Received<'a> {
     pub source_port: u16,
     /// The UDP payload.
     pub payload: &'a [u8],
-    /// The connection ID has been checked already, by the XDP program.
+    /// The XDP program has let it through: its connection ID holds, and its source is not banned.
     pub verified: bool,
     /// It came in on a loopback interface, where loopback addresses are real.
     pub on_loopback: bool,
@@ -83,6 +83,8 @@ labelled! {
         BadPort = "bad_port",
         /// Its client network asks more often than it may.
         RateLimited = "rate_limited",
+        /// Its source is in a network that is banned.
+        Banned = "banned",
         /// The back end gave a reply buffer too small for any reply.
         NoBuffer = "no_buffer",
     }
@@ -205,6 +207,9 @@ impl Responder {
         let stray_loopback = source.is_loopback() && !received.on_loopback;
         if received.source_port == 0 || stray_loopback || !source.is_unicast() {
             return Err(DropReason::BadSource);
+        }
+        if !received.verified && round.admission.banned.covers(source) {
+            return Err(DropReason::Banned);
         }
         let in_time = |kind| if admits(kind) { Ok(()) } else { Err(DropReason::RateLimited) };
         // Nobody spends a share that is another's by a forged source.

@@ -4,12 +4,13 @@ use super::{Batch, DropReason, MAX_BATCH, Outcome, Received, Responder, Responde
 use crate::{
     access::{AccessList, Mode},
     admission::Admission,
+    banned::Banned,
     engine::Engine,
     model::{self, InfoHash, Role},
     networks::Network,
     policy::Policy,
 };
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 use tracker_common::{
     address::{Address, Family},
     bep15::Action,
@@ -323,6 +324,30 @@ fn an_id_expires() {
         tracker.responder.handle_batch(&tracker.engine, NOW + seconds * 1_000_000_000, &mut frames);
         let dropped = frames.0[0].outcome == Some(Outcome::Drop(DropReason::BadConnectionId));
         assert_eq!(!dropped, lives, "{seconds}");
+    }
+}
+
+#[test]
+fn a_source_in_a_banned_network_is_dropped_unless_the_program_has_let_it_through() {
+    let networks = ["10.0.0.0/30", "2001:db8::/64"].map(|text| Network::parse(text).unwrap().network);
+    let banned = Banned::new(Arc::new(networks.into_iter().collect()), Arc::default());
+    let mut tracker =
+        Tracker::with(ResponderConfig::default(), policy(Admission { banned, ..Admission::default() }));
+    let connect = vec![0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 9, 8, 7, 6];
+    for (ip, is_banned) in
+        [("10.0.0.3", true), ("10.0.0.4", false), ("2001:db8::ffff", true), ("2001:db8:0:1::1", false)]
+    {
+        let requests = [
+            datagram(ip, 5, connect.clone()),
+            TAIL.from(ip),
+            request(ip, 5, 2, &[7; 20]),
+            datagram(ip, 5, vec![]),
+        ];
+        for request in requests {
+            let outcome = tracker.answer(request);
+            assert_eq!(outcome == Err(DropReason::Banned), is_banned, "{ip}: {outcome:?}");
+        }
+        assert!(tracker.answer(Datagram { verified: true, ..TAIL.from(ip) }).is_ok(), "{ip}");
     }
 }
 

@@ -297,13 +297,21 @@ declare! {
         sweep_interval: Duration = r#""1m""#, Span { least: 1, most: 10 * MINUTE }, Reload;
     }
 
-    /// Which torrents are served.
+    /// Which torrents are served, and to whom.
     [access] Access {
         /// "off": all. "allow": those in the file. "deny": all but those in the file.
         mode: AccessMode = r#""off""#, Word(&[("off", AccessMode::Off), ("allow", AccessMode::Allow), ("deny", AccessMode::Deny)]), Reload;
         /// The file: one info hash a line, in 40 hexadecimal digits (or 64, of which the first 40 count);
         /// `#` starts a comment.
         info_hashes: Option<PathBuf> = r#""""#, Optional { what: "a path", read: any_path }, Reload;
+        /// A file of networks whose clients get nothing, whatever the mode: one a line, such as 192.0.2.0/24 or
+        /// 2001:db8::/32, or an address; `#` starts a comment. Over UDP they are dropped, by the XDP program where it is
+        /// attached; over HTTP they get a failure, and their WebSockets are closed. `riptide control ban` bans further
+        /// ones, at once.
+        denied_networks: Option<PathBuf> = r#""""#, Optional { what: "a path", read: any_path }, Reload;
+        /// Networks in that file; a longer one is refused. Each takes some 100 bytes of the kernel's memory for each
+        /// interface in `xdp.interfaces`.
+        max_denied_networks: usize = "2_000_000", Count::new(1, 10_000_000), Reload;
     }
 
     /// Bounds of what strangers can make the tracker keep.
@@ -368,6 +376,9 @@ declare! {
         request_timeout: Duration = r#""10s""#, Span { least: 1, most: 10 * MINUTE }, Restart;
         /// Peers of a torrent that are listed at most.
         max_peers: usize = "1_000", Count::new(0, 100_000), Restart;
+        /// Decisions of each kind (torrents denied, networks banned) that are kept in the state directory at most. All of
+        /// them are written anew with each: long lists are for the files of `[access]`.
+        max_decisions: usize = "100_000", Count::new(1, 1_000_000), Restart;
     }
 
     /// Metrics for Prometheus, at /metrics.

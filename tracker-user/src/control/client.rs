@@ -2,7 +2,7 @@
 
 use super::text;
 use crate::{
-    cli::{ControlArgs, Verb},
+    cli::{BanVerb, ControlArgs, DenyVerb, Verb},
     config::CONTROL_SOCKET,
     exit::{self, Exit, print},
 };
@@ -22,7 +22,10 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::{net::UnixStream, time::timeout};
+use tokio::{
+    net::UnixStream,
+    time::{sleep, timeout},
+};
 
 /// The longest reply that is read whole, bytes.
 const MAX_REPLY: usize = 64 << 20;
@@ -30,6 +33,9 @@ const MAX_REPLY: usize = 64 << 20;
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long it may be silent that is to do something.
 const DEED: Duration = Duration::from_secs(300);
+/// How often a decision is offered again while another process of the tracker takes over, and how long after another.
+const OFFERS: u32 = 50;
+const BETWEEN_OFFERS: Duration = Duration::from_millis(200);
 
 /// Why a tracker could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +76,10 @@ impl Call {
     fn of(verb: &Verb, json: bool) -> Self {
         let ask = |target: String| Self { method: Method::GET, target, patience: ANSWER };
         let order = |target: &str| Self { method: Method::POST, target: target.to_owned(), patience: DEED };
+        let decide = |method, kind: &str, entry: &str| {
+            let target = format!("/{kind}/{}", escaped(entry));
+            Self { method, target, patience: DEED }
+        };
         match verb {
             Verb::Status => ask("/status".to_owned()),
             Verb::Torrent { info_hash } => ask(format!("/torrent/{}", escaped(info_hash))),
@@ -77,11 +87,29 @@ impl Call {
                 let usual = if json { "jsonl" } else { "text" };
                 ask(format!("/export?format={}", format.as_deref().unwrap_or(usual)))
             }
+            Verb::Deny(DenyVerb::Add { info_hash }) => decide(Method::PUT, "deny", info_hash),
+            Verb::Deny(DenyVerb::Remove { info_hash }) => decide(Method::DELETE, "deny", info_hash),
+            Verb::Deny(DenyVerb::List) => ask("/deny".to_owned()),
+            Verb::Ban(BanVerb::Add { network }) => decide(Method::PUT, "ban", network),
+            Verb::Ban(BanVerb::Remove { network }) => decide(Method::DELETE, "ban", network),
+            Verb::Ban(BanVerb::List) => ask("/ban".to_owned()),
             Verb::Reload => order("/reload"),
             Verb::Save => order("/save"),
             Verb::Upgrade => order("/upgrade"),
         }
     }
+}
+
+impl Call {
+    /// Whether it means the same however often it is asked for, and is to be done at once.
+    fn is_repeatable(&self) -> bool {
+        [Method::PUT, Method::DELETE].contains(&self.method)
+    }
+}
+
+/// Whether the answer is a list, of which people want the entries.
+const fn lists(verb: &Verb) -> bool {
+    matches!(verb, Verb::Deny(DenyVerb::List) | Verb::Ban(BanVerb::List))
 }
 
 /// Asks, prints, and says how it ended: [`Exit::Failed`] if the tracker could not be asked, or did not do it.
@@ -107,7 +135,19 @@ fn socket(args: &ControlArgs) -> Result<PathBuf, ClientError> {
 
 async fn speak(socket: &Path, args: &ControlArgs) -> Result<Exit, ClientError> {
     let call = Call::of(&args.verb, args.json);
-    let response = ask(socket, &call).await?;
+    let mut response = ask(socket, &call).await?;
+    for _ in 0..OFFERS {
+        if response.status() != StatusCode::SERVICE_UNAVAILABLE || !call.is_repeatable() {
+            break;
+        }
+        // Whoever takes over answers at the same socket soon.
+        sleep(BETWEEN_OFFERS).await;
+        match ask(socket, &call).await {
+            Ok(again) => response = again,
+            // It was stopping, then.
+            Err(_) => break,
+        }
+    }
     let status = response.status();
     if status.is_success() && matches!(args.verb, Verb::Export { .. }) {
         return pass_on(response.into_body(), call.patience).await;
@@ -117,6 +157,7 @@ async fn speak(socket: &Path, args: &ControlArgs) -> Result<Exit, ClientError> {
         .map_err(|error| ClientError::Strange(error.to_string(), socket.to_owned()))?;
     let printed = match args.json {
         true => print(&String::from_utf8_lossy(&body)),
+        false if status.is_success() && lists(&args.verb) => print(&text::lines_of(&value["entries"])),
         false if status.is_success() => print(&text::render(&value)),
         false => Exit::Clean,
     };

@@ -7,11 +7,12 @@ use super::{
     save,
     status::Status,
     stream::Stream,
-    torrent::{self, Torrent},
+    torrent::Torrent,
 };
 use crate::{
     clock::monotonic_ns,
     config,
+    decisions::{Entry, Kind, NotDecided},
     orders::{Order, Stopping},
 };
 use axum::{
@@ -25,12 +26,13 @@ use axum::{
     },
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, delete, get, post, put},
 };
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use std::{fmt, io, sync::Arc, time::Duration};
 use tokio::time::timeout;
+use tracker_core::access::parse_hash;
 
 /// What is spoken by a process that takes over.
 const HANDOVER: &str = "riptide-handover";
@@ -66,6 +68,16 @@ impl Route {
         Self { method: Method::GET, path, handler: get(handler) }
     }
 
+    /// What is to be from now on, however often it is asked for.
+    fn add<T: 'static>(path: &'static str, handler: impl Handler<T, Arc<Place>>) -> Self {
+        Self { method: Method::PUT, path, handler: put(handler) }
+    }
+
+    /// What is to be no longer, however often it is asked for.
+    fn remove<T: 'static>(path: &'static str, handler: impl Handler<T, Arc<Place>>) -> Self {
+        Self { method: Method::DELETE, path, handler: delete(handler) }
+    }
+
     /// What is to be done.
     fn order<T: 'static>(path: &'static str, handler: impl Handler<T, Arc<Place>>) -> Self {
         Self { method: Method::POST, path, handler: post(handler) }
@@ -84,6 +96,18 @@ fn routes() -> Vec<Route> {
         Route::ask("/status", status),
         Route::ask("/torrent/{info_hash}", torrent),
         Route::ask("/export", export),
+        Route::ask("/deny", async |place: Room| list(&place, Kind::Deny).await),
+        Route::add("/deny/{info_hash}", async |place: Room, text| {
+            decide(&place, Kind::Deny, text, true).await
+        }),
+        Route::remove("/deny/{info_hash}", async |place: Room, text| {
+            decide(&place, Kind::Deny, text, false).await
+        }),
+        Route::ask("/ban", async |place: Room| list(&place, Kind::Ban).await),
+        Route::add("/ban/{network}", async |place: Room, text| decide(&place, Kind::Ban, text, true).await),
+        Route::remove("/ban/{network}", async |place: Room, text| {
+            decide(&place, Kind::Ban, text, false).await
+        }),
         Route::order("/reload", reload),
         Route::order("/save", save),
         Route::order("/upgrade", upgrade),
@@ -157,7 +181,7 @@ async fn save(State(place): Room) -> Result<Response, Refusal> {
 }
 
 async fn torrent(State(place): Room, Path(text): Path<String>) -> Result<Response, Refusal> {
-    let Some(info_hash) = torrent::info_hash(&text) else {
+    let Some(info_hash) = parse_hash(text.as_bytes()) else {
         let reason = format!("`{text}` is no info hash: it has 40 hexadecimal digits, or 64");
         return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
     };
@@ -185,6 +209,26 @@ async fn export(State(place): Room, uri: Uri) -> Result<Response, Refusal> {
     Ok(([(CONTENT_TYPE, format.content_type())], Body::from_stream(pieces)).into_response())
 }
 
+async fn list(place: &Place, kind: Kind) -> Result<Response, Refusal> {
+    let listed = place.shared.orders.give(|reply| Order::List(kind, reply)).await?;
+    Ok(json(StatusCode::OK, &listed))
+}
+
+async fn decide(
+    place: &Place,
+    kind: Kind,
+    Path(text): Path<String>,
+    holds: bool,
+) -> Result<Response, Refusal> {
+    let (entry, has_host_bits) = Entry::parse(kind, &text)
+        .map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, format!("`{text}`: {why}")))?;
+    let mut decided = place.shared.orders.give(|reply| Order::Decide(entry, holds, reply)).await??;
+    if has_host_bits {
+        decided.warnings.push(format!("`{text}` has host bits set: taken for {entry}"));
+    }
+    Ok(json(StatusCode::OK, &decided))
+}
+
 async fn upgrade(State(place): Room) -> Result<Response, Refusal> {
     match place.shared.orders.give(Order::Upgrade).await? {
         Ok(upgraded) => Ok(json(StatusCode::OK, &upgraded)),
@@ -207,6 +251,17 @@ async fn take_over(State(place): Room, mut request: Request) -> Result<Response,
     });
     let headers = [(CONNECTION, "upgrade"), (UPGRADE, HANDOVER)];
     Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
+}
+
+impl From<NotDecided> for Refusal {
+    fn from(error: NotDecided) -> Self {
+        let status = match error {
+            NotDecided::Full { .. } | NotDecided::InFile { .. } => StatusCode::CONFLICT,
+            NotDecided::Elsewhere => StatusCode::SERVICE_UNAVAILABLE,
+            NotDecided::NotKept { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
 }
 
 impl From<Stopping> for Refusal {

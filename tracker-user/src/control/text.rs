@@ -16,6 +16,11 @@ pub(super) fn render(value: &Value) -> String {
     text
 }
 
+/// The entries of a list, one a line, as other programs take them.
+pub(super) fn lines_of(entries: &Value) -> String {
+    entries.as_array().into_iter().flatten().fold(String::new(), |text, entry| text + &word("", entry) + "\n")
+}
+
 /// A line for each field, or some more.
 fn lines(text: &mut String, fields: &Map<String, Value>, depth: usize) {
     let indent = "  ".repeat(depth);
@@ -129,6 +134,12 @@ warnings: none
 took: 0.2 s
 ";
         assert_eq!(render(&value), expected);
+    }
+
+    #[test]
+    fn entries_of_a_list_have_a_line_each() {
+        assert_eq!(lines_of(&json!(["10.0.0.0/8", "::1/128"])), "10.0.0.0/8\n::1/128\n");
+        assert_eq!(lines_of(&json!([])), "");
     }
 
     #[test]

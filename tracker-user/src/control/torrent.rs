@@ -5,7 +5,7 @@ use std::{
     collections::HashSet,
     net::{IpAddr, SocketAddr},
 };
-use tracker_common::{address::Family, hex};
+use tracker_common::address::Family;
 use tracker_core::{
     engine::{Engine, Known, Place, Seen, Verdict, Visitor},
     model::{Counts, InfoHash, Network, Role, Seconds},
@@ -61,16 +61,6 @@ impl Torrent {
             unlisted_peers: all.saturating_sub(listed),
         })
     }
-}
-
-/// Reads an info hash: 40 hexadecimal digits, or 64 of a version 2 torrent, of which the first 40 count.
-pub(super) fn info_hash(text: &str) -> Option<InfoHash> {
-    let digits = text.as_bytes();
-    match digits.len() {
-        64 => hex::decode::<32>(digits).and_then(|_| hex::decode(digits.get(..40)?)),
-        _ => hex::decode(digits),
-    }
-    .map(InfoHash)
 }
 
 /// Lists peers, each once.
@@ -202,16 +192,5 @@ mod tests {
         let torrent = Torrent::look(&engine, &HASH, NOW, 10).unwrap();
         assert_eq!((torrent.seeders, torrent.leechers, torrent.downloaded), (0, 0, 1));
         assert!(torrent.peers.is_empty() && torrent.unlisted_peers == 0);
-    }
-
-    #[test]
-    fn info_hashes_have_40_digits_or_64() {
-        let long = format!("{}{}", "AB".repeat(20), "0".repeat(24));
-        for text in ["ab".repeat(20), "Ab".repeat(20), long.clone()] {
-            assert_eq!(info_hash(&text), Some(HASH), "{text}");
-        }
-        for text in ["", "ab", &"a".repeat(39), &"a".repeat(41), &"g".repeat(40), &long.replace("00", "zz")] {
-            assert_eq!(info_hash(text), None, "{text}");
-        }
     }
 }

@@ -35,6 +35,8 @@ labelled! {
         Rejected = "rejected",
         /// By a tracker's failure, since the client's network asks more often than it may.
         RateLimited = "rate_limited",
+        /// Not at all, since the client's network is banned: it is told so.
+        Banned = "banned",
     }
 }
 

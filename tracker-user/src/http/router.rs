@@ -33,6 +33,7 @@ use tracker_common::{
     address::{Address, Family},
     hex,
 };
+use tracker_core::admission::{Rejected, Retry};
 
 /// The body of a reply: bytes for the fast path, anything for the rest.
 pub(super) type Reply = Either<Full<Bytes>, Body>;
@@ -85,6 +86,9 @@ impl Router {
             return there(self.shake_hands(request, client, peer));
         }
         let target = Target::of(request.uri().path());
+        if client.is_ok_and(|client| self.tracker.bans(client)) {
+            return there(self.turn_away(&request, client, target));
+        }
         let refuse = |status| {
             self.counters.answered(target.action(), family(client), Outcome::Rejected);
             there(refusal(status, &request, target))
@@ -133,13 +137,33 @@ impl Router {
         }
     }
 
+    /// Tells a client whose network is banned that it is, and ends the connection. A tracker's client reads a failure, anybody
+    /// else a status.
+    fn turn_away(&self, request: &Request<Incoming>, client: Client, target: Target) -> Response<Reply> {
+        self.counters.answered(target.action(), family(client), Outcome::Banned);
+        let why = Rejected::Banned.message();
+        let mut response = match target {
+            Target::Announce | Target::Scrape => {
+                text(StatusCode::OK, tracker::failure(why, Some(Retry::Never)))
+            }
+            _ => text(StatusCode::FORBIDDEN, Bytes::from_static(why.as_bytes())),
+        };
+        if request.method() == Method::HEAD {
+            *response.body_mut() = Either::Left(Full::default());
+        }
+        if request.version() < Version::HTTP_2 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
     /// Answers an announce or scrape.
     fn track(&self, target: Target, mut parts: Parts, client: Client) -> Response<Reply> {
         let query = parts.uri.query().unwrap_or_default().as_bytes();
         let (body, outcome) = match (target, client) {
             (Target::Scrape, client) => self.tracker.scrape(query, client.ok()),
             (_, Ok(client)) => self.tracker.announce(query, client),
-            (_, Err(why)) => tracker::failure(&why.to_string()),
+            (_, Err(why)) => (tracker::failure(&why.to_string(), None), Outcome::Failure),
         };
         self.counters.answered(target.action(), family(client), outcome);
         let mut response = Response::new(Either::Left(Full::new(body)));

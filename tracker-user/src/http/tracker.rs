@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use std::{io, sync::Arc, time::Instant};
 use tracker_common::{address::Address, rate::Kind};
 use tracker_core::{
-    admission::Rejected,
+    admission::{Rejected, Retry},
     engine::{Engine, NotKept},
     http::{Outcome as Answered, Responder, bencode},
 };
@@ -70,6 +70,12 @@ impl Tracker {
         })
     }
 
+    /// Whether this client gets nothing.
+    #[inline]
+    pub(super) fn bans(&self, client: Address) -> bool {
+        self.engine.policy().admission.banned.covers(client)
+    }
+
     /// Tells of torrents. Where the client is not known, it may ask as often as it likes.
     pub(super) fn scrape(&self, query: &[u8], client: Option<Address>) -> (Bytes, Outcome) {
         if let Some(refused) = client.and_then(|client| self.refuse_early(&client, self.clock.now_ns())) {
@@ -84,10 +90,8 @@ impl Tracker {
         if admission.admits(self.engine.buckets(), Kind::HttpRequests, client, now_ns) {
             return None;
         }
-        let (mut out, why) = (BytesMut::new(), Rejected::RateLimited);
-        let interval = admission.present_interval(self.engine.measures());
-        bencode::failure(&mut out, why.message(), admission.retry(why, interval));
-        Some((out.freeze(), Outcome::RateLimited))
+        let (why, interval) = (Rejected::RateLimited, admission.present_interval(self.engine.measures()));
+        Some((failure(why.message(), admission.retry(why, interval)), Outcome::RateLimited))
     }
 
     fn at_desk(
@@ -118,10 +122,10 @@ impl Tracker {
 }
 
 /// A failure that is found before the tracker is asked.
-pub(super) fn failure(reason: &str) -> (Bytes, Outcome) {
+pub(super) fn failure(reason: &str, retry: Option<Retry>) -> Bytes {
     let mut out = BytesMut::new();
-    bencode::failure(&mut out, reason, None);
-    (out.freeze(), Outcome::Failure)
+    bencode::failure(&mut out, reason, retry);
+    out.freeze()
 }
 
 #[cfg(test)]
@@ -189,6 +193,6 @@ mod tests {
 
     #[test]
     fn a_failure_is_a_dictionary() {
-        assert_eq!(failure("no").0, &b"d14:failure reason2:noe"[..]);
+        assert_eq!(failure("no", None), &b"d14:failure reason2:noe"[..]);
     }
 }

@@ -1,5 +1,6 @@
 //! The life of the tracker: start, reload, drain, stop. Everything that begins or ends is here, in order.
 
+mod decide;
 mod drain;
 mod held;
 mod premises;
@@ -15,6 +16,7 @@ use crate::{
     clock::Clock,
     config::{Config, ListenAddress},
     control::{self, Control},
+    decisions::Keeper,
     handover::successor::Successor,
     http::Http,
     logging::Lines,
@@ -26,6 +28,7 @@ use crate::{
     udp::pool::Pool,
     xdp::manager::Manager,
 };
+use decide::Lists;
 use premises::Premises;
 use sd_notify::NotifyState;
 use std::{
@@ -54,6 +57,9 @@ pub struct Server {
     ids: ConnectionIdState,
     log: Arc<Lines>,
     room: Room,
+    /// What the operator's files say, and what was decided beside them.
+    lists: Lists,
+    decisions: Keeper,
     saver: Saver,
     ended: mpsc::UnboundedReceiver<String>,
     /// Kept up to date for the sweep.
@@ -251,6 +257,8 @@ impl Server {
         match order {
             Order::Reload(reply) => reply.send(self.reload()),
             Order::Upgrade(reply) => self.upgrade(reply),
+            Order::Decide(entry, holds, reply) => reply.send(self.decide(entry, holds)),
+            Order::List(kind, reply) => reply.send(self.list(kind)),
             Order::HandOver(stream, said) => self.hand_over(stream, said),
         }
     }

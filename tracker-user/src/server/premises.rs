@@ -4,6 +4,7 @@ use crate::{
     clock::Clock,
     config::Config,
     control,
+    decisions::Keeper,
     handover::{descriptors::Open, giver::House, messages::Item},
     http,
     metrics::{self, Sources, before::Counted},
@@ -39,6 +40,7 @@ pub(super) struct Premises {
     pub(super) control: Option<control::Lending>,
     pub(super) xdp: Option<Lending>,
     pub(super) deferrals: Deferrals,
+    pub(super) decisions: Keeper,
     /// Names of Unix sockets, which go to the other process with them.
     pub(super) ours: Vec<Ours>,
 }
@@ -70,6 +72,8 @@ impl House for Premises {
     }
 
     fn let_go(&mut self) -> Result<(), &'static str> {
+        // The other process reads what is kept by now, and decides from here on.
+        self.decisions.lend();
         // First what may take a moment: the sockets are read all the while.
         if let Some(xdp) = &self.xdp {
             xdp.lend();
@@ -86,6 +90,7 @@ impl House for Premises {
     }
 
     fn take_back(&mut self) {
+        self.decisions.reclaim();
         self.readers.resume();
         if let Some(metrics) = &self.metrics {
             metrics.reclaim();

@@ -1,6 +1,6 @@
 //! Reload: what can change while running is prepared aside and swapped whole.
 
-use super::Server;
+use super::{Server, decide::Lists};
 use crate::{
     config::{AccessMode, Apply, Config, process_environment},
     material::Material,
@@ -8,6 +8,7 @@ use crate::{
     policy,
     room::Room,
 };
+use std::sync::Arc;
 use tracker_core::{access::AccessList, engine::Engine, model::Seconds, policy::Policy};
 
 impl Server {
@@ -29,20 +30,22 @@ impl Server {
 
     fn take_up(&mut self) -> Result<Reloaded, NotReloaded> {
         let mut loaded = Config::load(&self.args, &process_environment());
-        let warnings: Vec<String> = loaded.warnings.drain(..).map(|warning| warning.to_string()).collect();
-        for warning in &warnings {
-            tracing::warn!("{warning}");
-        }
+        let mut warnings: Vec<String> =
+            loaded.warnings.drain(..).map(|warning| warning.to_string()).collect();
         let config = loaded.config.take();
         let material = config.as_ref().map(|config| {
-            let (material, problems) = Material::gather(config);
+            let (mut material, problems) = Material::gather(config);
+            warnings.append(&mut material.warnings);
             // What takes a restart is read by whoever starts it.
             for problem in problems.into_iter().filter(|p| p.table == "access" || !p.of_this_user) {
                 loaded.wrong(problem.table, problem.key, problem.reason);
             }
             material
         });
-        let (Some(config), Some(Material { access, .. }), true) =
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let (Some(config), Some(Material { access, mut networks, .. }), true) =
             (config, material, loaded.errors.is_empty())
         else {
             let problems = loaded.errors.iter().map(ToString::to_string).collect();
@@ -56,7 +59,17 @@ impl Server {
         };
         let changes = Config::changed_keys(&self.config, &config);
         let room = Room::of(&config);
-        self.engine.set_policy(Policy { max_peers: room.peers, ..policy::from_config(&config) });
+        if networks == self.lists.networks {
+            // What is the same is known for it everywhere.
+            networks = Arc::clone(&self.lists.networks);
+        }
+        self.lists = Lists { access, networks };
+        let mut policy = Policy { max_peers: room.peers, ..policy::from_config(&config) };
+        policy.admission.banned = self.decisions.look(|decisions| self.lists.banned(decisions));
+        let banned = policy.admission.banned.clone();
+        self.engine.set_policy(policy);
+        // A long list takes the XDP programs a moment, which nobody waits for.
+        drop(self.ban(&banned));
         if let Some(xdp) = &self.xdp {
             xdp.lending().limit(policy::rates_of_xdp(&config.limits));
         }
@@ -64,8 +77,11 @@ impl Server {
             tracing::info!("there is room for {room}");
             self.room = room;
         }
-        let listed_torrents = (config.access.mode != AccessMode::Off).then(|| access.len());
+        let listed_torrents = (config.access.mode != AccessMode::Off).then(|| self.lists.access.len());
+        let denied_networks = config.access.denied_networks.as_ref().map(|_| self.lists.networks.len());
+        let access = self.decisions.look(|decisions| self.lists.access(decisions));
         take_up_access(&self.engine, &config, access, self.clock.now());
+        tell_networks(denied_networks);
         let keys = |apply| {
             changes.iter().filter(|change| change.apply == apply).map(ToString::to_string).collect::<Vec<_>>()
         };
@@ -87,7 +103,15 @@ impl Server {
         };
         tracing::info!("reloaded: [swarm], [access] and [limits]{and_certificate}");
         let room_peers = self.room.peers;
-        Ok(Reloaded { taken_up, needs_restart, certificate, listed_torrents, room_peers, warnings })
+        Ok(Reloaded {
+            taken_up,
+            needs_restart,
+            certificate,
+            listed_torrents,
+            denied_networks,
+            room_peers,
+            warnings,
+        })
     }
 }
 
@@ -102,5 +126,12 @@ pub(super) fn take_up_access(engine: &Engine, config: &Config, list: AccessList,
         }
         AccessMode::Allow => tracing::info!("access: only the {hashes} listed torrents are served"),
         AccessMode::Deny => tracing::info!("access: the {hashes} listed torrents are refused"),
+    }
+}
+
+/// Says how many networks the operator's list bans, if there is one.
+pub(super) fn tell_networks(denied_networks: Option<usize>) {
+    if let Some(networks) = denied_networks {
+        tracing::info!("access: clients of the {networks} listed networks get nothing");
     }
 }

@@ -2,9 +2,10 @@
 
 use super::{
     Addresses, Server, Signals,
+    decide::{self, Lists},
     held::{self, Held},
     premises::Premises,
-    reload::take_up_access,
+    reload::{take_up_access, tell_networks},
 };
 use crate::{
     cli::RunArgs,
@@ -12,6 +13,7 @@ use crate::{
     config::{BusyPoll, Config, ListenAddress},
     control::{self, Control},
     counters::{self, Dropped, WorkerCounters},
+    decisions::{self, Keeper},
     farewell::Farewell,
     handover::{
         descriptors::Received,
@@ -112,7 +114,8 @@ impl Server {
         taker: &mut Option<Taker>,
     ) -> Result<Self, StartError> {
         let successor = Successor::of_this_process().map_err(|error| error.to_string());
-        let Material { access, tls, identity } = material;
+        let Material { access, networks, tls, identity, .. } = material;
+        let lists = Lists { access, networks };
         let tls = tls.map(Arc::new);
         let udp_workers = match config.udp.listen.addresses.is_empty() {
             true => 0,
@@ -140,6 +143,7 @@ impl Server {
             control: control.as_ref().map(|bound| bound.path().to_owned()),
         };
 
+        let mut decisions = decisions::file::take_up(&config.state.directory);
         let clock = Clock::new(ids.clock_base_ns);
         let lifetime_slots = lifetime_slots(config.udp.connection_id_lifetime.as_secs());
         let context = Context {
@@ -153,10 +157,11 @@ impl Server {
                 secret: seed().map_err(system("random bytes"))?,
                 rates: policy::rates_of_xdp(&config.limits),
             },
+            banned: lists.banned(&decisions),
             // Sockets are opened when that user is all that is left.
             keeps_rights: config.privileges.user.is_none(),
         };
-        let prepared = manager::prepare(context, &mut links)?;
+        let mut prepared = manager::prepare(context, &mut links)?;
         let spins = config.xdp.busy_poll == BusyPoll::Always;
         let reports = prepared.reports();
 
@@ -173,7 +178,9 @@ impl Server {
         tracing::info!("there is room for {room}");
         let policy = Policy { max_peers: room.peers, ..policy::from_config(&config) };
         let engine = Arc::new(Engine::new(policy, seed().map_err(system("random bytes"))?));
-        take_up_access(&engine, &config, access, clock.now());
+        take_up_access(&engine, &config, lists.access(&decisions), clock.now());
+        decide::ban(&engine, &lists.banned(&decisions));
+        tell_networks(config.access.denied_networks.as_ref().map(|_| lists.networks.len()));
         // Where the process before has crashed meanwhile, there is what it had saved.
         let tally = match taker.as_mut().map_or(Ok(false), |taker| taker.fetch(&engine, clock))? {
             true => swarms::look(&config.state),
@@ -212,8 +219,17 @@ impl Server {
         // Until this has been said the process before serves; from then on datagrams wait in the sockets.
         if let Some(taker) = taker {
             taker.prepared(&engine, clock, &before)?;
+            // From here on nothing is decided but here. What was decided meanwhile is known only now.
+            let last = decisions::file::take_up(&config.state.directory);
+            if last != decisions {
+                decisions = last;
+                engine.set_access(lists.access(&decisions), clock.now());
+                decide::ban(&engine, &lists.banned(&decisions));
+                prepared.ban(lists.banned(&decisions));
+            }
             bind::adopt(&config.udp, &sockets).map_err(held::Error::from)?;
         }
+        let decisions = Keeper::new(decisions, &config.state.directory, config.control.max_decisions);
         let deferrals = polling::begin(&config, &sockets.iter().flat_map(|listener| &listener.sockets));
         let shared = Shared {
             engine: engine.clone(),
@@ -330,6 +346,7 @@ impl Server {
             control: control.as_ref().map(Control::lending),
             xdp: xdp.as_ref().map(Manager::lending),
             deferrals: Arc::new(Mutex::new(deferrals)),
+            decisions: decisions.clone(),
             ours,
         };
         Ok(Self {
@@ -341,6 +358,8 @@ impl Server {
             ids,
             log,
             room,
+            lists,
+            decisions,
             saver,
             ended,
             running_config,

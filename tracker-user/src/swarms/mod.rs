@@ -8,7 +8,6 @@ pub mod read;
 pub mod restore;
 pub mod save;
 pub mod saver;
-pub mod set_aside;
 pub mod take_in;
 pub mod tally;
 

@@ -3,16 +3,16 @@
 use super::{
     moment::Moment,
     read::{Fault, FileReader},
-    set_aside::set_aside,
     take_in::{TakeIn, TakenIn},
     tally::Tally,
 };
-use crate::state_directory::{FLAGS, SWARMS_FILE};
-use nix::{errno::Errno, unistd::geteuid};
+use crate::{
+    kept_file::{self, Unfit},
+    set_aside::set_aside,
+    state_directory::SWARMS_FILE,
+};
 use std::{
-    fs::{File, OpenOptions},
-    io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    fs::File,
     path::Path,
     time::{Duration, Instant},
 };
@@ -27,23 +27,6 @@ pub const MAX_FILE: u64 = 64 << 30;
 const EVERY: Duration = Duration::from_secs(1);
 /// How much longer a service manager then waits at least, microseconds.
 const EXTENSION: u32 = 30_000_000;
-
-/// Why a file is not even opened.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unfit {
-    #[error("it is a symbolic link, which is not followed")]
-    Link,
-    #[error("it cannot be opened: {0}")]
-    Open(io::Error),
-    #[error("it is no regular file")]
-    Irregular,
-    #[error("it belongs to user {0}, who is neither this one nor root nor the directory's owner")]
-    Foreign(u32),
-    #[error("other users may write to it (mode {0:04o})")]
-    Writable(u32),
-    #[error("it has {0} bytes, and no file of swarms is longer than {MAX_FILE}")]
-    TooLong(u64),
-}
 
 /// What is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +69,7 @@ pub fn restore(engine: &Engine, directory: &Path, now: Seconds, moment: &Moment,
         tracing::info!("{}: restored {had}, as saved {since} ago, in {took:.1?}", path.display());
         return;
     };
-    match set_aside(directory, moment.wall) {
+    match set_aside(directory, SWARMS_FILE, moment.wall) {
         Ok(aside) => tracing::warn!(
             "{}: {wrong}; restored {had} from before that, and set the file aside as {}",
             path.display(),
@@ -104,7 +87,7 @@ pub fn restore(engine: &Engine, directory: &Path, now: Seconds, moment: &Moment,
 pub(super) fn take_up(engine: &Engine, path: &Path, now: Seconds, moment: &Moment) -> Option<TakenUp> {
     let mut take_in = TakeIn::new(engine, now);
     let (mut saved, mut size) = (None, 0);
-    let wrong = match open(path) {
+    let wrong = match kept_file::open(path, MAX_FILE) {
         Ok(None) => return None,
         Ok(Some((file, length))) => {
             size = length;
@@ -113,39 +96,6 @@ pub(super) fn take_up(engine: &Engine, path: &Path, now: Seconds, moment: &Momen
         Err(unfit) => Some(unfit.into()),
     };
     Some(TakenUp { taken: take_in.taken(), totals: engine.totals(), saved, size, wrong })
-}
-
-/// Opens the file and says how long it is, if there is one.
-fn open(path: &Path) -> Result<Option<(File, u64)>, Unfit> {
-    let file = match OpenOptions::new().read(true).custom_flags(FLAGS).open(path) {
-        Ok(file) => file,
-        Err(error) => {
-            return match error.raw_os_error().map(Errno::from_raw) {
-                Some(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
-                Some(Errno::ELOOP) => Err(Unfit::Link),
-                // Who may not even look into the directory has no file there; that it cannot be used was told.
-                Some(Errno::EACCES) if path.symlink_metadata().is_err() => Ok(None),
-                _ => Err(Unfit::Open(error)),
-            };
-        }
-    };
-    let metadata = file.metadata().map_err(Unfit::Open)?;
-    if !metadata.is_file() {
-        return Err(Unfit::Irregular);
-    }
-    let directory = path.parent().and_then(|directory| directory.metadata().ok());
-    // Whoever owns the directory can put any file there.
-    let trusted = [Some(0), Some(geteuid().as_raw()), directory.map(|directory| directory.uid())];
-    if !trusted.contains(&Some(metadata.uid())) {
-        return Err(Unfit::Foreign(metadata.uid()));
-    }
-    if metadata.mode() & 0o022 != 0 {
-        return Err(Unfit::Writable(metadata.mode() & 0o7777));
-    }
-    if metadata.len() > MAX_FILE {
-        return Err(Unfit::TooLong(metadata.len()));
-    }
-    Ok(Some((file, metadata.len())))
 }
 
 fn read(

@@ -56,6 +56,8 @@ labelled! {
         Stalled = "stalled",
         /// The tracker is stopping.
         Drained = "drained",
+        /// Its network was banned.
+        Banned = "banned",
         /// It sent a message, or would be in so many torrents, that there was no room in `websocket.memory`.
         Memory = "memory",
         /// Others wanted memory that it kept the longest: for what it did not take, or for a long message it did not end.

@@ -40,6 +40,9 @@ labelled! {
         /// There is no memory for another connection.
         #[error("too many connections, try again later")]
         Memory = "memory",
+        /// Its network is banned.
+        #[error("your network is banned from this tracker")]
+        Banned = "banned",
         /// Its address has all the connections that it may have.
         #[error("too many connections from this address, try again later")]
         Address = "address",
@@ -51,14 +54,14 @@ impl Refusal {
         let status = match self {
             Self::NoHandshake => StatusCode::BAD_REQUEST,
             Self::Version => StatusCode::UPGRADE_REQUIRED,
-            Self::Origin => StatusCode::FORBIDDEN,
+            Self::Origin | Self::Banned => StatusCode::FORBIDDEN,
             Self::Full | Self::Draining | Self::Memory | Self::Address => StatusCode::SERVICE_UNAVAILABLE,
         };
         let mut response = Response::new(Body::from(format!("{self}\n")));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if status == StatusCode::SERVICE_UNAVAILABLE || self == Self::Banned {
             // A crowd that is refused is not to be kept as a crowd of HTTP connections.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -204,7 +207,9 @@ mod tests {
         *old.version_mut() = Version::HTTP_10;
         assert_eq!(check(&old, &Origins::default()).unwrap_err(), Refusal::NoHandshake);
         assert_eq!(Refusal::Version.response().headers()["sec-websocket-version"], "13");
-        for (refusal, closes) in Refusal::ALL.into_iter().zip([false, false, false, true, true, true, true]) {
+        for (refusal, closes) in
+            Refusal::ALL.into_iter().zip([false, false, false, true, true, true, true, true])
+        {
             assert_eq!(refusal.response().headers().contains_key("connection"), closes, "{refusal:?}");
         }
     }

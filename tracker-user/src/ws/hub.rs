@@ -2,7 +2,7 @@
 
 use super::{
     budget::{Budget, Holding},
-    counters::{Counters, Lost},
+    counters::{Closed, Counters, Lost},
     handshake::{Origins, Refusal},
     queue::Queue,
     rules::Rules,
@@ -50,7 +50,14 @@ pub(crate) fn memory_of(config: &config::Websocket) -> usize {
 }
 
 /// Where the queues of a share of the connections are found.
-type Shard = Mutex<HashMap<ConnectionKey, Arc<Queue>>>;
+type Shard = Mutex<HashMap<ConnectionKey, Seated>>;
+
+/// What is known of a connection from outside.
+#[derive(Clone)]
+struct Seated {
+    queue: Arc<Queue>,
+    client: Address,
+}
 
 /// All WebSocket connections of the tracker.
 pub struct Hub {
@@ -133,8 +140,8 @@ impl Hub {
     pub async fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
         for shard in &self.queues {
-            let queues: Vec<Arc<Queue>> = shard.lock().values().cloned().collect();
-            queues.iter().for_each(|queue| queue.close());
+            let seated: Vec<Seated> = shard.lock().values().cloned().collect();
+            seated.iter().for_each(|seated| seated.queue.close(Closed::Drained));
         }
         loop {
             let mut closed = pin!(self.all_closed.notified());
@@ -156,7 +163,21 @@ impl Hub {
         let (mut rng, begun, all) = (self.generator(), Instant::now(), queues.len());
         for closed in 0..all {
             sleep_until(begun + within.mul_f64(closed as f64 / all as f64)).await;
-            queues.swap_remove(rng.below(queues.len())).close();
+            queues.swap_remove(rng.below(queues.len())).queue.close(Closed::Drained);
+        }
+    }
+
+    /// Closes the connections of clients whose networks the engine's policy bans.
+    pub fn close_banned(&self) {
+        let policy = Arc::clone(&self.engine.policy());
+        let banned = &policy.admission.banned;
+        if banned.is_empty() {
+            return;
+        }
+        for shard in &self.queues {
+            let seated: Vec<Seated> =
+                shard.lock().values().filter(|seated| banned.covers(seated.client)).cloned().collect();
+            seated.iter().for_each(|seated| seated.queue.close(Closed::Banned));
         }
     }
 
@@ -175,14 +196,19 @@ impl Hub {
         }
         let key = ConnectionKey(self.last_key.fetch_add(1, Ordering::Relaxed) + 1);
         let queue = Arc::new(Queue::new(Arc::clone(&self.budget)));
-        self.shard(key).lock().insert(key, Arc::clone(&queue));
+        self.shard(key).lock().insert(key, Seated { queue: Arc::clone(&queue), client });
         // Either this sees that a drain has begun, or the drain sees this queue.
         if self.draining.load(Ordering::SeqCst) {
-            queue.close();
+            queue.close(Closed::Drained);
         }
         let peer = Connection::new(key, client, self.ticket_key);
         let holding = Holding::new(Arc::clone(&self.budget));
-        Ok(Seat { hub: Arc::clone(self), key, queue, peer, holding })
+        let seat = Seat { hub: Arc::clone(self), key, queue, peer, holding };
+        // The same with a ban.
+        if self.engine.policy().admission.banned.covers(client) {
+            return Err(Refusal::Banned);
+        }
+        Ok(seat)
     }
 
     fn shard(&self, key: ConnectionKey) -> &Shard {
@@ -191,7 +217,7 @@ impl Hub {
 
     /// Puts a message into the queue of its receiver, if that is there and has room.
     pub(super) fn relay(&self, to: ConnectionKey, relay: Relay) {
-        let queue = self.shard(to).lock().get(&to).cloned();
+        let queue = self.shard(to).lock().get(&to).map(|seated| Arc::clone(&seated.queue));
         let pushed = queue.map_or(Err(Lost::Gone), |queue| queue.push(relay, self.rules.queue));
         if let Err(reason) = pushed {
             self.counters.lost.add(reason);

@@ -29,6 +29,7 @@ use tracker_common::{
     maps::{Destination, MAX_DESTINATIONS, MAX_QUEUES, Rates, Settings},
     siphash::Key,
 };
+use tracker_core::banned::Banned;
 
 mod succession;
 
@@ -51,6 +52,8 @@ pub struct Context {
     pub lifetime_slots: u32,
     /// How often client networks may ask.
     pub rates: Rates,
+    /// The networks whose clients get nothing.
+    pub banned: Banned,
     /// Whether the process still is who it was at its start, when sockets are opened.
     pub keeps_rights: bool,
 }
@@ -133,6 +136,8 @@ pub struct Interface {
     lost_before: u64,
     /// Destinations that found no room in the map.
     left_out: usize,
+    /// What was told of banned networks that could not be written.
+    ban_problem: String,
     last_problem: String,
 }
 
@@ -145,7 +150,7 @@ impl Interface {
         let options = LoadOptions { queues: MAX_QUEUES, log: context.config.log };
         let (mut program, counters, arrivals) = Program::load(options)?;
         program.set_rates(context.rates)?;
-        Ok(Self {
+        let mut interface = Self {
             name: name.to_owned(),
             program,
             counters: Arc::new(counters),
@@ -155,8 +160,33 @@ impl Interface {
             inherited: None,
             lost_before: 0,
             left_out: 0,
+            ban_problem: String::new(),
             last_problem: String::new(),
-        })
+        };
+        // Many take some time, which another process that is about to give its place may use to serve.
+        interface.set_banned(context);
+        Ok(interface)
+    }
+
+    /// Has the program drop what comes from banned networks. Where the kernel has no memory for them, a line says so.
+    pub fn set_banned(&mut self, context: &Context) {
+        let problem = match self.program.set_banned(&context.banned) {
+            Ok((added, removed)) => {
+                if added + removed > 0 {
+                    tracing::debug!("xdp {}: banned networks: {added} new, {removed} gone", self.name);
+                }
+                String::new()
+            }
+            Err(error) => error.to_string(),
+        };
+        if !problem.is_empty() && problem != self.ban_problem {
+            tracing::warn!(
+                "xdp {}: {problem}; the program drops whom it dropped before, trying again: see that there is memory, or \
+                 shorten access.denied_networks",
+                self.name
+            );
+        }
+        self.ban_problem = problem;
     }
 
     /// Its name.
@@ -302,6 +332,7 @@ impl Interface {
             self.program.set_settings(settings)?;
         }
         self.set_keys(context)?;
+        self.set_banned(context);
         let wanted = self.fitting(destinations(network, link, &context.listeners));
         let (added, removed) = self.program.set_destinations(&wanted)?;
         if added + removed > 0 {

@@ -18,6 +18,7 @@ use tokio::{
     time::timeout,
 };
 use tracker_common::{maps::LIMITED_KINDS, rate::Rate};
+use tracker_core::banned::Banned;
 
 /// The manager's thread.
 const THREAD: &str = "riptide-xdp";
@@ -157,6 +158,8 @@ enum Order {
     Reclaim,
     /// Have client networks ask so often at most.
     Limit([Rate; LIMITED_KINDS], oneshot::Sender<()>),
+    /// Drop what comes from these networks, and from no others.
+    Ban(Banned, oneshot::Sender<()>),
 }
 
 /// The way to tell a running manager something.
@@ -195,6 +198,14 @@ impl Lending {
         let _ended = self.ask(|done| Order::Limit(rates, done));
     }
 
+    /// Has the programs drop what comes from these networks, and from no others. What is returned hears when they do.
+    pub fn ban(&self, banned: Banned) -> oneshot::Receiver<()> {
+        let (done, finished) = oneshot::channel();
+        // Who has ended drops nothing any more, and says so by dropping this.
+        let _ended = self.0.send(Order::Ban(banned, done));
+        finished
+    }
+
     /// Not to be called within a runtime.
     fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {
         let (done, finished) = oneshot::channel();
@@ -208,6 +219,14 @@ impl Prepared {
     #[must_use]
     pub fn reports(&self) -> Reports {
         self.reports.clone()
+    }
+
+    /// The networks from which nothing is to be let through, from now on.
+    pub fn ban(&mut self, banned: Banned) {
+        self.context.banned = banned;
+        for interface in &mut self.interfaces {
+            interface.set_banned(&self.context);
+        }
     }
 
     /// Whether there is a program to look after.
@@ -299,6 +318,15 @@ impl Prepared {
                         lent = true;
                         self.interfaces.iter_mut().for_each(|interface| interface.lend(&mut servers));
                         self.reports.write(&self.interfaces);
+                        let _ = done.send(());
+                        continue;
+                    }
+                    Some(Order::Ban(banned, done)) => {
+                        // While they are another process's, that one has its own.
+                        match lent {
+                            true => self.context.banned = banned,
+                            false => self.ban(banned),
+                        }
                         let _ = done.send(());
                         continue;
                     }

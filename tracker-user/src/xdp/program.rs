@@ -3,7 +3,10 @@
 use super::{arrivals::Arrivals, link::ProgramLink};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, XskMap},
+    maps::{
+        Array, HashMap, Map, MapData, MapError, PerCpuArray, XskMap,
+        lpm_trie::{Key as Prefix, LpmTrie},
+    },
     programs::{ProgramError, TestRunOptions, Xdp},
 };
 use std::{
@@ -17,6 +20,7 @@ use tracker_common::{
     rate::Kind,
     siphash::Key,
 };
+use tracker_core::{banned::Banned, networks::Network};
 
 /// The object file, if it had been built when this binary was.
 #[cfg(xdp_program)]
@@ -132,7 +136,11 @@ pub struct Program {
     rates: Array<MapData, [u8; size_of::<Rates>()]>,
     destinations: HashMap<MapData, [u8; size_of::<Destination>()], u8>,
     sockets: XskMap<MapData>,
+    banned4: LpmTrie<MapData, [u8; 4], u8>,
+    banned6: LpmTrie<MapData, [u8; 16], u8>,
     present: HashSet<Destination>,
+    /// What the tries hold.
+    banned: Banned,
     current: Settings,
     /// The keys in both places, once they are written.
     current_keys: Option<[Key; 2]>,
@@ -198,6 +206,8 @@ impl Program {
         let rates = Array::try_from(take(maps::RATES)?)?;
         let destinations = HashMap::try_from(take(maps::DESTINATIONS)?)?;
         let sockets = XskMap::try_from(take(maps::SOCKETS)?)?;
+        let banned4 = LpmTrie::try_from(take(maps::BANNED4)?)?;
+        let banned6 = LpmTrie::try_from(take(maps::BANNED6)?)?;
         let counters = Counters(PerCpuArray::try_from(take(maps::COUNTERS)?)?);
         let Map::Array(arrivals) = take(maps::ARRIVALS)? else {
             return Err(Error::Load(format!("the object's map {} is no array", maps::ARRIVALS)));
@@ -213,7 +223,10 @@ impl Program {
             rates,
             destinations,
             sockets,
+            banned4,
+            banned6,
             present: HashSet::new(),
+            banned: Banned::default(),
             current,
             current_keys: None,
         };
@@ -364,6 +377,64 @@ impl Program {
         }
         self.present.remove(destination);
         Ok(())
+    }
+
+    /// Makes the tries hold exactly these networks, touching only what changes: a million new ones take about a second.
+    /// Returns how many were added and removed.
+    ///
+    /// # Errors
+    /// When the kernel has no memory for them. What was there before holds then.
+    pub fn set_banned(&mut self, wanted: &Banned) -> Result<(usize, usize), Error> {
+        if self.banned.is_same(wanted) {
+            return Ok((0, 0));
+        }
+        let before = self.banned.clone();
+        // New ones first, so that nobody is let through who is banned before and after.
+        let added = self.ban_all(wanted, &before)?;
+        self.banned = wanted.clone();
+        let mut removed = 0;
+        for network in before.without(wanted) {
+            self.unban(&network);
+            removed += 1;
+        }
+        let bit = |family| if wanted.len_of(family) > 0 { Settings::family_bit(family) } else { 0 };
+        let banned = Family::ALL.into_iter().map(bit).sum();
+        if banned != self.current.banned {
+            self.set_settings(Settings { banned, ..self.current })?;
+        }
+        Ok((added, removed))
+    }
+
+    /// Adds those that were not there before, or none of them. Returns how many.
+    fn ban_all(&mut self, wanted: &Banned, before: &Banned) -> Result<usize, MapError> {
+        let mut added = 0;
+        for network in wanted.without(before) {
+            if let Err(error) = self.ban(&network) {
+                wanted.without(before).take(added).for_each(|network| self.unban(&network));
+                return Err(error);
+            }
+            added += 1;
+        }
+        Ok(added)
+    }
+
+    fn ban(&mut self, network: &Network) -> Result<(), MapError> {
+        let (length, address) = (network.prefix().into(), network.address());
+        match network.family() {
+            Family::Ipv4 => self.banned4.insert(&Prefix::new(length, address.ipv4_bytes()), 1, 0),
+            Family::Ipv6 => self.banned6.insert(&Prefix::new(length, address.octets()), 1, 0),
+        }
+    }
+
+    fn unban(&mut self, network: &Network) {
+        let (length, address) = (network.prefix().into(), network.address());
+        let removed = match network.family() {
+            Family::Ipv4 => self.banned4.remove(&Prefix::new(length, address.ipv4_bytes())),
+            Family::Ipv6 => self.banned6.remove(&Prefix::new(length, address.octets())),
+        };
+        if let Err(error) = removed {
+            tracing::debug!(%network, error = chain(&error), "taking a network out of the map");
+        }
     }
 
     /// Puts an AF_XDP socket into the map.

@@ -212,6 +212,8 @@ pub(crate) fn settings() -> Settings {
         removals: 0,
         key_changes: 0,
         limited: 0,
+        banned: 0,
+        reserved: 0,
     }
 }
 

@@ -1,10 +1,13 @@
 //! Each thing that may be wrong with a file: what was before it is used, and it never stops a start.
 
 use super::*;
-use crate::swarms::{
-    read::{Fault, FileReader},
-    restore::{MAX_FILE, Unfit, Wrong, restore},
-    tally::Tally,
+use crate::{
+    kept_file::Unfit,
+    swarms::{
+        read::{Fault, FileReader},
+        restore::{MAX_FILE, Wrong, restore},
+        tally::Tally,
+    },
 };
 use std::{
     fs::{File, Permissions},
@@ -212,7 +215,7 @@ fn a_file_that_is_too_long_is_not_read() {
     let (_directory, path) = place();
     fs::write(&path, &BY_HAND.0).unwrap();
     File::options().write(true).open(&path).unwrap().set_len(MAX_FILE + 1).unwrap();
-    assert!(matches!(unfit(&path), Unfit::TooLong(length) if length == MAX_FILE + 1));
+    assert!(matches!(unfit(&path), Unfit::TooLong { length, .. } if length == MAX_FILE + 1));
 }
 
 #[test]

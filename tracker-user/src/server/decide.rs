@@ -1,0 +1,138 @@
+//! What the operator has decided, by the files that the configuration names and by control, put into force on every path.
+
+use super::Server;
+use crate::{
+    config::{Access, AccessMode},
+    decisions::{Decisions, Entry, Kind, NotDecided},
+    orders::{Decided, Listed},
+};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::time::timeout;
+use tracker_core::{
+    access::AccessList,
+    admission::Admission,
+    banned::{Banned, NetworkSet},
+    engine::Engine,
+    policy::Policy,
+};
+
+/// How long is waited for the XDP programs to have a ban, before whoever asked is told that it holds. They may be busy with a
+/// long list.
+const PROGRAMS: Duration = Duration::from_secs(2);
+
+/// What the operator's files say.
+#[derive(Clone, Debug)]
+pub(super) struct Lists {
+    pub(super) access: AccessList,
+    pub(super) networks: Arc<NetworkSet>,
+}
+
+impl Lists {
+    /// The torrents that are served, with decisions beside the list.
+    pub(super) fn access(&self, decisions: &Decisions) -> AccessList {
+        self.access.denying(decisions.denied())
+    }
+
+    /// The networks that are banned, with decisions beside the list.
+    pub(super) fn banned(&self, decisions: &Decisions) -> Banned {
+        Banned::new(Arc::clone(&self.networks), Arc::new(decisions.banned()))
+    }
+}
+
+/// Swaps the networks whose clients get nothing.
+pub(super) fn ban(engine: &Engine, banned: &Banned) {
+    engine.change_policy(|policy| {
+        let admission = Admission { banned: banned.clone(), ..policy.admission.clone() };
+        Policy { admission, ..policy.clone() }
+    });
+}
+
+impl Server {
+    /// Makes a decision hold, or no longer. When this returns, it does so everywhere.
+    ///
+    /// # Errors
+    /// If it cannot be decided, or not be kept.
+    pub(super) fn decide(&self, entry: Entry, holds: bool) -> Result<Decided, NotDecided> {
+        let changed = self.decisions.decide(entry, holds, |decisions| self.enforce(entry, decisions))?;
+        if changed {
+            let verb = if holds { "decided" } else { "taken back" };
+            tracing::info!("control: {verb}: {} {entry}", entry.kind().label());
+        }
+        if !holds && let Some((key, path)) = self.file_of(&entry) {
+            return Err(NotDecided::InFile { entry, path, key });
+        }
+        let warnings = if holds { Vec::new() } else { self.still_holds(&entry).into_iter().collect() };
+        Ok(Decided { entry: entry.to_string(), changed, warnings })
+    }
+
+    /// The decisions of a kind.
+    pub(super) fn list(&self, kind: Kind) -> Listed {
+        let Access { mode, denied_networks, .. } = &self.config.access;
+        let in_file = match kind {
+            Kind::Deny => (*mode == AccessMode::Deny).then(|| self.lists.access.len()),
+            Kind::Ban => denied_networks.as_ref().map(|_| self.lists.networks.len()),
+        };
+        Listed { entries: self.decisions.list(kind), in_file }
+    }
+
+    fn enforce(&self, entry: Entry, decisions: &Decisions) {
+        match entry {
+            Entry::Deny(info_hash) => {
+                self.engine.set_access_to(&info_hash, self.lists.access(decisions), self.clock.now());
+            }
+            Entry::Ban(_) => {
+                let programs = self.ban(&self.lists.banned(decisions));
+                let _ = self.runtime.block_on(async { timeout(PROGRAMS, programs).await });
+            }
+        }
+    }
+
+    /// Turns away the clients of these networks, and of no others, on every path. What is returned ends once the XDP programs do
+    /// so too.
+    pub(super) fn ban(&self, banned: &Banned) -> impl Future<Output = ()> + use<> {
+        ban(&self.engine, banned);
+        if let Some(hub) = &self.premises.sources.websocket {
+            hub.close_banned();
+        }
+        let programs = self.premises.xdp.as_ref().map(|xdp| xdp.ban(banned.clone()));
+        async {
+            if let Some(programs) = programs {
+                // An error is the end of the programs.
+                let _ = programs.await;
+            }
+        }
+    }
+
+    /// The key and the file by which a decision holds anyway.
+    fn file_of(&self, entry: &Entry) -> Option<(&'static str, PathBuf)> {
+        let Access { mode, info_hashes, denied_networks, .. } = &self.config.access;
+        let (is_listed, key, path) = match entry {
+            Entry::Deny(info_hash) => {
+                let is_listed = *mode == AccessMode::Deny && self.lists.access.lists(info_hash);
+                (is_listed, "access.info_hashes", info_hashes)
+            }
+            Entry::Ban(network) => {
+                (self.lists.networks.contains(network), "access.denied_networks", denied_networks)
+            }
+        };
+        let path = path.clone().filter(|_| is_listed)?;
+        Some((key, path))
+    }
+
+    /// Why what was taken back is refused all the same.
+    fn still_holds(&self, entry: &Entry) -> Option<String> {
+        match entry {
+            Entry::Deny(info_hash) => {
+                let is_unlisted =
+                    self.config.access.mode == AccessMode::Allow && !self.lists.access.lists(info_hash);
+                is_unlisted
+                    .then(|| "it is refused all the same: access.info_hashes does not list it".to_owned())
+            }
+            Entry::Ban(network) => {
+                let decided = self.decisions.look(Decisions::banned).cover(network);
+                let larger = decided.or_else(|| self.lists.networks.cover(network))?;
+                Some(format!("it is banned all the same, as a part of {larger}"))
+            }
+        }
+    }
+}
