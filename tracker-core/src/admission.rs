@@ -5,7 +5,8 @@
 //! the engine finds out itself, under the lock of the torrent's shard, so that none is left once a purge has gone by;
 //! what a client is told of that is said here.
 
-use crate::{model::Seconds, networks::Network};
+use crate::{clients::ClientPrefixes, keys::Keys, model::Seconds, networks::Network};
+use std::sync::Arc;
 use tracker_common::address::Address;
 
 /// The protocol that a request came by.
@@ -30,9 +31,13 @@ pub struct Claim {
 
 /// An announce, as far as the operator has a say in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Applicant {
+pub struct Applicant<'a> {
     /// What it came by.
     pub door: Door,
+    /// The key that it shows, where it shows anything as one.
+    pub key: Option<&'a [u8]>,
+    /// Its peer ID; it may have another length over HTTP, and is not looked at without [`Admission::denied_clients`].
+    pub peer_id: &'a [u8],
     /// Where it came from, behind any proxies.
     pub source: Address,
     /// Where it listens, host byte order; nothing over WebTorrent, whose peers meet through the tracker.
@@ -75,14 +80,24 @@ pub struct Admission {
     pub max_offers: usize,
     /// The networks whose clients may say that they are elsewhere.
     pub trusted: Vec<Network>,
+    /// The client software that is not served.
+    pub denied_clients: Arc<ClientPrefixes>,
+    /// In private mode, the keys of those who are served.
+    pub keys: Option<Arc<Keys>>,
 }
 
 impl Admission {
     /// Decides what a client gets.
+    ///
+    /// # Errors
+    /// If it is not served.
     #[inline]
-    #[must_use]
-    pub fn admit(&self, applicant: &Applicant) -> Terms {
-        let Applicant { door, source, port, claim, num_want } = *applicant;
+    pub fn admit(&self, applicant: &Applicant<'_>) -> Result<Terms, Rejected> {
+        let Applicant { door, key, peer_id, source, port, claim, num_want } = *applicant;
+        self.check_key(key)?;
+        if !self.denied_clients.is_empty() && self.denied_clients.match_any(peer_id) {
+            return Err(Rejected::ClientDenied);
+        }
         let asked = num_want
             .and_then(|n| u64::try_from(n).ok())
             .map_or(self.default_num_want, |n| usize::try_from(n).unwrap_or(usize::MAX));
@@ -91,12 +106,33 @@ impl Admission {
             Door::Webtorrent => (self.max_offers, self.webtorrent_interval),
         };
         let place = claim.filter(|claim| self.believes(source, claim));
-        Terms {
+        Ok(Terms {
             address: place.map_or(source, |place| place.address),
             port: place.and_then(|place| place.port).unwrap_or(port),
             peers: asked.min(most),
             interval,
             min_interval: self.min_interval,
+        })
+    }
+
+    /// Whether clients need a key.
+    #[inline]
+    #[must_use]
+    pub const fn is_private(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// Checks the key that a client shows, where one is needed.
+    ///
+    /// # Errors
+    /// If it shows none, or another.
+    #[inline]
+    pub fn check_key(&self, key: Option<&[u8]>) -> Result<(), Rejected> {
+        match (&self.keys, key) {
+            (None, _) => Ok(()),
+            (Some(_), None) => Err(Rejected::KeyMissing),
+            (Some(keys), Some(key)) if keys.contains(key) => Ok(()),
+            (Some(_), Some(_)) => Err(Rejected::KeyUnknown),
         }
     }
 
@@ -106,12 +142,12 @@ impl Admission {
     }
 
     /// When a client may come back that was refused. Where there was no room, that is after an interval, in which peers
-    /// go.
+    /// go, and where its key is not known, too: it may be a new one.
     #[must_use]
     pub fn retry(&self, rejected: Rejected) -> Option<Retry> {
         match rejected {
-            Rejected::NotPermitted => Some(Retry::Never),
-            Rejected::TooManyTorrents | Rejected::MemoryFull => {
+            Rejected::NotPermitted | Rejected::ClientDenied | Rejected::KeyMissing => Some(Retry::Never),
+            Rejected::TooManyTorrents | Rejected::MemoryFull | Rejected::KeyUnknown => {
                 Some(Retry::Minutes(self.interval.div_ceil(60).max(1)))
             }
             Rejected::PeerIdTaken | Rejected::TooManyMemberships => None,
@@ -129,6 +165,8 @@ impl Default for Admission {
             max_num_want: 200,
             max_offers: 10,
             trusted: Vec::new(),
+            denied_clients: Arc::default(),
+            keys: None,
         }
     }
 }
@@ -139,6 +177,15 @@ pub enum Rejected {
     /// The access list does not permit the torrent.
     #[error("the access list does not permit this torrent")]
     NotPermitted,
+    /// Its software is one of [`Admission::denied_clients`].
+    #[error("clients with this beginning of the peer ID are not served")]
+    ClientDenied,
+    /// It shows no key, and needs one of [`Admission::keys`].
+    #[error("there is no key in the announce address")]
+    KeyMissing,
+    /// It shows something that is none of [`Admission::keys`].
+    #[error("the key in the announce address is not known")]
+    KeyUnknown,
     /// The torrent is new, and [`crate::policy::Policy::max_torrents`] are stored.
     #[error("the limit of torrents is reached")]
     TooManyTorrents,
@@ -159,6 +206,11 @@ impl Rejected {
     pub const fn message(self) -> &'static str {
         match self {
             Self::NotPermitted => "info hash not allowed on this tracker",
+            Self::ClientDenied => "client not allowed on this tracker, use another program",
+            Self::KeyMissing => "this tracker needs a key: use the announce address that was given to you",
+            Self::KeyUnknown => {
+                "this tracker needs a key: the one in your announce address is wrong or withdrawn"
+            }
             Self::TooManyTorrents | Self::MemoryFull => "tracker full, try again later",
             Self::PeerIdTaken => "peer ID is in use by another client",
             Self::TooManyMemberships => "too many torrents on one connection",

@@ -4,7 +4,8 @@
 //! adapter receives bytes, calls one function and sends what it wrote.
 //!
 //! - [`engine`] holds every swarm. [`engine::Engine`] is shared by all threads and takes `&self`.
-//! - [`admission`] decides what a client gets, whatever the protocol; [`networks`] is what it asks.
+//! - [`admission`] decides what a client gets, whatever the protocol; [`networks`], [`clients`] and [`keys`] are what it
+//!   asks, and [`list`] reads what operators write of them.
 //! - [`policy`] and [`access`] are what the operator decides, swapped whole while the engine runs.
 //! - [`http`] turns the query of a request into a bencoded reply ([BEP 3](https://www.bittorrent.org/beps/bep_0003.html)).
 //! - [`records`] is the one format in which swarms leave the process.
@@ -13,8 +14,11 @@
 
 pub mod access;
 pub mod admission;
+pub mod clients;
 pub mod engine;
 pub mod http;
+pub mod keys;
+pub mod list;
 pub mod model;
 pub mod networks;
 pub mod policy;

@@ -67,7 +67,7 @@ mod tests {
     use tracker_core::model::InfoHash;
 
     fn access(mode: AccessMode, path: Option<PathBuf>) -> Access {
-        Access { mode, info_hashes: path }
+        Access { mode, info_hashes: path, ..crate::config::Config::default().access }
     }
 
     fn write(directory: &tempfile::TempDir, text: &str) -> PathBuf {

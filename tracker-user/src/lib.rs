@@ -3,6 +3,7 @@
 pub mod access_file;
 pub mod check;
 pub mod cli;
+pub mod clientele;
 pub mod clock;
 pub mod config;
 pub mod control;
@@ -13,6 +14,7 @@ pub mod exit;
 pub mod farewell;
 pub mod handover;
 pub mod http;
+pub mod list_file;
 pub mod logging;
 pub mod material;
 pub mod memory;

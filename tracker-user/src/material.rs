@@ -3,6 +3,7 @@
 
 use crate::{
     access_file::{self, AccessFileError},
+    clientele::{Clientele, ClienteleError},
     config::{Config, ConfigErrors, Loaded},
     privileges::{Identity, PrivilegeError},
     tls::{Role, Tls, TlsError},
@@ -14,6 +15,8 @@ use tracker_core::access::AccessList;
 pub struct Material {
     /// The list of `[access]`.
     pub access: AccessList,
+    /// Who is served.
+    pub clientele: Clientele,
     /// The certificate and key of `[tls]`, where it is served.
     pub tls: Option<Tls>,
     /// Who `[privileges]` says to become.
@@ -42,6 +45,7 @@ impl Material {
             problems.push(error.into());
             AccessList::off()
         });
+        let clientele = Clientele::read(&config.access, |error| problems.push(error.into()));
         let served = !config.tls.listen.addresses.is_empty();
         let tls = served.then(|| Tls::load(&config.tls)).transpose().unwrap_or_else(|error| {
             problems.push(error.into());
@@ -51,7 +55,7 @@ impl Material {
             problems.push(error.into());
             None
         });
-        (Self { access, tls, identity }, problems)
+        (Self { access, clientele, tls, identity }, problems)
     }
 
     /// The configuration that was read, with all that it names.
@@ -76,6 +80,13 @@ impl From<AccessFileError> for Problem {
             reason: error.to_string(),
             of_this_user: error.is_permission_denied(),
         }
+    }
+}
+
+impl From<ClienteleError> for Problem {
+    fn from(error: ClienteleError) -> Self {
+        let (key, of_this_user) = (error.key(), error.is_permission_denied());
+        Self { table: "access", key, reason: error.to_string(), of_this_user }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use ipnet::IpNet;
-use std::{num::NonZero, time::Duration};
+use std::{num::NonZero, sync::Arc, time::Duration};
 use tracker_core::{admission::Admission, networks::Network, policy::Policy};
 
 /// What `[swarm]`, `[limits]` and some keys of `[websocket]` say.
@@ -18,6 +18,9 @@ pub fn from_config(config: &Config) -> Policy {
             max_num_want: swarm.max_num_want,
             max_offers: websocket.max_offers,
             trusted: networks(&swarm.trust_ip_networks),
+            // Files say that: `crate::clientele`.
+            denied_clients: Arc::default(),
+            keys: None,
         },
         hide_private: swarm.hide_private_addresses,
         peer_timeout: seconds(swarm.peer_timeout),

@@ -5,9 +5,9 @@ use super::{
     query::{self, AnnounceQuery},
 };
 use crate::{
-    admission::{Applicant, Door, Retry, Terms},
+    admission::{Admission, Applicant, Door, Rejected, Retry, Terms},
     engine::{Announce, Announced, Engine, Lists, NotKept, Want},
-    model::{Counts, InfoHash, Seconds},
+    model::{Counts, InfoHash, PeerId, Seconds},
     rng::Rng,
 };
 use bytes::{BufMut as _, BytesMut};
@@ -60,12 +60,13 @@ impl Responder {
         }
     }
 
-    /// Announces the peer at `client` and appends the reply to `out`: a bencoded dictionary, whatever the outcome. Also
-    /// gives why the peer is not kept, if it is not for a limit.
+    /// Announces the peer at `client`, which shows `key`, and appends the reply to `out`: a bencoded dictionary, whatever
+    /// the outcome. Also gives why the peer is not kept, if it is not for a limit.
     pub fn announce(
         &mut self,
         engine: &Engine,
         query: &[u8],
+        key: Option<&[u8]>,
         client: Address,
         now: Seconds,
         out: &mut BytesMut,
@@ -77,8 +78,16 @@ impl Responder {
         let AnnounceQuery { info_hash, port, event, left, num_want, compact, .. } = asked;
         let policy = engine.policy();
         let claim = asked.claim(client.family());
-        let applicant = Applicant { door: Door::Http, source: client, port, claim, num_want };
-        let terms = policy.admission.admit(&applicant);
+        let mut own_id = [0; PeerId::LEN];
+        let peer_id = match policy.admission.denied_clients.is_empty() {
+            true => &[],
+            false => asked.read_peer_id(&mut own_id),
+        };
+        let applicant = Applicant { door: Door::Http, key, peer_id, source: client, port, claim, num_want };
+        let terms = match policy.admission.admit(&applicant) {
+            Ok(terms) => terms,
+            Err(why) => return (refuse_by(&policy.admission, out, why), why.not_kept()),
+        };
         let Terms { address, port, peers: most, .. } = terms;
         let announce = Announce { info_hash, address, port, event, left, want: Want::Both(most) };
         let mut lists =
@@ -95,15 +104,23 @@ impl Responder {
                 out.put_u8(b'e');
                 (Outcome::Ok, announced.membership.not_kept())
             }
-            Err(rejected) => {
-                let retry = policy.admission.retry(rejected);
-                (refuse(out, rejected.message(), retry), rejected.not_kept())
-            }
+            Err(rejected) => (refuse_by(&policy.admission, out, rejected), rejected.not_kept()),
         }
     }
 
-    /// Appends the counts of the torrents asked for to `out`: a bencoded dictionary, whatever the outcome.
-    pub fn scrape(&mut self, engine: &Engine, query: &[u8], out: &mut BytesMut) -> Outcome {
+    /// Appends the counts of the torrents asked for to `out`: a bencoded dictionary, whatever the outcome. `key` is what
+    /// the client shows as one.
+    pub fn scrape(
+        &mut self,
+        engine: &Engine,
+        query: &[u8],
+        key: Option<&[u8]>,
+        out: &mut BytesMut,
+    ) -> Outcome {
+        let policy = engine.policy();
+        if let Err(why) = policy.admission.check_key(key) {
+            return refuse_by(&policy.admission, out, why);
+        }
         if let Err(error) = query::scrape(query, self.max_scrape_hashes, &mut self.hashes) {
             return refuse(out, error.message(), None);
         }
@@ -133,6 +150,10 @@ fn room(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
         buffer.resize(length, 0);
     }
     &mut buffer[..length]
+}
+
+fn refuse_by(admission: &Admission, out: &mut BytesMut, why: Rejected) -> Outcome {
+    refuse(out, why.message(), admission.retry(why))
 }
 
 fn refuse(out: &mut BytesMut, reason: &str, retry: Option<Retry>) -> Outcome {

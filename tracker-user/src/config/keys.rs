@@ -281,13 +281,21 @@ declare! {
         sweep_interval: Duration = r#""1m""#, Span { least: 1, most: 10 * MINUTE }, Reload;
     }
 
-    /// Which torrents are served.
+    /// Which torrents and whom the tracker serves.
     [access] Access {
         /// "off": all. "allow": those in the file. "deny": all but those in the file.
         mode: AccessMode = r#""off""#, Word(&[("off", AccessMode::Off), ("allow", AccessMode::Allow), ("deny", AccessMode::Deny)]), Reload;
         /// The file: one info hash a line, in 40 hexadecimal digits (or 64, of which the first 40 count);
         /// `#` starts a comment.
         info_hashes: Option<PathBuf> = r#""""#, Optional { what: "a path", read: any_path }, Reload;
+        /// The file of the client software that is not served: the beginning of a peer ID a line, as text (`-XL0012-`), or in
+        /// hexadecimal after `0x`; `#` starts a comment. Its announces get a failure.
+        denied_clients: Option<PathBuf> = r#""""#, Optional { what: "a path", read: any_path }, Reload;
+        /// Private mode: the file of the keys of those who are served, one of 8 to 64 of A-Z, a-z, 0-9, - and _ a line, up to
+        /// a million; `#` starts a comment. A key is part of its owner's announce addresses: `http://HOST/KEY/announce`,
+        /// `udp://HOST/KEY/announce` (for clients with BEP 41), `ws://HOST/KEY`. Everybody else gets a failure, and scrapes
+        /// over UDP, which carry no key, are answered with zeroes. It should be readable to the tracker's user alone. "": off.
+        keys: Option<PathBuf> = r#""""#, Optional { what: "a path", read: any_path }, Reload;
     }
 
     /// Bounds of what strangers can make the tracker keep.

@@ -55,17 +55,22 @@ impl Tracker {
         Ok(Self { engine, clock, counters, desks })
     }
 
-    /// Announces the client.
-    pub(super) fn announce(&self, query: &[u8], client: Address) -> (Bytes, Outcome) {
+    /// Whether clients need a key.
+    pub(super) fn is_private(&self) -> bool {
+        self.engine.policy().admission.is_private()
+    }
+
+    /// Announces the client, which shows `key`.
+    pub(super) fn announce(&self, query: &[u8], key: Option<&[u8]>, client: Address) -> (Bytes, Outcome) {
         let now = self.clock.now();
         self.at_desk(Action::Announce, |responder, out| {
-            responder.announce(&self.engine, query, client, now, out)
+            responder.announce(&self.engine, query, key, client, now, out)
         })
     }
 
-    /// Tells of torrents.
-    pub(super) fn scrape(&self, query: &[u8]) -> (Bytes, Outcome) {
-        self.at_desk(Action::Scrape, |responder, out| (responder.scrape(&self.engine, query, out), None))
+    /// Tells of torrents whoever shows `key`.
+    pub(super) fn scrape(&self, query: &[u8], key: Option<&[u8]>) -> (Bytes, Outcome) {
+        self.at_desk(Action::Scrape, |responder, out| (responder.scrape(&self.engine, query, key, out), None))
     }
 
     fn at_desk(
@@ -119,12 +124,12 @@ mod tests {
     fn replies_do_not_touch_each_other_while_they_wait_to_be_sent() {
         let tracker = tracker(&Arc::new(Counters::new(1)));
         let client = Address::from_ipv4([192, 0, 2, 1]);
-        let (first, outcome) = tracker.announce(QUERY, client);
+        let (first, outcome) = tracker.announce(QUERY, None, client);
         assert_eq!(outcome, Outcome::Ok);
         let copy = first.to_vec();
         assert!(copy.starts_with(b"d8:completei1e") && copy.ends_with(b"e"), "{first:?}");
         for _ in 0..100 {
-            let (scrape, outcome) = tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa");
+            let (scrape, outcome) = tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", None);
             assert_eq!(outcome, Outcome::Ok);
             assert!(scrape.starts_with(b"d5:filesd20:aaaaaaaaaaaaaaaaaaaad"), "{scrape:?}");
         }
@@ -136,7 +141,7 @@ mod tests {
         let counters = Arc::new(Counters::new(1));
         let tracker = tracker(&counters);
         for _ in 0..3 * REQUESTS_BETWEEN_TIMINGS {
-            let (_, outcome) = tracker.scrape(b"");
+            let (_, outcome) = tracker.scrape(b"", None);
             assert_eq!(outcome, Outcome::Failure, "a full scrape is not for strangers");
         }
         assert_eq!(counters.durations(Action::Scrape).0.iter().sum::<u64>(), 3);

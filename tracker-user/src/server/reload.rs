@@ -42,7 +42,7 @@ impl Server {
             }
             material
         });
-        let (Some(config), Some(Material { access, .. }), true) =
+        let (Some(config), Some(Material { access, clientele, .. }), true) =
             (config, material, loaded.errors.is_empty())
         else {
             let problems = loaded.errors.iter().map(ToString::to_string).collect();
@@ -56,13 +56,18 @@ impl Server {
         };
         let changes = Config::changed_keys(&self.config, &config);
         let room = Room::of(&config);
-        self.engine.set_policy(Policy { max_peers: room.peers, ..policy::from_config(&config) });
+        let policy = Policy { max_peers: room.peers, ..policy::from_config(&config) };
+        self.engine.set_policy(clientele.govern(policy));
+        // Who came by a key that is gone, or by none, stays connected otherwise.
+        self.http.recheck_keys();
         if self.room != room {
             tracing::info!("there is room for {room}");
             self.room = room;
         }
         let listed_torrents = (config.access.mode != AccessMode::Off).then(|| access.len());
         take_up_access(&self.engine, &config, access, self.clock.now());
+        clientele.log();
+        let (denied_clients, valid_keys) = clientele.lengths();
         let keys = |apply| {
             changes.iter().filter(|change| change.apply == apply).map(ToString::to_string).collect::<Vec<_>>()
         };
@@ -84,7 +89,16 @@ impl Server {
         };
         tracing::info!("reloaded: [swarm], [access] and [limits]{and_certificate}");
         let room_peers = self.room.peers;
-        Ok(Reloaded { taken_up, needs_restart, certificate, listed_torrents, room_peers, warnings })
+        Ok(Reloaded {
+            taken_up,
+            needs_restart,
+            certificate,
+            listed_torrents,
+            denied_clients,
+            keys: valid_keys,
+            room_peers,
+            warnings,
+        })
     }
 }
 

@@ -108,7 +108,7 @@ impl Server {
         taker: &mut Option<Taker>,
     ) -> Result<Self, StartError> {
         let successor = Successor::of_this_process().map_err(|error| error.to_string());
-        let Material { access, tls, identity } = material;
+        let Material { access, clientele, tls, identity } = material;
         let tls = tls.map(Arc::new);
         let udp_workers = match config.udp.listen.addresses.is_empty() {
             true => 0,
@@ -163,9 +163,10 @@ impl Server {
 
         let room = Room::of(&config);
         tracing::info!("there is room for {room}");
-        let policy = Policy { max_peers: room.peers, ..policy::from_config(&config) };
+        let policy = clientele.govern(Policy { max_peers: room.peers, ..policy::from_config(&config) });
         let engine = Arc::new(Engine::new(policy, seed().map_err(system("random bytes"))?));
         take_up_access(&engine, &config, access, clock.now());
+        clientele.log();
         // Where the process before has crashed meanwhile, there is what it had saved.
         let tally = match taker.as_mut().map_or(Ok(false), |taker| taker.fetch(&engine, clock))? {
             true => swarms::look(&config.state),

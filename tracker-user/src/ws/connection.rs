@@ -63,6 +63,7 @@ fn close_frame(closed: Closed) -> Option<CloseFrame> {
         Closed::Idle => (CloseCode::Policy, "no sign of life, or no end of a message"),
         Closed::Memory => (CloseCode::Again, "no memory for this"),
         Closed::Drained => (CloseCode::Away, "the tracker is stopping"),
+        Closed::Key => (CloseCode::Policy, "this tracker needs a key that it knows"),
     };
     Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) })
 }
@@ -135,7 +136,7 @@ async fn deliver<S: AsyncRead + AsyncWrite + Unpin>(
         let relay = match seat.queue.next() {
             Next::Relay(relay) => relay,
             Next::Empty => break,
-            Next::Close => return Err(Closed::Drained),
+            Next::Close(why) => return Err(why),
         };
         let kind = if matches!(relay, Relay::Offer { .. }) { Sent::Offer } else { Sent::Answer };
         let text = seat.peer.deliver(relay, &seat.hub.rules().signal, now);

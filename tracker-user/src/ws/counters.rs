@@ -54,6 +54,8 @@ labelled! {
         Stalled = "stalled",
         /// The tracker is stopping.
         Drained = "drained",
+        /// A reload found that it came without a key of those that are served.
+        Key = "key",
         /// It sent a message, or would be in so many torrents, that there was no room in `websocket.memory`.
         Memory = "memory",
         /// Others wanted memory that it kept the longest: for what it did not take, or for a long message it did not end.

@@ -2,7 +2,7 @@
 
 use super::{
     budget::{Budget, Holding},
-    counters::{Counters, Lost},
+    counters::{Closed, Counters, Lost},
     handshake::{Origins, Refusal},
     queue::Queue,
     rules::Rules,
@@ -30,6 +30,7 @@ use tokio::{
 use tracker_common::address::Address;
 use tracker_core::{
     engine::{ConnectionKey, Engine},
+    keys::Pass,
     rng::Rng,
     ws::{Connection, Relay},
 };
@@ -49,8 +50,15 @@ pub(crate) fn memory_of(config: &config::Websocket) -> usize {
     config.memory.unwrap_or_else(|| Memory::detect().map_or(UNTOLD, share))
 }
 
-/// Where the queues of a share of the connections are found.
-type Shard = Mutex<HashMap<ConnectionKey, Arc<Queue>>>;
+/// Where a share of the connections are found.
+type Shard = Mutex<HashMap<ConnectionKey, Entry>>;
+
+/// A connection, as others see it.
+struct Entry {
+    queue: Arc<Queue>,
+    /// What its client showed as a key.
+    pass: Pass,
+}
 
 /// All WebSocket connections of the tracker.
 pub struct Hub {
@@ -133,8 +141,7 @@ impl Hub {
     pub async fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
         for shard in &self.queues {
-            let queues: Vec<Arc<Queue>> = shard.lock().values().cloned().collect();
-            queues.iter().for_each(|queue| queue.close());
+            close(shard, Closed::Drained, |_| true);
         }
         loop {
             let mut closed = pin!(self.all_closed.notified());
@@ -151,17 +158,28 @@ impl Hub {
         self.draining.store(true, Ordering::SeqCst);
         let mut queues = Vec::new();
         for shard in &self.queues {
-            queues.extend(shard.lock().values().cloned());
+            queues.extend(shard.lock().values().map(|entry| entry.queue.clone()));
         }
         let (mut rng, begun, all) = (self.generator(), Instant::now(), queues.len());
         for closed in 0..all {
             sleep_until(begun + within.mul_f64(closed as f64 / all as f64)).await;
-            queues.swap_remove(rng.below(queues.len())).close();
+            queues.swap_remove(rng.below(queues.len())).close(Closed::Drained);
         }
     }
 
-    /// Takes a place among the connections.
-    pub(super) fn enter(self: &Arc<Self>, client: Address) -> Result<Seat, Refusal> {
+    /// Closes every connection whose client has not shown a key that holds now, where one is needed: its peers leave their
+    /// swarms. Later ones are asked when they announce.
+    pub fn recheck_keys(&self) {
+        let policy = self.engine.policy();
+        if policy.admission.is_private() {
+            for shard in &self.queues {
+                close(shard, Closed::Key, |pass| policy.admission.check_key(pass.key()).is_err());
+            }
+        }
+    }
+
+    /// Takes a place among the connections. `pass` is what the client shows as a key.
+    pub(super) fn enter(self: &Arc<Self>, client: Address, pass: Pass) -> Result<Seat, Refusal> {
         if self.draining.load(Ordering::SeqCst) {
             return Err(Refusal::Draining);
         }
@@ -175,12 +193,13 @@ impl Hub {
         }
         let key = ConnectionKey(self.last_key.fetch_add(1, Ordering::Relaxed) + 1);
         let queue = Arc::new(Queue::new(Arc::clone(&self.budget)));
-        self.shard(key).lock().insert(key, Arc::clone(&queue));
+        let entry = Entry { queue: Arc::clone(&queue), pass: pass.clone() };
+        self.shard(key).lock().insert(key, entry);
         // Either this sees that a drain has begun, or the drain sees this queue.
         if self.draining.load(Ordering::SeqCst) {
-            queue.close();
+            queue.close(Closed::Drained);
         }
-        let peer = Connection::new(key, client, self.ticket_key);
+        let peer = Connection::new(key, client, self.ticket_key).with_pass(pass);
         let holding = Holding::new(Arc::clone(&self.budget));
         Ok(Seat { hub: Arc::clone(self), key, queue, peer, holding })
     }
@@ -191,7 +210,7 @@ impl Hub {
 
     /// Puts a message into the queue of its receiver, if that is there and has room.
     pub(super) fn relay(&self, to: ConnectionKey, relay: Relay) {
-        let queue = self.shard(to).lock().get(&to).cloned();
+        let queue = self.shard(to).lock().get(&to).map(|entry| entry.queue.clone());
         let pushed = queue.map_or(Err(Lost::Gone), |queue| queue.push(relay, self.rules.queue));
         if let Err(reason) = pushed {
             self.counters.lost.add(reason);
@@ -227,6 +246,15 @@ impl Hub {
     pub(super) fn generator(&self) -> Rng {
         Rng::new([self.seed[0], self.seed[1] ^ self.generators.fetch_add(1, Ordering::Relaxed)])
     }
+}
+
+/// Closes the connections of a share whose clients have shown such a pass.
+fn close(shard: &Shard, why: Closed, mut is_one: impl FnMut(&Pass) -> bool) {
+    let found: Vec<Arc<Queue>> = {
+        let entries = shard.lock();
+        entries.values().filter(|entry| is_one(&entry.pass)).map(|entry| entry.queue.clone()).collect()
+    };
+    found.iter().for_each(|queue| queue.close(why));
 }
 
 impl fmt::Debug for Hub {

@@ -1,6 +1,9 @@
 //! What waits to be written to a connection: bounded, filled by any task, emptied by the connection's own.
 
-use super::{budget::Budget, counters::Lost};
+use super::{
+    budget::Budget,
+    counters::{Closed, Lost},
+};
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::VecDeque,
@@ -32,7 +35,8 @@ pub(super) struct Queue {
 struct Inner {
     relays: VecDeque<Relay>,
     bytes: usize,
-    closing: bool,
+    /// Why the connection is to be closed, if it is.
+    closing: Option<Closed>,
     /// Nobody reads any more.
     ended: bool,
     reader: Option<Waker>,
@@ -45,8 +49,8 @@ pub(super) enum Next {
     Relay(Relay),
     /// Nothing waits.
     Empty,
-    /// The connection is to be closed, whatever waits.
-    Close,
+    /// The connection is to be closed for this reason, whatever waits.
+    Close(Closed),
 }
 
 impl Queue {
@@ -85,18 +89,18 @@ impl Queue {
         relays.len()
     }
 
-    /// Asks for the connection to be closed.
-    pub(super) fn close(&self) {
+    /// Asks for the connection to be closed. The first reason counts.
+    pub(super) fn close(&self, why: Closed) {
         let mut inner = self.inner.lock();
-        inner.closing = true;
+        inner.closing.get_or_insert(why);
         wake(inner);
     }
 
     /// Takes what is next.
     pub(super) fn next(&self) -> Next {
         let mut inner = self.inner.lock();
-        if inner.closing {
-            return Next::Close;
+        if let Some(why) = inner.closing {
+            return Next::Close(why);
         }
         let Some(relay) = inner.relays.pop_front() else { return Next::Empty };
         inner.bytes -= relay.text().len();
@@ -109,18 +113,19 @@ impl Queue {
 
     /// Ready if [`Queue::next`] gives something else than [`Next::Empty`]; otherwise the task is woken once that is so.
     pub(super) fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.poll_for(context, |inner| inner.closing || !inner.relays.is_empty())
+        let is_ready = |inner: &Inner| inner.closing.is_some() || !inner.relays.is_empty();
+        self.poll_for(context, |inner| is_ready(inner).then_some(()))
     }
 
-    /// Ready if the connection is to be closed. Until then the task may be woken for less.
-    pub(super) fn poll_close(&self, context: &mut Context<'_>) -> Poll<()> {
+    /// Ready, with the reason, if the connection is to be closed. Until then the task may be woken for less.
+    pub(super) fn poll_close(&self, context: &mut Context<'_>) -> Poll<Closed> {
         self.poll_for(context, |inner| inner.closing)
     }
 
-    fn poll_for(&self, context: &mut Context<'_>, condition: impl Fn(&Inner) -> bool) -> Poll<()> {
+    fn poll_for<T>(&self, context: &mut Context<'_>, look: impl Fn(&Inner) -> Option<T>) -> Poll<T> {
         let mut inner = self.inner.lock();
-        if condition(&inner) {
-            return Poll::Ready(());
+        if let Some(found) = look(&inner) {
+            return Poll::Ready(found);
         }
         match &mut inner.reader {
             Some(reader) => reader.clone_from(context.waker()),
@@ -174,9 +179,10 @@ mod tests {
     fn a_close_goes_before_what_waits() {
         let queue = queue();
         queue.push(relay("1"), LIMITS).unwrap();
-        queue.close();
-        assert_eq!(queue.next(), Next::Close);
-        assert_eq!(queue.next(), Next::Close);
+        queue.close(Closed::Key);
+        queue.close(Closed::Drained);
+        assert_eq!(queue.next(), Next::Close(Closed::Key));
+        assert_eq!(queue.next(), Next::Close(Closed::Key));
     }
 
     #[test]
@@ -239,7 +245,7 @@ mod tests {
         queue.next();
         queue.next();
         assert!(queue.poll_ready(&mut context).is_pending());
-        queue.close();
+        queue.close(Closed::Drained);
         assert_eq!(counting.0.load(Ordering::Relaxed), 2);
     }
 }
