@@ -65,7 +65,7 @@ fn claim(text: &[u8]) -> Option<Claim> {
     }
 }
 
-fn naive_announce(query: &[u8]) -> Result<AnnounceQuery, QueryError> {
+fn naive_announce<'a>(query: &[u8], peer_id: &'a [u8]) -> Result<AnnounceQuery<'a>, QueryError> {
     let pairs = pairs(query);
     let first = |name: &str| pairs.iter().find(|pair| pair.0 == name.as_bytes()).map(|pair| &pair.1[..]);
     let info_hash = first("info_hash").ok_or(QueryError::InfoHashMissing)?;
@@ -79,6 +79,7 @@ fn naive_announce(query: &[u8]) -> Result<AnnounceQuery, QueryError> {
     let (sign, magnitude) = num_want.strip_prefix(b"-").map_or((1, num_want), |rest| (-1, rest));
     Ok(AnnounceQuery {
         info_hash,
+        peer_id,
         port: port.filter(|&port| port != 0).ok_or(QueryError::PortInvalid)?,
         event: match first("event").unwrap_or_default() {
             b"started" => Event::Started,
@@ -177,9 +178,15 @@ fuzz_target!(|data: &[u8]| {
             _ => Address::from_octets([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, who]),
         };
         let asked = query::announce(text);
-        assert_eq!(asked, naive_announce(text));
+        let escaped = asked.map_or(&[][..], |asked| asked.peer_id);
+        assert_eq!(asked, naive_announce(text, escaped));
+        if let Ok(asked) = asked {
+            let all = pairs(text);
+            let peer_id = &all.iter().find(|pair| pair.0 == b"peer_id").expect("a peer ID").1;
+            assert_eq!(asked.read_peer_id(&mut [0; 20]), &peer_id[..peer_id.len().min(20)]);
+        }
         out.clear();
-        let (outcome, _) = responder.announce(&engine, text, client, 1_000, &mut out);
+        let (outcome, _) = responder.announce(&engine, text, None, client, 1_000, &mut out);
         assert!(asked.is_ok() || outcome == Outcome::Failure);
         check_reply(&out, outcome, client);
 
@@ -198,7 +205,7 @@ fuzz_target!(|data: &[u8]| {
             }
         }
         out.clear();
-        let outcome = responder.scrape(&engine, text, &mut out);
+        let outcome = responder.scrape(&engine, text, None, &mut out);
         check_reply(&out, outcome, client);
     }
 });

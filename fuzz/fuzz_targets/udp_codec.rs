@@ -1,8 +1,9 @@
-//! Any datagrams through the responder.
+//! Any datagrams through the responder, with keys and without.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use std::sync::Arc;
 use tracker_common::{
     address::Address,
     bep15::{Action, CONNECT_RESPONSE_LEN},
@@ -12,6 +13,7 @@ use tracker_common::{
 use tracker_core::{
     admission::Admission,
     engine::Engine,
+    keys::Keys,
     networks::Network,
     policy::Policy,
     udp::{Batch, Outcome, Received, Responder, ResponderConfig},
@@ -19,6 +21,32 @@ use tracker_core::{
 
 const MASTER: Key = Key { k0: 1, k1: 2 };
 const NOW_NS: u64 = 1_700_000_000_000_000_000;
+const KEY: &str = "ABCDEFGH";
+
+/// Whether the options behind an announce bring the key, read one by one.
+fn shows_key(payload: &[u8]) -> bool {
+    let mut url = Vec::new();
+    let mut at = 98;
+    while at < payload.len() {
+        match payload[at] {
+            0 => break,
+            1 => at += 1,
+            option => {
+                let Some(&size) = payload.get(at + 1) else { return false };
+                let end = at + 2 + usize::from(size);
+                let Some(data) = payload.get(at + 2..end) else { return false };
+                if option == 2 {
+                    url.extend(data);
+                }
+                at = end;
+            }
+        }
+    }
+    url.truncate(255);
+    let url = String::from_utf8_lossy(&url).into_owned();
+    let behind = url.trim_start_matches('/').strip_prefix(KEY);
+    behind.is_some_and(|behind| behind.is_empty() || behind.starts_with(['/', '?']))
+}
 
 struct Datagram {
     source: Address,
@@ -77,10 +105,12 @@ fn datagrams(mut data: &[u8], ids: &ConnectionIds) -> Vec<Datagram> {
 fuzz_target!(|data: &[u8]| {
     let Some((&[budget, rows], data)) = data.split_first_chunk::<2>() else { return };
     let max_datagram = 16 + usize::from(budget) * 8;
-    let config = ResponderConfig { max_datagram, max_scrape_hashes: usize::from(rows) };
+    let config = ResponderConfig { max_datagram, max_scrape_hashes: usize::from(rows & 0x7f) };
+    let is_private = rows & 0x80 != 0;
+    let keys = is_private.then(|| Arc::new(Keys::parse([1, 2, 3, 4], KEY.as_bytes()).expect("one key")));
     let ids = ConnectionIds::new(MASTER, lifetime_slots(600), NOW_NS);
     let trusted = vec![Network::new([10, 0, 0, 0].into(), 25)];
-    let admission = Admission { trusted, ..Admission::default() };
+    let admission = Admission { trusted, keys, ..Admission::default() };
     let engine = Engine::new(Policy { admission, ..Policy::default() }, [3, 4]);
     let mut responder = Responder::new(config, ids.clone(), [5, 6]);
     let mut frames = Frames(datagrams(data, &ids));
@@ -92,14 +122,21 @@ fuzz_target!(|data: &[u8]| {
             id.is_some_and(|id| ids.is_valid(*id, &datagram.source))
         })
         .collect();
+    let shown: Vec<bool> =
+        frames.0.iter().map(|datagram| shows_key(&datagram.frame[..datagram.length])).collect();
     responder.handle_batch(&engine, NOW_NS, &mut frames);
-    for (datagram, valid) in frames.0.iter().zip(valid) {
+    for ((datagram, valid), shown) in frames.0.iter().zip(valid).zip(shown) {
         match datagram.outcome.expect("not finished") {
             Outcome::Reply { request: Action::Connect, reply, len, .. } => {
                 assert_eq!((reply, len), (Action::Connect, CONNECT_RESPONSE_LEN));
                 assert!(len <= datagram.length, "larger than the request, to an unproven address");
             }
-            Outcome::Reply { len, .. } => {
+            Outcome::Reply { reply, len, .. } => {
+                match (is_private, reply) {
+                    (true, Action::Announce) => assert!(shown, "served without a key"),
+                    (true, Action::Scrape) => assert!(datagram.frame[8..len].iter().all(|&byte| byte == 0)),
+                    _ => {}
+                }
                 assert!(valid, "answered without a valid ID");
                 assert!(len <= max_datagram);
                 assert!(datagram.frame[max_datagram.max(datagram.length)..].iter().all(|&byte| byte == 0xee));

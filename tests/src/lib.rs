@@ -25,6 +25,7 @@ pub mod maps;
 pub mod metrics;
 pub mod net;
 pub mod openapi;
+pub mod private;
 pub mod process;
 pub mod random;
 pub mod rig;

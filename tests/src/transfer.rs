@@ -28,6 +28,17 @@ pub enum Program {
     Transmission,
 }
 
+impl Program {
+    /// What a client shows its user whom a private tracker does not serve.
+    const fn shows_need_of_key(self, scheme: Scheme) -> &'static str {
+        match (self, scheme) {
+            // This release of it loses the text of an error over UDP.
+            (Self::Libtorrent, Scheme::Udp) => "tracker sent a failure message",
+            _ => "this tracker needs a key: use the announce address that was given to you",
+        }
+    }
+}
+
 /// How a client announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -40,15 +51,16 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// The announce URL of a tracker among [`Hosts`].
-    fn url(self, ipv6: bool) -> String {
+    /// The announce URL of a tracker among [`Hosts`], for whoever has this key.
+    fn url(self, ipv6: bool, key: Option<&str>) -> String {
         let tracker = if ipv6 { "[fd78:1::1]" } else { "10.78.1.1" };
         let (scheme, port) = match self {
             Self::Udp => ("udp", PORT),
             Self::Http => ("http", PORT),
             Self::Https => ("https", TLS_PORT),
         };
-        format!("{scheme}://{tracker}:{port}/announce")
+        let key = key.map(|key| format!("/{key}")).unwrap_or_default();
+        format!("{scheme}://{tracker}:{port}{key}/announce")
     }
 }
 
@@ -164,16 +176,22 @@ struct Ground {
     certificate: Certificate,
     directory: TempDir,
     ipv6: bool,
+    /// Of the clients, where the tracker is private.
+    key: Option<&'static str>,
 }
 
 impl Ground {
     fn new(ipv6: bool) -> Self {
         let directory = TempDir::with_prefix("riptide-transfer-").expect("a directory");
-        Self { hosts: Hosts::new(), certificate: Certificate::new(), directory, ipv6 }
+        Self { hosts: Hosts::new(), certificate: Certificate::new(), directory, ipv6, key: None }
     }
 
     fn tracker(&self) -> Start<'_> {
-        self.hosts.web(&self.certificate)
+        let start = self.hosts.web(&self.certificate);
+        let Some(key) = self.key else { return start };
+        let file = self.directory.path().join("keys");
+        std::fs::write(&file, key).expect("the file of keys");
+        start.config(&format!("[access]\nkeys = {:?}\n", file.display().to_string()))
     }
 
     const fn family(&self) -> &'static str {
@@ -181,17 +199,26 @@ impl Ground {
     }
 
     /// A client with more arguments, which has the file or wants it.
-    fn peer(&self, seeds: bool, (program, scheme): (Program, Scheme), more: &[&str]) -> Party {
-        let (name, host, n) = match seeds {
-            true => ("seeder", &self.hosts.seeder, 1),
-            false => ("leecher", &self.hosts.leecher, 2),
-        };
+    fn peer(&self, seeds: bool, kind: (Program, Scheme), more: &[&str]) -> Party {
+        self.client(if seeds { "seeder" } else { "leecher" }, seeds, kind, self.key, more)
+    }
+
+    /// The same by the address with this key.
+    fn client(
+        &self,
+        name: &str,
+        seeds: bool,
+        (program, scheme): (Program, Scheme),
+        key: Option<&str>,
+        more: &[&str],
+    ) -> Party {
+        let (host, n) = if seeds { (&self.hosts.seeder, 1) } else { (&self.hosts.leecher, 2) };
         let files = self.directory.path().join(name);
         let torrents = self.directory.path().join(format!("{name}-torrent"));
         for path in [&files, &torrents] {
             std::fs::create_dir(path).expect("a directory");
         }
-        make_torrent(&torrents, &scheme.url(self.ipv6));
+        make_torrent(&torrents, &scheme.url(self.ipv6, key));
         if seeds {
             std::fs::rename(torrents.join(NAME), files.join(NAME)).expect("the file to seed");
         }
@@ -256,13 +283,31 @@ pub fn transfer_during_hand_overs(scheme: Scheme) {
 /// The same as [`transfer`] between a seeder and a leecher of different kinds.
 pub fn transfer_between(kinds: [(Program, Scheme); 2], ipv6: bool) {
     let ground = Ground::new(ipv6);
+    transfer_on(&ground, &ground.tracker().ready(), kinds);
+}
+
+/// The same by a private tracker, at whose address with a key the clients announce. Before, each of them announces without
+/// it, and must show its user that it was in vain, and why.
+pub fn private_transfer_between(kinds: [(Program, Scheme); 2], ipv6: bool) {
+    let ground = Ground { key: Some("A_key-of-20_letters"), ..Ground::new(ipv6) };
     let riptide = ground.tracker().ready();
-    let mut parties = ground.parties(&riptide, kinds, &[]);
-    moves(&riptide, &mut parties);
+    for (n, kind) in (1..).zip(kinds) {
+        let (mut stranger, _) = ground.client(&format!("stranger{n}"), true, kind, None, &[]);
+        let log = stranger.log.clone();
+        wait(&riptide, &mut [&mut stranger], "a client to say that it needs a key", || {
+            said(&log).contains(kind.0.shows_need_of_key(kind.1))
+        });
+    }
+    transfer_on(&ground, &riptide, kinds);
+}
+
+fn transfer_on(ground: &Ground, riptide: &Riptide, kinds: [(Program, Scheme); 2]) {
+    let mut parties = ground.parties(riptide, kinds, &[]);
+    moves(riptide, &mut parties);
     let family = ground.family();
     let [(seeder, _), (leecher, _)] = &mut parties;
     let udp: f64 = kinds.iter().map(|(_, scheme)| f64::from(u8::from(*scheme == Scheme::Udp))).sum();
-    wait(&riptide, &mut [seeder, leecher], "the ways to have been used", || {
+    wait(riptide, &mut [seeder, leecher], "the ways to have been used", || {
         let metrics = riptide.metrics();
         let by_path = |path, action| {
             let labels = [("path", path), ("action", action), ("family", family)];
@@ -323,6 +368,8 @@ fn client(
                 "--check-integrity=true",
                 "--file-allocation=none",
                 "--summary-interval=0",
+                // What a tracker answers is told at this level.
+                "--console-log-level=info",
                 "--no-conf=true",
             ]);
             command.arg(format!("--dht-file-path={}", files.join("dht.dat").display()));

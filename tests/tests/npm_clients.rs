@@ -6,6 +6,7 @@
 use nix::sys::signal::Signal;
 use tests::{
     handover::Successor,
+    private::Files,
     rig::Family,
     scripts::node,
     web::{house::House, tls::Certificate},
@@ -89,6 +90,39 @@ fn scenarios_over_websocket_and_tls() {
 #[test]
 fn doors_of_one_tracker() {
     scenarios(&[("udp", Family::V4), ("http", Family::V4), ("https", Family::V4)]);
+}
+
+const KEY: &str = "key-of_a_member";
+
+/// A private tracker behind every door, and the files that make it one.
+fn private() -> (Files, House) {
+    let files = Files::new(&[KEY], "");
+    let house = House::every("", &files.access());
+    (files, house)
+}
+
+#[test]
+fn with_a_key_scenarios_hold_and_without_it_clients_are_told_why() {
+    let (_files, house) = private();
+    for scheme in ["http", "ws"] {
+        let without = door(&house, scheme, Family::V4);
+        node("npm_stranger.js", &[&without, "this tracker needs a key: use the announce address"], None);
+        let unknown = without.replace("/announce", "/key-of_nobody/announce");
+        node("npm_stranger.js", &[&unknown, "this tracker needs a key: the one in your"], None);
+        node("npm_client.js", &[&without.replace("/announce", &format!("/{KEY}/announce"))], None);
+    }
+    // It sends no URL data.
+    let udp = door(&house, "udp", Family::V4).replace("/announce", &format!("/{KEY}/announce"));
+    node("npm_stranger.js", &[&udp, "this tracker needs a key: use the announce address"], None);
+}
+
+#[test]
+fn browsers_with_a_key_move_a_file() {
+    let (_files, house) = private();
+    let at = |scheme| door(&house, scheme, Family::V4);
+    let page = at("ws").replace("/announce", &format!("/{KEY}"));
+    let scrape = at("http").replace("/announce", &format!("/{KEY}/scrape"));
+    node("webtorrent_pages.js", &[&page, &page, &scrape], None);
 }
 
 /// Moves a file from a page to another, which come in by these doors.

@@ -8,11 +8,14 @@
 use crate::{
     banned::Banned,
     buckets::Buckets,
+    clients::ClientPrefixes,
     interval::{Interval, Span},
+    keys::Keys,
     model::Seconds,
     networks::Network,
     pressure::Measures,
 };
+use std::sync::Arc;
 use tracker_common::{
     address::Address,
     rate::{Kind, Rate},
@@ -40,9 +43,13 @@ pub struct Claim {
 
 /// An announce, as far as the operator has a say in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Applicant {
+pub struct Applicant<'a> {
     /// What it came by.
     pub door: Door,
+    /// The key that it shows, where it shows anything as one.
+    pub key: Option<&'a [u8]>,
+    /// Its peer ID; it may have another length over HTTP, and is not looked at without [`Admission::denied_clients`].
+    pub peer_id: &'a [u8],
     /// Where it came from, behind any proxies.
     pub source: Address,
     /// Where it listens, host byte order; nothing over WebTorrent, whose peers meet through the tracker.
@@ -93,6 +100,10 @@ pub struct Admission {
     pub rates: [Rate; Kind::ALL.len()],
     /// The networks whose clients get nothing.
     pub banned: Banned,
+    /// The client software that is not served.
+    pub denied_clients: Arc<ClientPrefixes>,
+    /// In private mode, the keys of those who are served.
+    pub keys: Option<Arc<Keys>>,
 }
 
 impl Admission {
@@ -106,10 +117,16 @@ impl Admission {
     }
 
     /// Decides what a client gets, under the pressure that there is.
+    ///
+    /// # Errors
+    /// If it is not served.
     #[inline]
-    #[must_use]
-    pub fn admit(&self, applicant: &Applicant, measures: Measures) -> Terms {
-        let Applicant { door, source, port, claim, num_want } = *applicant;
+    pub fn admit(&self, applicant: &Applicant<'_>, measures: Measures) -> Result<Terms, Rejected> {
+        let Applicant { door, key, peer_id, source, port, claim, num_want } = *applicant;
+        self.check_key(key)?;
+        if !self.denied_clients.is_empty() && self.denied_clients.match_any(peer_id) {
+            return Err(Rejected::ClientDenied);
+        }
         let asked = num_want
             .and_then(|n| u64::try_from(n).ok())
             .map_or(self.default_num_want, |n| usize::try_from(n).unwrap_or(usize::MAX));
@@ -119,11 +136,32 @@ impl Admission {
             Door::Webtorrent => self.max_offers,
         };
         let place = claim.filter(|claim| self.believes(source, claim));
-        Terms {
+        Ok(Terms {
             address: place.map_or(source, |place| place.address),
             port: place.and_then(|place| place.port).unwrap_or(port),
             peers: asked.min(most),
             interval: self.interval_by(door, measures),
+        })
+    }
+
+    /// Whether clients need a key.
+    #[inline]
+    #[must_use]
+    pub const fn is_private(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// Checks the key that a client shows, where one is needed.
+    ///
+    /// # Errors
+    /// If it shows none, or another.
+    #[inline]
+    pub fn check_key(&self, key: Option<&[u8]>) -> Result<(), Rejected> {
+        match (&self.keys, key) {
+            (None, _) => Ok(()),
+            (Some(_), None) => Err(Rejected::KeyMissing),
+            (Some(keys), Some(key)) if keys.contains(key) => Ok(()),
+            (Some(_), Some(_)) => Err(Rejected::KeyUnknown),
         }
     }
 
@@ -157,12 +195,14 @@ impl Admission {
     }
 
     /// When a client may come back that was refused. Where there was no room, that is after the interval that it would have
-    /// been told, in which peers go.
+    /// been told, in which peers go, and where its key is not known, too: it may be a new one.
     #[must_use]
     pub fn retry(&self, rejected: Rejected, interval: Seconds) -> Option<Retry> {
         match rejected {
-            Rejected::NotPermitted | Rejected::Banned => Some(Retry::Never),
-            Rejected::TooManyTorrents | Rejected::MemoryFull => {
+            Rejected::NotPermitted | Rejected::Banned | Rejected::ClientDenied | Rejected::KeyMissing => {
+                Some(Retry::Never)
+            }
+            Rejected::TooManyTorrents | Rejected::MemoryFull | Rejected::KeyUnknown => {
                 Some(Retry::Minutes(interval.div_ceil(60).max(1)))
             }
             Rejected::RateLimited => Some(Retry::Minutes(1)),
@@ -186,6 +226,8 @@ impl Default for Admission {
             trusted: Vec::new(),
             rates: [Rate::NONE; Kind::ALL.len()],
             banned: Banned::default(),
+            denied_clients: Arc::default(),
+            keys: None,
         }
     }
 }
@@ -199,6 +241,15 @@ pub enum Rejected {
     /// The client's network is banned.
     #[error("the client's network is banned")]
     Banned,
+    /// Its software is one of [`Admission::denied_clients`].
+    #[error("clients with this beginning of the peer ID are not served")]
+    ClientDenied,
+    /// It shows no key, and needs one of [`Admission::keys`].
+    #[error("there is no key in the announce address")]
+    KeyMissing,
+    /// It shows something that is none of [`Admission::keys`].
+    #[error("the key in the announce address is not known")]
+    KeyUnknown,
     /// The torrent is new, and [`crate::policy::Policy::max_torrents`] are stored.
     #[error("the limit of torrents is reached")]
     TooManyTorrents,
@@ -223,6 +274,11 @@ impl Rejected {
         match self {
             Self::NotPermitted => "info hash not allowed on this tracker",
             Self::Banned => "your network is banned from this tracker",
+            Self::ClientDenied => "client not allowed on this tracker, use another program",
+            Self::KeyMissing => "this tracker needs a key: use the announce address that was given to you",
+            Self::KeyUnknown => {
+                "this tracker needs a key: the one in your announce address is wrong or withdrawn"
+            }
             Self::TooManyTorrents | Self::MemoryFull => "tracker full, try again later",
             Self::PeerIdTaken => "peer ID is in use by another client",
             Self::TooManyMemberships => "too many torrents on one connection",

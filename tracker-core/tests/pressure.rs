@@ -13,8 +13,16 @@ use tracker_core::{
     rng::Rng,
 };
 
-fn applicant(address: Address) -> Applicant {
-    Applicant { door: Door::Udp, source: address, port: 6881, claim: None, num_want: Some(-1) }
+fn applicant(address: Address) -> Applicant<'static> {
+    Applicant {
+        door: Door::Udp,
+        key: None,
+        peer_id: &[],
+        source: address,
+        port: 6881,
+        claim: None,
+        num_want: Some(-1),
+    }
 }
 
 /// Clients that all come in the first second.
@@ -35,7 +43,7 @@ fn herd(jitter: u32) -> Vec<u32> {
     for second in 0..3 * INTERVAL {
         let measures = pressure.measures(admission.max_num_want);
         for _ in 0..announces[second] {
-            let told = admission.admit(&applicant, measures).interval.told(&old, &mut rng);
+            let told = admission.admit(&applicant, measures).unwrap().interval.told(&old, &mut rng);
             announces[second + told as usize] += 1;
         }
         let load = Load { announces: f64::from(announces[second]) / FULL_LOAD, ..Load::default() };
@@ -101,7 +109,8 @@ impl Obedient {
         let later = self.due.split_off(&(self.now + 1));
         for peer in std::mem::replace(&mut self.due, later).into_values().flatten() {
             let address = Address::from_ipv4(Ipv4Addr::from(0x0a00_0000 + peer).octets());
-            let terms = self.engine.policy().admission.admit(&applicant(address), self.engine.measures());
+            let terms =
+                self.engine.policy().admission.admit(&applicant(address), self.engine.measures()).unwrap();
             let announce = Announce {
                 info_hash: InfoHash([(peer % 20) as u8; 20]),
                 address,

@@ -3,6 +3,7 @@
 pub mod access_file;
 pub mod check;
 pub mod cli;
+pub mod clientele;
 pub mod clock;
 pub mod config;
 pub mod control;
@@ -15,6 +16,7 @@ pub mod farewell;
 pub mod handover;
 pub mod http;
 pub mod kept_file;
+pub mod list_file;
 pub mod logging;
 pub mod material;
 pub mod memory;

@@ -3,6 +3,7 @@
 
 use crate::{
     access_file::{self, AccessFileError},
+    clientele::{Clientele, ClienteleError},
     config::{Config, ConfigErrors, Loaded},
     privileges::{Identity, PrivilegeError},
     tls::{Role, Tls, TlsError},
@@ -17,6 +18,8 @@ pub struct Material {
     pub access: AccessList,
     /// The networks of `access.denied_networks`.
     pub networks: Arc<NetworkSet>,
+    /// Who is served.
+    pub clientele: Clientele,
     /// The certificate and key of `[tls]`, where it is served.
     pub tls: Option<Tls>,
     /// Who `[privileges]` says to become.
@@ -51,6 +54,7 @@ impl Material {
             problems.push(of_list("denied_networks", &error));
             Default::default()
         });
+        let clientele = Clientele::read(&config.access, |error| problems.push(error.into()));
         let served = !config.tls.listen.addresses.is_empty();
         let tls = served.then(|| Tls::load(&config.tls)).transpose().unwrap_or_else(|error| {
             problems.push(error.into());
@@ -60,7 +64,7 @@ impl Material {
             problems.push(error.into());
             None
         });
-        (Self { access, networks: Arc::new(networks), tls, identity, warnings }, problems)
+        (Self { access, networks: Arc::new(networks), clientele, tls, identity, warnings }, problems)
     }
 
     /// The configuration that was read, with all that it names.
@@ -81,6 +85,13 @@ impl Material {
 fn of_list(key: &'static str, error: &AccessFileError) -> Problem {
     let (reason, of_this_user) = (error.to_string(), error.is_permission_denied());
     Problem { table: "access", key, reason, of_this_user }
+}
+
+impl From<ClienteleError> for Problem {
+    fn from(error: ClienteleError) -> Self {
+        let (key, of_this_user) = (error.key(), error.is_permission_denied());
+        Self { table: "access", key, reason: error.to_string(), of_this_user }
+    }
 }
 
 impl From<TlsError> for Problem {

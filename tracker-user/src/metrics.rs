@@ -489,7 +489,7 @@ fn describe() {
         ("riptide_http_accept_pauses_total", "Times in which no connection was accepted, and why"),
         (
             "riptide_peers_refused_total",
-            "Announces whose peer was not kept, and why; memory: limits.peers is reached",
+            "Announces whose peer was not kept, and why; memory: limits.peers is reached, client and key: see [access]",
         ),
         ("riptide_log_lines_lost_total", "Log lines that standard error did not take"),
         ("riptide_state_saves_total", "Saves of the swarms, and how they ended"),

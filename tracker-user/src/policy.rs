@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Limits, Swarm};
 use ipnet::IpNet;
-use std::{num::NonZero, time::Duration};
+use std::{num::NonZero, sync::Arc, time::Duration};
 use tracker_common::{
     maps::LIMITED_KINDS,
     rate::{Kind, Rate},
@@ -31,6 +31,9 @@ pub fn from_config(config: &Config) -> Policy {
             rates: Kind::ALL.map(|kind| rate(limits, kind)),
             // Those of a file and of decisions are for whoever has read them: `crate::server`.
             banned: Banned::default(),
+            // Files say that: `crate::clientele`.
+            denied_clients: Arc::default(),
+            keys: None,
         },
         hide_private: swarm.hide_private_addresses,
         peer_timeout: seconds(swarm.peer_timeout),

@@ -4,7 +4,8 @@ use super::*;
 use crate::{
     engine::{ConnectionKey, Engine},
     http,
-    model::Counts,
+    keys::Pass,
+    model::{Counts, Role},
     policy::Policy,
     rng::Rng,
     udp, ws,
@@ -27,8 +28,9 @@ fn network(text: &str) -> Network {
     Network::new(address.parse().unwrap(), prefix.parse().unwrap())
 }
 
-fn applicant(door: Door) -> Applicant {
-    Applicant { door, source: address("198.51.100.1"), port: 6881, claim: None, num_want: None }
+fn applicant(door: Door) -> Applicant<'static> {
+    let (key, peer_id) = (None, b"-XX0001-aaaaaaaaaaaa");
+    Applicant { door, key, peer_id, source: address("198.51.100.1"), port: 6881, claim: None, num_want: None }
 }
 
 #[test]
@@ -47,7 +49,8 @@ fn how_many_peers() {
             (Some(0x7fff_ffff), 200),
             (Some(i64::MAX), 200),
         ] {
-            let terms = admission.admit(&Applicant { num_want: asked, ..applicant(door) }, Measures::NONE);
+            let terms =
+                admission.admit(&Applicant { num_want: asked, ..applicant(door) }, Measures::NONE).unwrap();
             assert_eq!(terms.peers, given, "{asked:?} by {door:?}");
         }
     }
@@ -57,7 +60,7 @@ fn how_many_peers() {
 fn the_default_is_capped_too() {
     let admission =
         Admission { default_num_want: 90, max_num_want: 9, max_offers: 8, ..Admission::default() };
-    assert_eq!(DOORS.map(|door| admission.admit(&applicant(door), Measures::NONE).peers), [9, 9, 8]);
+    assert_eq!(DOORS.map(|door| admission.admit(&applicant(door), Measures::NONE).unwrap().peers), [9, 9, 8]);
 }
 
 /// Only UDP has a ceiling.
@@ -67,7 +70,7 @@ fn lists_by_udp_get_shorter() {
         Admission { default_num_want: 50, max_num_want: 200, max_offers: 30, ..Admission::default() };
     let measures = Measures { peers: 20, ..Measures::NONE };
     let given = |num_want| {
-        DOORS.map(|door| admission.admit(&Applicant { num_want, ..applicant(door) }, measures).peers)
+        DOORS.map(|door| admission.admit(&Applicant { num_want, ..applicant(door) }, measures).unwrap().peers)
     };
     assert_eq!(given(None), [20, 50, 30]);
     assert_eq!(given(Some(1000)), [20, 200, 30]);
@@ -97,7 +100,7 @@ fn intervals() {
     ] {
         let measures = Measures { stretch, ..Measures::NONE };
         let told = DOORS.map(|door| {
-            let interval = exact().admit(&applicant(door), measures).interval;
+            let interval = exact().admit(&applicant(door), measures).unwrap().interval;
             let told = interval.told(&Counts::default(), &mut Rng::new([1, 2]));
             (told, interval.least(told))
         });
@@ -131,7 +134,7 @@ fn claims_are_believed_of_trusted_networks_only() {
         ] {
             let claim = Some(Claim { address: address(claimed), port });
             let asked = Applicant { source: address(source), claim, ..applicant(door) };
-            let terms = admission.admit(&asked, Measures::NONE);
+            let terms = admission.admit(&asked, Measures::NONE).unwrap();
             let (given, given_port) = given;
             assert_eq!(
                 (terms.address, terms.port),
@@ -143,7 +146,7 @@ fn claims_are_believed_of_trusted_networks_only() {
     let nobody = Admission::default();
     let claim = Some(Claim { address: address("192.0.2.9"), port: None });
     for door in DOORS {
-        let terms = nobody.admit(&Applicant { claim, ..applicant(door) }, Measures::NONE);
+        let terms = nobody.admit(&Applicant { claim, ..applicant(door) }, Measures::NONE).unwrap();
         assert_eq!(terms.address, applicant(door).source);
     }
 }
@@ -157,12 +160,28 @@ fn whoever_is_refused_is_told_when_to_come_back() {
         (Rejected::TooManyTorrents, 1801, Some(Retry::Minutes(31))),
         (Rejected::TooManyTorrents, 1, Some(Retry::Minutes(1))),
         (Rejected::TooManyTorrents, 0, Some(Retry::Minutes(1))),
+        (Rejected::ClientDenied, 1800, Some(Retry::Never)),
+        (Rejected::KeyMissing, 1800, Some(Retry::Never)),
+        (Rejected::KeyUnknown, 1800, Some(Retry::Minutes(30))),
         (Rejected::PeerIdTaken, 1800, None),
         (Rejected::TooManyMemberships, 1800, None),
     ] {
         assert_eq!(Admission::default().retry(rejected, interval), retry, "{rejected:?} at {interval}");
         let message = rejected.message();
         assert!(!message.is_empty() && message.bytes().all(|b| (b' '..=b'~').contains(&b)), "{message}");
+    }
+}
+
+const PEER_ID: &str = "-XX0001-aaaaaaaaaaaa";
+
+struct Socket<'a>(&'a Engine, ws::Connection, u64);
+
+impl Socket<'_> {
+    fn say(&mut self, action: &str, torrent: &str) -> String {
+        let mut out = ws::Outbox::default();
+        let text = format!(r#"{{"action":"{action}","info_hash":"{torrent}","peer_id":"{PEER_ID}"}}"#);
+        self.1.receive(&text, self.0, &ws::Settings::default(), 0, &mut Rng::new([self.2, 6]), &mut out);
+        out.reply.unwrap()
     }
 }
 
@@ -177,6 +196,11 @@ impl Doors {
     }
 
     fn udp(&self, torrent: u8) -> Vec<u8> {
+        self.udp_with(torrent, b"")
+    }
+
+    /// With these options behind it.
+    fn udp_with(&self, torrent: u8, options: &[u8]) -> Vec<u8> {
         struct One(Vec<u8>, [u8; 1232], usize);
         impl udp::Batch for One {
             fn len(&self) -> usize {
@@ -197,7 +221,9 @@ impl Doors {
         let mut request = vec![0; 98];
         request[11] = 1;
         request[16..36].fill(torrent);
+        request[36..56].copy_from_slice(PEER_ID.as_bytes());
         request[96..].copy_from_slice(&7_u16.to_be_bytes());
+        request.extend(options);
         let mut one = One(request, [0; 1232], 0);
         let ids = ConnectionIds::new(Key { k0: 1, k1: 2 }, lifetime_slots(600), 0);
         udp::Responder::new(udp::ResponderConfig::default(), ids, [self.1, 6])
@@ -206,20 +232,26 @@ impl Doors {
     }
 
     fn http(&self, torrent: &str) -> String {
+        self.http_with(torrent, None)
+    }
+
+    fn http_with(&self, torrent: &str, key: Option<&str>) -> String {
         let mut out = BytesMut::new();
-        let query = format!("info_hash={torrent}&peer_id=p&port=1");
+        let query = format!("info_hash={torrent}&peer_id={PEER_ID}&port=1");
         let client = address("198.51.100.3");
-        http::Responder::new([self.1, 6], 1).announce(&self.0, query.as_bytes(), client, 0, &mut out);
+        let key = key.map(str::as_bytes);
+        http::Responder::new([self.1, 6], 1).announce(&self.0, query.as_bytes(), key, client, 0, &mut out);
         out.escape_ascii().to_string()
     }
 
     fn webtorrent(&self, torrent: &str) -> String {
-        let mut out = ws::Outbox::default();
-        let text =
-            format!(r#"{{"action":"announce","info_hash":"{torrent}","peer_id":"wwwwwwwwwwwwwwwwwwww"}}"#);
-        let mut connection = ws::Connection::new(ConnectionKey(1), address("198.51.100.4"), [7, 8]);
-        connection.receive(&text, &self.0, &ws::Settings::default(), 0, &mut Rng::new([self.1, 6]), &mut out);
-        out.reply.unwrap()
+        self.connection("").say("announce", torrent)
+    }
+
+    /// A WebSocket that came by this path.
+    fn connection(&self, path: &str) -> Socket<'_> {
+        let connection = ws::Connection::new(ConnectionKey(1), address("198.51.100.4"), [7, 8]);
+        Socket(&self.0, connection.with_pass(Pass::of_path(path.as_bytes())), self.1)
     }
 }
 
@@ -282,4 +314,123 @@ fn every_door_tells_the_same_of_a_refusal() {
             .webtorrent("bbbbbbbbbbbbbbbbbbbb")
             .contains(r#""failure reason":"tracker full, try again later""#)
     );
+}
+
+#[test]
+fn client_software_is_denied_by_the_beginning_of_its_peer_id() {
+    let denied = |text: &str| Admission {
+        denied_clients: Arc::new(ClientPrefixes::parse(text.as_bytes()).unwrap()),
+        ..Admission::default()
+    };
+    for door in DOORS {
+        for (peer_id, list, outcome) in [
+            (&b"-XX0001-aaaaaaaaaaaa"[..], "-XX", Err(Rejected::ClientDenied)),
+            (b"-XX0001-aaaaaaaaaaaa", "-XX0002-\n-XY\n", Ok(())),
+            (b"-XX0001-aaaaaaaaaaaa", "", Ok(())),
+            (b"-X", "-XX", Ok(())),
+            (b"", "-XX", Ok(())),
+        ] {
+            let told = denied(list).admit(&Applicant { peer_id, ..applicant(door) }, Measures::NONE);
+            assert_eq!(told.map(drop), outcome, "{list} by {door:?}");
+        }
+    }
+}
+
+#[test]
+fn every_door_tells_a_denied_client_why() {
+    let doors = Doors::new(Admission::default());
+    let mut socket = doors.connection("");
+    socket.say("announce", "aaaaaaaaaaaaaaaaaaaa");
+    assert_eq!(doors.0.totals().peers_of(crate::model::Network::Webrtc, Role::Leecher), 1);
+    let denied_clients = Arc::new(ClientPrefixes::parse(&b"-XX00\n"[..]).unwrap());
+    let admission = Admission { denied_clients, ..Admission::default() };
+    doors.0.set_policy(Policy { admission, ..Policy::default() });
+    let message = "client not allowed on this tracker, use another program";
+    assert_eq!(doors.udp(b'a')[..4], [0, 0, 0, 3]);
+    assert_eq!(doors.udp(b'a')[8..], *message.as_bytes());
+    let expected = format!("d14:failure reason{}:{message}8:retry in5:nevere", message.len());
+    assert_eq!(doors.http("aaaaaaaaaaaaaaaaaaaa"), expected);
+    assert!(socket.say("announce", "aaaaaaaaaaaaaaaaaaaa").contains(message));
+    // And one that was there, it is no more.
+    assert_eq!(doors.0.totals().peers_of(crate::model::Network::Webrtc, Role::Leecher), 0);
+    assert_eq!(doors.0.scrape(&crate::model::InfoHash([b'a'; 20])).incomplete, 1, "the one before the list");
+}
+
+const KEY: &str = "correct-horse_battery-staple";
+
+fn private() -> Admission {
+    let keys = Keys::parse([1, 2, 3, 4], KEY.as_bytes()).unwrap();
+    Admission { keys: Some(Arc::new(keys)), ..Admission::default() }
+}
+
+#[test]
+fn a_key_is_needed_at_every_door() {
+    for door in DOORS {
+        for (key, outcome) in [
+            (None, Err(Rejected::KeyMissing)),
+            (Some(&b"correct-horse_battery-stapl"[..]), Err(Rejected::KeyUnknown)),
+            (Some(b"x"), Err(Rejected::KeyUnknown)),
+            (Some(KEY.as_bytes()), Ok(())),
+        ] {
+            let asked = Applicant { key, ..applicant(door) };
+            assert_eq!(private().admit(&asked, Measures::NONE).map(drop), outcome, "{key:?} by {door:?}");
+            assert_eq!(
+                Admission::default().admit(&asked, Measures::NONE).map(drop),
+                Ok(()),
+                "{key:?} by {door:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_door_takes_the_key_from_its_address() {
+    let doors = Doors(Engine::new(Policy { admission: private(), ..Policy::default() }, [1, 2]), 5);
+    let [missing, unknown] = [Rejected::KeyMissing, Rejected::KeyUnknown].map(Rejected::message);
+    let url = |path: &str| [&[2, path.len() as u8][..], path.as_bytes()].concat();
+    let (path, wrong) = (format!("/{KEY}/announce"), "/correct-horse_battery-stapl/announce");
+    let split =
+        [&[1][..], &url(&path[..3]), &[9, 1, 0], &url(&path[3..20]), &url(&path[20..]), &[0, 2, 99]].concat();
+    for (options, told) in [
+        (&b""[..], Err(missing)),
+        (&url("/announce"), Err(missing)),
+        (&url(wrong), Err(unknown)),
+        (&[url("/x"), url(&path)].concat(), Err(unknown)),
+        (&url(&path), Ok(())),
+        (&split, Ok(())),
+    ] {
+        let reply = doors.udp_with(b'a', options);
+        match told {
+            Ok(()) => assert_eq!(reply[..4], [0, 0, 0, 1], "{}", options.escape_ascii()),
+            Err(why) => {
+                assert_eq!((&reply[..4], &reply[8..]), (&[0, 0, 0, 3][..], why.as_bytes()), "{options:?}");
+            }
+        }
+    }
+    for (key, part) in [
+        (None, format!("{missing}8:retry in5:never")),
+        (Some("correct"), format!("{unknown}8:retry ini30e")),
+        (Some(KEY), "8:intervali1800e".to_owned()),
+    ] {
+        let told = doors.http_with("aaaaaaaaaaaaaaaaaaaa", key);
+        assert!(told.contains(&part), "{key:?}: {told}");
+        let mut out = BytesMut::new();
+        let query = b"info_hash=aaaaaaaaaaaaaaaaaaaa";
+        http::Responder::new([5, 6], 1).scrape(&doors.0, query, key.map(str::as_bytes), &mut out);
+        assert_eq!(out.starts_with(b"d5:files"), key == Some(KEY), "{out:?}");
+    }
+    for (path, part) in [
+        ("", missing),
+        ("/announce", missing),
+        (wrong, unknown),
+        (&path, r#""complete":1"#),
+        (&path[..KEY.len() + 1], r#""complete":1"#),
+    ] {
+        for action in ["announce", "scrape"] {
+            let told = doors.connection(path).say(action, "aaaaaaaaaaaaaaaaaaaa");
+            assert!(told.contains(part) && told.contains(action), "{path}: {told}");
+        }
+    }
+    let counts = doors.0.scrape(&crate::model::InfoHash([b'a'; 20]));
+    assert_eq!((counts.complete, counts.incomplete), (1, 2), "one by each door");
 }

@@ -14,6 +14,10 @@ labelled! {
         AddressFull = "address_full",
         /// The torrent is new, and there are all that may be: [`crate::policy::Policy::max_torrents`].
         Torrents = "torrents",
+        /// Its software is not served: [`crate::admission::Admission::denied_clients`].
+        Client = "client",
+        /// It has no key of those that are served: [`crate::admission::Admission::keys`].
+        Key = "key",
     }
 }
 
@@ -31,12 +35,14 @@ impl Membership {
 }
 
 impl Rejected {
-    /// The limit that the announce was refused for, if it was one of the whole tracker.
+    /// What the announce was refused for, if operators count it.
     #[must_use]
     pub const fn not_kept(self) -> Option<NotKept> {
         match self {
             Self::TooManyTorrents => Some(NotKept::Torrents),
             Self::MemoryFull => Some(NotKept::Memory),
+            Self::ClientDenied => Some(NotKept::Client),
+            Self::KeyMissing | Self::KeyUnknown => Some(NotKept::Key),
             Self::NotPermitted
             | Self::Banned
             | Self::PeerIdTaken

@@ -6,16 +6,18 @@
 
 use crate::{
     admission::Claim,
-    model::{Event, InfoHash},
+    model::{Event, InfoHash, PeerId},
 };
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use tracker_common::{address::Family, hex, labelled};
 
 /// What an announce says, as far as it is used; nothing is clamped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AnnounceQuery {
+pub struct AnnounceQuery<'a> {
     /// The torrent.
     pub info_hash: InfoHash,
+    /// The client, still escaped, and not empty; see [`AnnounceQuery::read_peer_id`].
+    pub peer_id: &'a [u8],
     /// Where the client listens, host byte order; not zero.
     pub port: u16,
     /// Why; what is not known is [`Event::None`].
@@ -34,7 +36,18 @@ pub struct AnnounceQuery {
     pub ipv6: Option<Claim>,
 }
 
-impl AnnounceQuery {
+impl AnnounceQuery<'_> {
+    /// The client's peer ID, as far as there is room: some have another length than they should.
+    #[must_use]
+    pub fn read_peer_id<'r>(&self, room: &'r mut [u8; PeerId::LEN]) -> &'r [u8] {
+        let mut length = 0;
+        for (place, byte) in room.iter_mut().zip(decode(self.peer_id)) {
+            *place = byte;
+            length += 1;
+        }
+        &room[..length]
+    }
+
     /// Where a client says that it is that is connected over this family: `ip` goes before the one of BEP 7 for the
     /// family; that for the other one would be a second peer, which it becomes by announcing over that family.
     #[must_use]
@@ -56,7 +69,7 @@ labelled! {
         /// An info hash has another length.
         #[error("info_hash must be 20 bytes")]
         InfoHashLength = "info_hash_length",
-        /// There is no peer ID. It is not kept, but only something that is no client leaves it out.
+        /// There is no peer ID. Only something that is no client leaves it out.
         #[error("peer_id is missing")]
         PeerIdMissing = "peer_id_missing",
         /// There is no port.
@@ -86,20 +99,21 @@ impl QueryError {
 ///
 /// # Errors
 /// If a parameter is missing or bad that there is no announce without.
-pub fn announce(query: &[u8]) -> Result<AnnounceQuery, QueryError> {
+pub fn announce(query: &[u8]) -> Result<AnnounceQuery<'_>, QueryError> {
     let mut first: [Option<&[u8]>; Parameter::COUNT] = [None; Parameter::COUNT];
     for (parameter, value) in parameters(query) {
         first[parameter as usize].get_or_insert(value);
     }
     let value = |parameter: Parameter| first[parameter as usize];
     let info_hash = info_hash(value(Parameter::InfoHash).ok_or(QueryError::InfoHashMissing)?)?;
-    value(Parameter::PeerId).filter(|id| !id.is_empty()).ok_or(QueryError::PeerIdMissing)?;
+    let peer_id = value(Parameter::PeerId).filter(|id| !id.is_empty()).ok_or(QueryError::PeerIdMissing)?;
     let port = number(value(Parameter::Port).ok_or(QueryError::PortMissing)?)
         .and_then(|port| u16::try_from(port).ok())
         .filter(|&port| port != 0)
         .ok_or(QueryError::PortInvalid)?;
     Ok(AnnounceQuery {
         info_hash,
+        peer_id,
         port,
         event: value(Parameter::Event).map_or(Event::None, event),
         left: value(Parameter::Left).and_then(number).unwrap_or(u64::MAX),

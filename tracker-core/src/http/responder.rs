@@ -5,9 +5,10 @@ use super::{
     query::{self, AnnounceQuery},
 };
 use crate::{
-    admission::{Applicant, Door, Retry, Terms},
+    admission::{Admission, Applicant, Door, Rejected, Retry, Terms},
     engine::{Announce, Announced, Engine, Lists, NotKept, Want},
-    model::{Counts, InfoHash, Seconds},
+    model::{Counts, InfoHash, PeerId, Seconds},
+    pressure::Measures,
     rng::Rng,
 };
 use bytes::{BufMut as _, BytesMut};
@@ -60,12 +61,13 @@ impl Responder {
         }
     }
 
-    /// Announces the peer at `client` and appends the reply to `out`: a bencoded dictionary, whatever the outcome. Also
-    /// gives why the peer is not kept, if it is not for a limit.
+    /// Announces the peer at `client`, which shows `key`, and appends the reply to `out`: a bencoded dictionary, whatever
+    /// the outcome. Also gives why the peer is not kept, if it is not for a limit.
     pub fn announce(
         &mut self,
         engine: &Engine,
         query: &[u8],
+        key: Option<&[u8]>,
         client: Address,
         now: Seconds,
         out: &mut BytesMut,
@@ -77,8 +79,17 @@ impl Responder {
         let AnnounceQuery { info_hash, port, event, left, num_want, compact, .. } = asked;
         let policy = engine.policy();
         let claim = asked.claim(client.family());
-        let applicant = Applicant { door: Door::Http, source: client, port, claim, num_want };
-        let terms = policy.admission.admit(&applicant, engine.measures());
+        let mut own_id = [0; PeerId::LEN];
+        let peer_id = match policy.admission.denied_clients.is_empty() {
+            true => &[],
+            false => asked.read_peer_id(&mut own_id),
+        };
+        let applicant = Applicant { door: Door::Http, key, peer_id, source: client, port, claim, num_want };
+        let measures = engine.measures();
+        let terms = match policy.admission.admit(&applicant, measures) {
+            Ok(terms) => terms,
+            Err(why) => return (self.refuse_by(&policy.admission, measures, out, why), why.not_kept()),
+        };
         let Terms { address, port, peers: most, interval } = terms;
         let announce = Announce { info_hash, address, port, event, left, want: Want::Both(most) };
         let mut lists =
@@ -96,16 +107,23 @@ impl Responder {
                 out.put_u8(b'e');
                 (Outcome::Ok, announced.membership.not_kept())
             }
-            Err(rejected) => {
-                let told = interval.told(&Counts::default(), &mut self.rng);
-                let retry = policy.admission.retry(rejected, told);
-                (refuse(out, rejected.message(), retry), rejected.not_kept())
-            }
+            Err(why) => (self.refuse_by(&policy.admission, measures, out, why), why.not_kept()),
         }
     }
 
-    /// Appends the counts of the torrents asked for to `out`: a bencoded dictionary, whatever the outcome.
-    pub fn scrape(&mut self, engine: &Engine, query: &[u8], out: &mut BytesMut) -> Outcome {
+    /// Appends the counts of the torrents asked for to `out`: a bencoded dictionary, whatever the outcome. `key` is what
+    /// the client shows as one.
+    pub fn scrape(
+        &mut self,
+        engine: &Engine,
+        query: &[u8],
+        key: Option<&[u8]>,
+        out: &mut BytesMut,
+    ) -> Outcome {
+        let policy = engine.policy();
+        if let Err(why) = policy.admission.check_key(key) {
+            return self.refuse_by(&policy.admission, engine.measures(), out, why);
+        }
         if let Err(error) = query::scrape(query, self.max_scrape_hashes, &mut self.hashes) {
             return refuse(out, error.message(), None);
         }
@@ -126,6 +144,18 @@ impl Responder {
         }
         out.extend_from_slice(b"ee");
         Outcome::Ok
+    }
+
+    /// Whoever may come back does so at a time of its own.
+    fn refuse_by(
+        &mut self,
+        admission: &Admission,
+        measures: Measures,
+        out: &mut BytesMut,
+        why: Rejected,
+    ) -> Outcome {
+        let interval = admission.interval_by(Door::Http, measures).told(&Counts::default(), &mut self.rng);
+        refuse(out, why.message(), admission.retry(why, interval))
     }
 }
 

@@ -143,7 +143,7 @@ impl Tracker {
         let client = ip.parse::<IpAddr>().unwrap().into();
         self.out.clear();
         let (outcome, _) =
-            self.responder.announce(&self.engine, query.as_bytes(), client, NOW, &mut self.out);
+            self.responder.announce(&self.engine, query.as_bytes(), None, client, NOW, &mut self.out);
         (self.out.to_vec(), outcome)
     }
 
@@ -168,7 +168,7 @@ impl Tracker {
 
     fn scrape(&mut self, query: &str) -> (Value, Outcome) {
         self.out.clear();
-        let outcome = self.responder.scrape(&self.engine, query.as_bytes(), &mut self.out);
+        let outcome = self.responder.scrape(&self.engine, query.as_bytes(), None, &mut self.out);
         (Value::whole(&self.out), outcome)
     }
 }
@@ -199,8 +199,8 @@ fn the_reply_is_appended() {
     let mut tracker = Tracker::new(Policy::default());
     let client = V4.parse::<IpAddr>().unwrap().into();
     let mut out = BytesMut::from("before");
-    let _ = tracker.responder.announce(&tracker.engine, b"", client, NOW, &mut out);
-    tracker.responder.scrape(&tracker.engine, b"", &mut out);
+    let _ = tracker.responder.announce(&tracker.engine, b"", None, client, NOW, &mut out);
+    tracker.responder.scrape(&tracker.engine, b"", None, &mut out);
     assert_eq!(
         out,
         "befored14:failure reason20:info_hash is missinged14:failure reason20:info_hash is missinge"

@@ -1,6 +1,6 @@
 //! Bytes to requests, replies to bytes ([BEP 15](https://www.bittorrent.org/beps/bep_0015.html)).
 
-use crate::model::{Counts, Event, InfoHash};
+use crate::model::{Counts, Event, InfoHash, PeerId};
 use tracker_common::bep15::{
     self, Action, AnnounceRequest, AnnounceResponseHead, REQUEST_HEAD_LEN, RESPONSE_HEAD_LEN,
     SCRAPE_HASH_LEN, SCRAPE_ROW_LEN, ScrapeRow,
@@ -27,6 +27,8 @@ pub enum Request<'a> {
         transaction_id: [u8; 4],
         /// The rest.
         body: AnnounceBody,
+        /// What follows; see [`super::options`].
+        options: &'a [u8],
     },
     /// Asks for counts.
     Scrape {
@@ -44,6 +46,8 @@ pub enum Request<'a> {
 pub struct AnnounceBody {
     /// The torrent.
     pub info_hash: InfoHash,
+    /// The client.
+    pub peer_id: PeerId,
     /// Bytes still to get.
     pub left: u64,
     /// Why; what is not known is [`Event::None`].
@@ -56,7 +60,7 @@ pub struct AnnounceBody {
     pub port: u16,
 }
 
-/// Reads a datagram's payload. What follows a request is not looked at: BEP 41 options, padding, half a hash.
+/// Reads a datagram's payload. What follows a request is not looked at: options (BEP 41), padding, half a hash.
 ///
 /// # Errors
 /// If it is no request.
@@ -70,9 +74,9 @@ pub fn decode(payload: &[u8]) -> Result<Request<'_>, Malformed> {
             Ok(Request::Connect { transaction_id })
         }
         1 => {
-            let bytes = payload.get(..bep15::ANNOUNCE_REQUEST_LEN).ok_or(Malformed)?;
+            let (bytes, options) = payload.split_at_checked(bep15::ANNOUNCE_REQUEST_LEN).ok_or(Malformed)?;
             let body = announce_body(bytemuck::try_from_bytes(bytes).map_err(|_| Malformed)?);
-            Ok(Request::Announce { connection_id, transaction_id, body })
+            Ok(Request::Announce { connection_id, transaction_id, body, options })
         }
         2 if rest.len() >= SCRAPE_HASH_LEN => {
             let (hashes, _) = rest.as_chunks::<SCRAPE_HASH_LEN>();
@@ -85,6 +89,7 @@ pub fn decode(payload: &[u8]) -> Result<Request<'_>, Malformed> {
 fn announce_body(request: &AnnounceRequest) -> AnnounceBody {
     AnnounceBody {
         info_hash: InfoHash(request.info_hash),
+        peer_id: PeerId(request.peer_id),
         left: u64::from_be_bytes(request.left),
         event: match u32::from_be_bytes(request.event) {
             1 => Event::Completed,

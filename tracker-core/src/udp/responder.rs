@@ -1,14 +1,19 @@
 //! From a batch of received datagrams to replies: the same code for the socket and the AF_XDP back end.
 
 use crate::{
-    admission::{Admission, Applicant, Claim, Door},
+    admission::{Admission, Applicant, Claim, Door, Rejected},
     engine::{Announce, Engine, Lists, Located, NotKept, Want},
     interval::Interval,
-    model::{InfoHash, Seconds},
+    keys,
+    model::{Counts, InfoHash, Seconds},
     pressure::Measures,
     rng::Rng,
-    udp::codec::{self, AnnounceBody, Request},
+    udp::{
+        codec::{self, AnnounceBody, Request},
+        options::{self, MAX_URL},
+    },
 };
+use std::iter;
 use tracker_common::{
     address::{Address, Family},
     bep15::{ANNOUNCE_RESPONSE_HEAD_LEN, Action, RESPONSE_HEAD_LEN, SCRAPE_ROW_LEN},
@@ -189,8 +194,19 @@ impl Responder {
             Ok(Judged::Announce { transaction_id, admitted }) => {
                 (transaction_id, engine.locate(&admitted.announce.info_hash), Ask::Announce(admitted))
             }
+            Ok(Judged::Refused { transaction_id, why }) => {
+                let buffer = budget(batch.reply_buffer(index), self.config.max_datagram);
+                let outcome = refusal(transaction_id, why, buffer);
+                return batch.finish(index, outcome);
+            }
             Ok(Judged::Scrape { transaction_id, first }) => {
                 (transaction_id, engine.locate(&first), Ask::Scrape)
+            }
+            Ok(Judged::Secret { transaction_id, rows }) => {
+                let buffer = budget(batch.reply_buffer(index), self.config.max_datagram);
+                let zeroes = iter::repeat_n(Counts::default(), rows.min(self.config.max_scrape_hashes));
+                let outcome = write_scrape(zeroes, transaction_id, buffer);
+                return batch.finish(index, outcome);
             }
         };
         self.pending.push(Pending { index, transaction_id, located, ask, large: false });
@@ -222,16 +238,27 @@ impl Responder {
                 in_time(Kind::UdpConnects)?;
                 Ok(Judged::Connect { transaction_id, connection_id: self.ids.issue(&source) })
             }
-            Request::Announce { connection_id, transaction_id, body } => {
+            Request::Announce { connection_id, transaction_id, body, options } => {
                 check(connection_id)?;
                 if body.port == 0 {
                     return Err(DropReason::BadPort);
                 }
-                Ok(Judged::Announce { transaction_id, admitted: admit(round, source, &body) })
+                let admitted = match round.admission.is_private() {
+                    false => admit(round, source, &body, &[]),
+                    true => admit_by_url(round, source, &body, options)?,
+                };
+                Ok(match admitted {
+                    Ok(admitted) => Judged::Announce { transaction_id, admitted },
+                    Err(why) => Judged::Refused { transaction_id, why },
+                })
             }
             Request::Scrape { connection_id, transaction_id, hashes } => {
                 check(connection_id)?;
                 let first = *hashes.first().ok_or(DropReason::Malformed)?;
+                // A scrape has no place for a key.
+                if round.admission.is_private() {
+                    return Ok(Judged::Secret { transaction_id, rows: hashes.len() });
+                }
                 Ok(Judged::Scrape { transaction_id, first })
             }
         }
@@ -276,7 +303,8 @@ impl Responder {
                         fetch_torrents(engine, self.scrape.iter().map(|(_, located)| located));
                     }
                     let buffer = budget(batch.reply_buffer(index), self.config.max_datagram);
-                    answer_scrape(engine, &self.scrape, transaction_id, buffer)
+                    let counts = self.scrape.iter().map(|(hash, located)| engine.scrape_at(located, hash));
+                    write_scrape(counts, transaction_id, buffer)
                 }
             };
             batch.finish(index, outcome);
@@ -285,9 +313,27 @@ impl Responder {
 }
 
 enum Judged {
-    Connect { transaction_id: [u8; 4], connection_id: [u8; 8] },
-    Announce { transaction_id: [u8; 4], admitted: Admitted },
-    Scrape { transaction_id: [u8; 4], first: InfoHash },
+    Connect {
+        transaction_id: [u8; 4],
+        connection_id: [u8; 8],
+    },
+    Announce {
+        transaction_id: [u8; 4],
+        admitted: Admitted,
+    },
+    Refused {
+        transaction_id: [u8; 4],
+        why: Rejected,
+    },
+    Scrape {
+        transaction_id: [u8; 4],
+        first: InfoHash,
+    },
+    /// A scrape by somebody who is told nothing.
+    Secret {
+        transaction_id: [u8; 4],
+        rows: usize,
+    },
 }
 
 /// One stage for all, then the next.
@@ -309,14 +355,42 @@ fn reply(request: Action, reply: Action, len: Option<usize>, not_kept: Option<No
     len.map_or(Outcome::Drop(DropReason::NoBuffer), |len| Outcome::Reply { request, reply, len, not_kept })
 }
 
-fn admit(round: &Round<'_>, source: Address, body: &AnnounceBody) -> Admitted {
+fn refusal(transaction_id: [u8; 4], why: Rejected, buffer: &mut [u8]) -> Outcome {
+    let len = codec::encode_error(buffer, transaction_id, why.message());
+    reply(Action::Announce, Action::Error, len, why.not_kept())
+}
+
+/// Admits whom the options of an announce say by which address it asks.
+#[inline(never)]
+fn admit_by_url(
+    round: &Round<'_>,
+    source: Address,
+    body: &AnnounceBody,
+    options: &[u8],
+) -> Result<Result<Admitted, Rejected>, DropReason> {
+    let mut room = [0; MAX_URL];
+    let url = options::url(options, &mut room).map_err(|codec::Malformed| DropReason::Malformed)?;
+    Ok(admit(round, source, body, url))
+}
+
+/// `url` is the path by which the client asks, where that matters.
+fn admit(round: &Round<'_>, source: Address, body: &AnnounceBody, url: &[u8]) -> Result<Admitted, Rejected> {
     let family = source.family();
     // BEP 15 has the field for IPv4 alone.
     let claim = (family == Family::Ipv4 && body.ip != [0; 4])
         .then(|| Claim { address: Address::from_ipv4(body.ip), port: None });
-    let num_want = Some(i64::from(body.num_want));
-    let applicant = Applicant { door: Door::Udp, source, port: body.port, claim, num_want };
-    let terms = round.admission.admit(&applicant, round.measures);
+    let terms = round.admission.admit(
+        &Applicant {
+            door: Door::Udp,
+            key: keys::of_path(url),
+            peer_id: &body.peer_id.0,
+            source,
+            port: body.port,
+            claim,
+            num_want: Some(i64::from(body.num_want)),
+        },
+        round.measures,
+    )?;
     let announce = Announce {
         info_hash: body.info_hash,
         address: terms.address,
@@ -325,7 +399,7 @@ fn admit(round: &Round<'_>, source: Address, body: &AnnounceBody) -> Admitted {
         left: body.left,
         want: Want::Own(terms.peers),
     };
-    Admitted { announce, family, interval: terms.interval }
+    Ok(Admitted { announce, family, interval: terms.interval })
 }
 
 fn answer_announce(
@@ -353,26 +427,18 @@ fn answer_announce(
             let not_kept = announced.membership.not_kept();
             reply(Action::Announce, Action::Announce, head.map(|head| head + peers), not_kept)
         }
-        Err(rejected) => {
-            let len = codec::encode_error(buffer, transaction_id, rejected.message());
-            reply(Action::Announce, Action::Error, len, rejected.not_kept())
-        }
+        Err(rejected) => refusal(transaction_id, rejected, buffer),
     }
 }
 
-fn answer_scrape(
-    engine: &Engine,
-    asked: &[(InfoHash, Located)],
-    transaction_id: [u8; 4],
-    buffer: &mut [u8],
-) -> Outcome {
+fn write_scrape(asked: impl Iterator<Item = Counts>, transaction_id: [u8; 4], buffer: &mut [u8]) -> Outcome {
     let Some(head) = codec::encode_scrape_head(buffer, transaction_id) else {
         return Outcome::Drop(DropReason::NoBuffer);
     };
     let (rows, _) = buffer[head..].as_chunks_mut::<SCRAPE_ROW_LEN>();
     let mut len = head;
-    for (row, (hash, located)) in rows.iter_mut().zip(asked) {
-        *row = codec::scrape_row(engine.scrape_at(located, hash));
+    for (row, counts) in rows.iter_mut().zip(asked) {
+        *row = codec::scrape_row(counts);
         len += row.len();
     }
     reply(Action::Scrape, Action::Scrape, Some(len), None)

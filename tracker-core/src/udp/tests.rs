@@ -6,6 +6,7 @@ use crate::{
     admission::Admission,
     banned::Banned,
     engine::Engine,
+    keys::Keys,
     model::{self, InfoHash, Role},
     networks::Network,
     policy::Policy,
@@ -280,6 +281,46 @@ fn what_follows_a_request_does_not_matter() {
     assert_eq!(tracker.answer(request("10.0.0.1", 1, 1, &tail)).unwrap().len(), 20);
     let scrape = request("10.0.0.1", 1, 2, &[[7; 20].as_slice(), &[7; 19]].concat());
     assert_eq!(tracker.answer(scrape).unwrap().len(), 8 + 12);
+}
+
+/// The same tracker, with a key without which nobody is served.
+fn private() -> Tracker {
+    let keys = Keys::parse([1, 2, 3, 4], &b"ABCDEFGH\n"[..]).unwrap();
+    let admission = Admission { keys: Some(Arc::new(keys)), ..Admission::default() };
+    Tracker::with(ResponderConfig::default(), policy(admission))
+}
+
+#[test]
+fn with_keys_the_options_are_read() {
+    let mut tracker = private();
+    let with = |options: &[u8]| request("10.0.0.1", 1, 1, &[&TAIL.bytes(), options].concat());
+    let whole = b"\x01\x02\x04/ABC\x63\x01\x00\x02\x0eDEFGH/announce";
+    // Cut anywhere it is malformed, or has no key, or half a one.
+    for length in 0..whole.len() {
+        match tracker.answer(with(&whole[..length])) {
+            Ok(reply) => assert!(reply[..4] == [0, 0, 0, 3] && matches!(length, 0 | 1 | 7 | 10), "{length}"),
+            Err(reason) => assert_eq!(reason, DropReason::Malformed, "{length}"),
+        }
+    }
+    assert_eq!(tracker.engine.totals().torrents, 0);
+    assert_eq!(tracker.answer(with(whole)).unwrap().len(), 20);
+    assert_eq!(tracker.engine.totals().torrents, 1);
+    // Whoever has no valid ID is told nothing.
+    let mut forged = with(b"");
+    forged.frame[0] ^= 1;
+    assert_eq!(tracker.answer(forged), Err(DropReason::BadConnectionId));
+}
+
+#[test]
+fn with_keys_a_scrape_answers_zeroes() {
+    let mut tracker = private();
+    let options = b"\x02\x09/ABCDEFGH";
+    tracker.answer(request("10.0.0.1", 1, 1, &[&TAIL.bytes(), &options[..]].concat())).unwrap();
+    for asked in [1, 3, 74, 100] {
+        let reply = tracker.answer(request("10.0.0.1", 1, 2, &vec![7; 20 * asked])).unwrap();
+        assert_eq!(reply[..8], [0, 0, 0, 2, 0xaa, 0xbb, 0xcc, 0xdd]);
+        assert_eq!(reply[8..], vec![0; 12 * asked.min(74)]);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     admission::{Applicant, Door, Terms},
     engine::{ConnectionKey, Engine, Membership, NotKept, Partner, Rejected, WebrtcAnnounce},
+    keys::Pass,
     model::{Counts, Event, InfoHash, PeerId, Seconds},
     rng::Rng,
 };
@@ -135,6 +136,7 @@ pub enum Outcome {
 pub struct Connection {
     key: ConnectionKey,
     pub(super) address: Address,
+    pass: Pass,
     ticket_key: Key,
     /// One peer for each torrent, sorted by torrent: who a connection is in a torrent is the last it said, and its
     /// offers never come back to itself. Some may have been taken over by other connections meanwhile.
@@ -151,10 +153,17 @@ impl Connection {
         Self {
             key,
             address,
+            pass: Pass::default(),
             ticket_key: Key { k0, k1 },
             memberships: Vec::new(),
             pending: PendingOffers::default(),
         }
+    }
+
+    /// The same, of a client that shows this.
+    #[must_use]
+    pub fn with_pass(self, pass: Pass) -> Self {
+        Self { pass, ..self }
     }
 
     /// Takes a text message from the client at the protocol time `now_ns`. What it leads to is in `out`, which is cleared
@@ -194,6 +203,10 @@ impl Connection {
                 Received { kind: Kind::Answer, outcome: self.answer(&answer, engine, settings, now, out) }
             }
             Ok(Request::Scrape(alone)) => {
+                if let Err(why) = engine.policy().admission.check_key(self.pass.key()) {
+                    out.reply = Some(write::failure(Some(Action::Scrape), alone.as_ref(), why.message()));
+                    return Received { kind: Kind::Scrape, outcome: Outcome::Failed };
+                }
                 let rows = out.lists.hashes.iter().map(|hash| (*hash, engine.scrape(hash)));
                 out.reply = Some(write::scraped(alone, rows));
                 Received { kind: Kind::Scrape, outcome: Outcome::Done }
@@ -253,19 +266,29 @@ impl Connection {
         if place.is_err() && event != Event::Stopped && !room {
             return Err(Rejected::TooManyMemberships);
         }
-        let other = place.ok().and_then(|place| self.memberships.get(place)).filter(|own| own.1 != peer_id);
+        let own = place.ok().and_then(|place| self.memberships.get(place).copied());
+        let other = own.filter(|own| own.1 != peer_id);
         if let Some((_, other)) = other.filter(|_| event != Event::Stopped) {
-            engine.leave_webrtc(&info_hash, other, self.key, now);
+            engine.leave_webrtc(&info_hash, &other, self.key, now);
         }
         let applicant = Applicant {
             door: Door::Webtorrent,
+            key: self.pass.key(),
+            peer_id: &peer_id.0,
             source: self.address,
             port: 0,
             claim: None,
             num_want: i64::try_from(out.lists.offers.len()).ok(),
         };
-        let Terms { address, peers: partners, interval, .. } =
-            engine.policy().admission.admit(&applicant, engine.measures());
+        let admitted = engine.policy().admission.admit(&applicant, engine.measures());
+        let Terms { address, peers: partners, interval, .. } = admitted.inspect_err(|why| {
+            out.not_kept = why.not_kept();
+            // Who is not served is in no swarm.
+            if let Ok(place) = place {
+                let (_, own) = self.memberships.remove(place);
+                engine.leave_webrtc(&info_hash, &own, self.key, now);
+            }
+        })?;
         let connection = self.key;
         let asked = WebrtcAnnounce { info_hash, peer_id, connection, address, event, left, partners };
         let announced = engine.announce_webrtc(&asked, now, rng, &mut out.partners);

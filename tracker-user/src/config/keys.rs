@@ -312,6 +312,14 @@ declare! {
         /// Networks in that file; a longer one is refused. Each takes some 100 bytes of the kernel's memory for each
         /// interface in `xdp.interfaces`.
         max_denied_networks: usize = "2_000_000", Count::new(1, 10_000_000), Reload;
+        /// The file of the client software that is not served: the beginning of a peer ID a line, as text (`-XL0012-`), or in
+        /// hexadecimal after `0x`; `#` starts a comment. Its announces get a failure.
+        denied_clients: Option<PathBuf> = r#""""#, Optional { what: "a path", read: any_path }, Reload;
+        /// Private mode: the file of the keys of those who are served, one of 8 to 64 of A-Z, a-z, 0-9, - and _ a line, up to
+        /// a million; `#` starts a comment. A key is part of its owner's announce addresses: `http://HOST/KEY/announce`,
+        /// `udp://HOST/KEY/announce` (for clients with BEP 41), `ws://HOST/KEY`. Everybody else gets a failure, and scrapes
+        /// over UDP, which carry no key, are answered with zeroes. It should be readable to the tracker's user alone. "": off.
+        keys: Option<PathBuf> = r#""""#, Optional { what: "a path", read: any_path }, Reload;
     }
 
     /// Bounds of what strangers can make the tracker keep.

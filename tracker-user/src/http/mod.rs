@@ -133,6 +133,13 @@ impl Http {
         Ok(Self { stage: Arc::new(stage), hub, permits, most, accepting })
     }
 
+    /// Closes the WebSockets that came without a key that holds now, where one is needed.
+    pub fn recheck_keys(&self) {
+        if let Some(hub) = &self.hub {
+            hub.recheck_keys();
+        }
+    }
+
     /// Where the tracker is in its life, from now on.
     #[must_use]
     pub fn stage(&self) -> watch::Receiver<Stage> {

@@ -33,7 +33,10 @@ use tracker_common::{
     address::{Address, Family},
     hex,
 };
-use tracker_core::admission::{Rejected, Retry};
+use tracker_core::{
+    admission::{Rejected, Retry},
+    keys,
+};
 
 /// The body of a reply: bytes for the fast path, anything for the rest.
 pub(super) type Reply = Either<Full<Bytes>, Body>;
@@ -85,7 +88,7 @@ impl Router {
         if request.method() == Method::GET && is_handshake(&request) {
             return there(self.shake_hands(request, client, peer));
         }
-        let target = Target::of(request.uri().path());
+        let target = self.target(request.uri().path());
         if client.is_ok_and(|client| self.tracker.bans(client)) {
             return there(self.turn_away(&request, client, target));
         }
@@ -107,6 +110,14 @@ impl Router {
         AnyFuture::Right(Box::pin(async move {
             Ok(router.answer_slowly(request, client, target, &activity).await)
         }))
+    }
+
+    /// What a path leads to: in private mode also below a key.
+    fn target(&self, path: &str) -> Target {
+        match Target::of(path) {
+            Target::Nothing if self.tracker.is_private() => Target::below_key(path),
+            target => target,
+        }
     }
 
     /// Opens a WebSocket, at whatever path it is asked for.
@@ -160,9 +171,10 @@ impl Router {
     /// Answers an announce or scrape.
     fn track(&self, target: Target, mut parts: Parts, client: Client) -> Response<Reply> {
         let query = parts.uri.query().unwrap_or_default().as_bytes();
+        let key = key_in(parts.uri.path());
         let (body, outcome) = match (target, client) {
-            (Target::Scrape, client) => self.tracker.scrape(query, client.ok()),
-            (_, Ok(client)) => self.tracker.announce(query, client),
+            (Target::Scrape, client) => self.tracker.scrape(query, key, client.ok()),
+            (_, Ok(client)) => self.tracker.announce(query, key, client),
             (_, Err(why)) => (tracker::failure(&why.to_string(), None), Outcome::Failure),
         };
         self.counters.answered(target.action(), family(client), outcome);
@@ -222,6 +234,14 @@ impl Router {
             }
         }
         Ok(())
+    }
+}
+
+/// The key that the path of an announce or scrape shows, where it has a place for one.
+fn key_in(path: &str) -> Option<&[u8]> {
+    match Target::of(path) {
+        Target::Nothing => keys::of_path(path.as_bytes()),
+        _ => None,
     }
 }
 
@@ -355,6 +375,12 @@ impl Target {
         found.map_or(Self::Nothing, |(_, target)| *target)
     }
 
+    /// What a path leads to that begins with a key: `/KEY/announce`. No character of a key needs an escape.
+    fn below_key(path: &str) -> Self {
+        let below = path.trim_start_matches('/').split_once('/').map(|(_, below)| Self::of(below));
+        below.filter(|target| matches!(target, Self::Announce | Self::Scrape)).unwrap_or(Self::Nothing)
+    }
+
     /// Where the pages have it, if it is one of them.
     const fn path(self) -> Option<&'static str> {
         match self {
@@ -459,6 +485,29 @@ mod tests {
             ("/%00", Target::Nothing),
         ] {
             assert_eq!(Target::of(path), target, "{path}");
+        }
+    }
+
+    #[test]
+    fn announces_and_scrapes_may_be_below_a_key() {
+        for (path, target, key) in [
+            ("/ABCDEFGH/announce", Target::Announce, Some("ABCDEFGH")),
+            ("//ABCDEFGH//announce/", Target::Announce, Some("ABCDEFGH")),
+            ("/ABCDEFGH/scrape", Target::Scrape, Some("ABCDEFGH")),
+            ("/x/announce%20", Target::Announce, Some("x")),
+            ("/announce/announce", Target::Announce, None),
+            ("/ABCDEFGH", Target::Nothing, Some("ABCDEFGH")),
+            ("/ABCDEFGH/", Target::Nothing, Some("ABCDEFGH")),
+            ("/ABCDEFGH/stats", Target::Nothing, Some("ABCDEFGH")),
+            ("/ABCDEFGH/health", Target::Nothing, Some("ABCDEFGH")),
+            ("/x/ABCDEFGH/announce", Target::Nothing, Some("x")),
+            ("", Target::Nothing, None),
+        ] {
+            assert_eq!((Target::of(path), Target::below_key(path)), (Target::Nothing, target), "{path}");
+            assert_eq!(key_in(path), key.map(str::as_bytes), "{path}");
+        }
+        for path in ["/announce", "//announce", "/announce%20", "/scrape/", "/stats"] {
+            assert_eq!(key_in(path), None, "{path}");
         }
     }
 

@@ -59,14 +59,19 @@ impl Tracker {
         Ok(Self { engine, clock, counters, desks })
     }
 
-    /// Announces the client.
-    pub(super) fn announce(&self, query: &[u8], client: Address) -> (Bytes, Outcome) {
+    /// Whether clients need a key.
+    pub(super) fn is_private(&self) -> bool {
+        self.engine.policy().admission.is_private()
+    }
+
+    /// Announces the client, which shows `key`.
+    pub(super) fn announce(&self, query: &[u8], key: Option<&[u8]>, client: Address) -> (Bytes, Outcome) {
         let now_ns = self.clock.now_ns();
         if let Some(refused) = self.refuse_early(&client, now_ns) {
             return refused;
         }
         self.at_desk(Action::Announce, |responder, out| {
-            responder.announce(&self.engine, query, client, seconds(now_ns), out)
+            responder.announce(&self.engine, query, key, client, seconds(now_ns), out)
         })
     }
 
@@ -76,12 +81,17 @@ impl Tracker {
         self.engine.policy().admission.banned.covers(client)
     }
 
-    /// Tells of torrents. Where the client is not known, it may ask as often as it likes.
-    pub(super) fn scrape(&self, query: &[u8], client: Option<Address>) -> (Bytes, Outcome) {
+    /// Tells of torrents whoever shows `key`. Where the client is not known, it may ask as often as it likes.
+    pub(super) fn scrape(
+        &self,
+        query: &[u8],
+        key: Option<&[u8]>,
+        client: Option<Address>,
+    ) -> (Bytes, Outcome) {
         if let Some(refused) = client.and_then(|client| self.refuse_early(&client, self.clock.now_ns())) {
             return refused;
         }
-        self.at_desk(Action::Scrape, |responder, out| (responder.scrape(&self.engine, query, out), None))
+        self.at_desk(Action::Scrape, |responder, out| (responder.scrape(&self.engine, query, key, out), None))
     }
 
     /// The failure for a client that does not keep to its rate. What it asks is not even read.
@@ -147,12 +157,12 @@ mod tests {
     fn replies_do_not_touch_each_other_while_they_wait_to_be_sent() {
         let tracker = tracker(&Arc::new(Counters::new(1)));
         let client = Address::from_ipv4([192, 0, 2, 1]);
-        let (first, outcome) = tracker.announce(QUERY, client);
+        let (first, outcome) = tracker.announce(QUERY, None, client);
         assert_eq!(outcome, Outcome::Ok);
         let copy = first.to_vec();
         assert!(copy.starts_with(b"d8:completei1e") && copy.ends_with(b"e"), "{first:?}");
         for _ in 0..100 {
-            let (scrape, outcome) = tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", None);
+            let (scrape, outcome) = tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", None, None);
             assert_eq!(outcome, Outcome::Ok);
             assert!(scrape.starts_with(b"d5:filesd20:aaaaaaaaaaaaaaaaaaaad"), "{scrape:?}");
         }
@@ -164,7 +174,7 @@ mod tests {
         let counters = Arc::new(Counters::new(1));
         let tracker = tracker(&counters);
         for _ in 0..3 * REQUESTS_BETWEEN_TIMINGS {
-            let (_, outcome) = tracker.scrape(b"", None);
+            let (_, outcome) = tracker.scrape(b"", None, None);
             assert_eq!(outcome, Outcome::Failure, "a full scrape is not for strangers");
         }
         assert_eq!(counters.durations(Action::Scrape).0.iter().sum::<u64>(), 3);
@@ -179,16 +189,19 @@ mod tests {
         tracker.engine.set_policy(policy);
         let [client, other] = [1, 2].map(|last| Address::from_ipv4([192, 0, 2, last]));
         // What cannot be read counts as well.
-        let outcomes = [QUERY, b"nonsense"].map(|query| tracker.announce(query, client).1);
+        let outcomes = [QUERY, b"nonsense"].map(|query| tracker.announce(query, None, client).1);
         assert_eq!(outcomes, [Outcome::Ok, Outcome::Failure]);
-        let (reply, outcome) = tracker.announce(QUERY, client);
+        let (reply, outcome) = tracker.announce(QUERY, None, client);
         assert_eq!(outcome, Outcome::RateLimited);
         assert_eq!(reply, &b"d14:failure reason34:too many requests, try again later8:retry ini1ee"[..]);
-        assert_eq!(tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", Some(client)).1, Outcome::RateLimited);
-        assert_eq!(tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", Some(other)).1, Outcome::Ok);
-        assert_eq!(tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", None).1, Outcome::Ok);
+        assert_eq!(
+            tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", None, Some(client)).1,
+            Outcome::RateLimited
+        );
+        assert_eq!(tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", None, Some(other)).1, Outcome::Ok);
+        assert_eq!(tracker.scrape(b"info_hash=aaaaaaaaaaaaaaaaaaaa", None, None).1, Outcome::Ok);
         tracker.engine.set_policy(Policy::default());
-        assert_eq!(tracker.announce(QUERY, client).1, Outcome::Ok);
+        assert_eq!(tracker.announce(QUERY, None, client).1, Outcome::Ok);
     }
 
     #[test]

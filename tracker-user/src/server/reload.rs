@@ -45,7 +45,7 @@ impl Server {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        let (Some(config), Some(Material { access, mut networks, .. }), true) =
+        let (Some(config), Some(Material { access, mut networks, clientele, .. }), true) =
             (config, material, loaded.errors.is_empty())
         else {
             let problems = loaded.errors.iter().map(ToString::to_string).collect();
@@ -67,12 +67,14 @@ impl Server {
         let mut policy = Policy { max_peers: room.peers, ..policy::from_config(&config) };
         policy.admission.banned = self.decisions.look(|decisions| self.lists.banned(decisions));
         let banned = policy.admission.banned.clone();
-        self.engine.set_policy(policy);
+        self.engine.set_policy(clientele.govern(policy));
         // A long list takes the XDP programs a moment, which nobody waits for.
         drop(self.ban(&banned));
         if let Some(xdp) = &self.xdp {
             xdp.lending().limit(policy::rates_of_xdp(&config.limits));
         }
+        // Who came by a key that is gone, or by none, stays connected otherwise.
+        self.http.recheck_keys();
         if self.room != room {
             tracing::info!("there is room for {room}");
             self.room = room;
@@ -82,6 +84,8 @@ impl Server {
         let access = self.decisions.look(|decisions| self.lists.access(decisions));
         take_up_access(&self.engine, &config, access, self.clock.now());
         tell_networks(denied_networks);
+        clientele.log();
+        let (denied_clients, valid_keys) = clientele.lengths();
         let keys = |apply| {
             changes.iter().filter(|change| change.apply == apply).map(ToString::to_string).collect::<Vec<_>>()
         };
@@ -109,6 +113,8 @@ impl Server {
             certificate,
             listed_torrents,
             denied_networks,
+            denied_clients,
+            keys: valid_keys,
             room_peers,
             warnings,
         })

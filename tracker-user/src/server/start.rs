@@ -114,7 +114,7 @@ impl Server {
         taker: &mut Option<Taker>,
     ) -> Result<Self, StartError> {
         let successor = Successor::of_this_process().map_err(|error| error.to_string());
-        let Material { access, networks, tls, identity, .. } = material;
+        let Material { access, networks, clientele, tls, identity, .. } = material;
         let lists = Lists { access, networks };
         let tls = tls.map(Arc::new);
         let udp_workers = match config.udp.listen.addresses.is_empty() {
@@ -176,11 +176,12 @@ impl Server {
 
         let room = Room::of(&config);
         tracing::info!("there is room for {room}");
-        let policy = Policy { max_peers: room.peers, ..policy::from_config(&config) };
+        let policy = clientele.govern(Policy { max_peers: room.peers, ..policy::from_config(&config) });
         let engine = Arc::new(Engine::new(policy, seed().map_err(system("random bytes"))?));
         take_up_access(&engine, &config, lists.access(&decisions), clock.now());
         decide::ban(&engine, &lists.banned(&decisions));
         tell_networks(config.access.denied_networks.as_ref().map(|_| lists.networks.len()));
+        clientele.log();
         // Where the process before has crashed meanwhile, there is what it had saved.
         let tally = match taker.as_mut().map_or(Ok(false), |taker| taker.fetch(&engine, clock))? {
             true => swarms::look(&config.state),

@@ -64,6 +64,7 @@ fn close_frame(closed: Closed) -> Option<CloseFrame> {
         Closed::Memory => (CloseCode::Again, "no memory for this"),
         Closed::Drained => (CloseCode::Away, "the tracker is stopping"),
         Closed::Banned => (CloseCode::Policy, "your network is banned from this tracker"),
+        Closed::Key => (CloseCode::Policy, "this tracker needs a key that it knows"),
     };
     Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) })
 }

@@ -58,6 +58,8 @@ labelled! {
         Drained = "drained",
         /// Its network was banned.
         Banned = "banned",
+        /// A reload found that it came without a key of those that are served.
+        Key = "key",
         /// It sent a message, or would be in so many torrents, that there was no room in `websocket.memory`.
         Memory = "memory",
         /// Others wanted memory that it kept the longest: for what it did not take, or for a long message it did not end.

@@ -30,6 +30,7 @@ use tokio::{
 use tracker_common::address::Address;
 use tracker_core::{
     engine::{ConnectionKey, Engine},
+    keys::Pass,
     rng::Rng,
     ws::{Connection, Relay},
 };
@@ -49,14 +50,15 @@ pub(crate) fn memory_of(config: &config::Websocket) -> usize {
     config.memory.unwrap_or_else(|| Memory::detect().map_or(UNTOLD, share))
 }
 
-/// Where the queues of a share of the connections are found.
-type Shard = Mutex<HashMap<ConnectionKey, Seated>>;
+/// Where a share of the connections are found.
+type Shard = Mutex<HashMap<ConnectionKey, Entry>>;
 
-/// What is known of a connection from outside.
-#[derive(Clone)]
-struct Seated {
+/// A connection, as others see it.
+struct Entry {
     queue: Arc<Queue>,
     client: Address,
+    /// What its client showed as a key.
+    pass: Pass,
 }
 
 /// All WebSocket connections of the tracker.
@@ -140,8 +142,7 @@ impl Hub {
     pub async fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
         for shard in &self.queues {
-            let seated: Vec<Seated> = shard.lock().values().cloned().collect();
-            seated.iter().for_each(|seated| seated.queue.close(Closed::Drained));
+            close(shard, Closed::Drained, |_| true);
         }
         loop {
             let mut closed = pin!(self.all_closed.notified());
@@ -158,12 +159,12 @@ impl Hub {
         self.draining.store(true, Ordering::SeqCst);
         let mut queues = Vec::new();
         for shard in &self.queues {
-            queues.extend(shard.lock().values().cloned());
+            queues.extend(shard.lock().values().map(|entry| entry.queue.clone()));
         }
         let (mut rng, begun, all) = (self.generator(), Instant::now(), queues.len());
         for closed in 0..all {
             sleep_until(begun + within.mul_f64(closed as f64 / all as f64)).await;
-            queues.swap_remove(rng.below(queues.len())).queue.close(Closed::Drained);
+            queues.swap_remove(rng.below(queues.len())).close(Closed::Drained);
         }
     }
 
@@ -175,14 +176,23 @@ impl Hub {
             return;
         }
         for shard in &self.queues {
-            let seated: Vec<Seated> =
-                shard.lock().values().filter(|seated| banned.covers(seated.client)).cloned().collect();
-            seated.iter().for_each(|seated| seated.queue.close(Closed::Banned));
+            close(shard, Closed::Banned, |entry| banned.covers(entry.client));
         }
     }
 
-    /// Takes a place among the connections.
-    pub(super) fn enter(self: &Arc<Self>, client: Address) -> Result<Seat, Refusal> {
+    /// Closes every connection whose client has not shown a key that holds now, where one is needed: its peers leave their
+    /// swarms. Later ones are asked when they announce.
+    pub fn recheck_keys(&self) {
+        let policy = self.engine.policy();
+        if policy.admission.is_private() {
+            for shard in &self.queues {
+                close(shard, Closed::Key, |entry| policy.admission.check_key(entry.pass.key()).is_err());
+            }
+        }
+    }
+
+    /// Takes a place among the connections. `pass` is what the client shows as a key.
+    pub(super) fn enter(self: &Arc<Self>, client: Address, pass: Pass) -> Result<Seat, Refusal> {
         if self.draining.load(Ordering::SeqCst) {
             return Err(Refusal::Draining);
         }
@@ -196,12 +206,13 @@ impl Hub {
         }
         let key = ConnectionKey(self.last_key.fetch_add(1, Ordering::Relaxed) + 1);
         let queue = Arc::new(Queue::new(Arc::clone(&self.budget)));
-        self.shard(key).lock().insert(key, Seated { queue: Arc::clone(&queue), client });
+        let entry = Entry { queue: Arc::clone(&queue), client, pass: pass.clone() };
+        self.shard(key).lock().insert(key, entry);
         // Either this sees that a drain has begun, or the drain sees this queue.
         if self.draining.load(Ordering::SeqCst) {
             queue.close(Closed::Drained);
         }
-        let peer = Connection::new(key, client, self.ticket_key);
+        let peer = Connection::new(key, client, self.ticket_key).with_pass(pass);
         let holding = Holding::new(Arc::clone(&self.budget));
         let seat = Seat { hub: Arc::clone(self), key, queue, peer, holding };
         // The same with a ban.
@@ -217,7 +228,7 @@ impl Hub {
 
     /// Puts a message into the queue of its receiver, if that is there and has room.
     pub(super) fn relay(&self, to: ConnectionKey, relay: Relay) {
-        let queue = self.shard(to).lock().get(&to).map(|seated| Arc::clone(&seated.queue));
+        let queue = self.shard(to).lock().get(&to).map(|entry| entry.queue.clone());
         let pushed = queue.map_or(Err(Lost::Gone), |queue| queue.push(relay, self.rules.queue));
         if let Err(reason) = pushed {
             self.counters.lost.add(reason);
@@ -253,6 +264,15 @@ impl Hub {
     pub(super) fn generator(&self) -> Rng {
         Rng::new([self.seed[0], self.seed[1] ^ self.generators.fetch_add(1, Ordering::Relaxed)])
     }
+}
+
+/// Closes the connections of a share whose clients have shown such a pass.
+fn close(shard: &Shard, why: Closed, mut is_one: impl FnMut(&Entry) -> bool) {
+    let found: Vec<Arc<Queue>> = {
+        let entries = shard.lock();
+        entries.values().filter(|entry| is_one(entry)).map(|entry| entry.queue.clone()).collect()
+    };
+    found.iter().for_each(|queue| queue.close(why));
 }
 
 impl fmt::Debug for Hub {

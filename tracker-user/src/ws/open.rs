@@ -17,6 +17,7 @@ use std::{
     task::Poll,
 };
 use tracker_common::address::Address;
+use tracker_core::keys::Pass;
 
 impl Hub {
     /// Answers a handshake (RFC 6455, section 4.2) of a client at `client`: with 101, and then its connection runs in a
@@ -31,7 +32,7 @@ impl Hub {
     ) -> Response<Body> {
         let opened = handshake::check(&request, self.origins()).and_then(|response| {
             let place = place().ok_or(Refusal::Address)?;
-            Ok((response, self.enter(client)?, place))
+            Ok((response, self.enter(client, Pass::of_path(request.uri().path().as_bytes()))?, place))
         });
         match opened {
             Err(refusal) => {
@@ -44,7 +45,7 @@ impl Hub {
                     let _place = place;
                     let mut upgrade = pin!(upgrade);
                     let upgraded = poll_fn(|cx| match seat.queue.poll_close(cx) {
-                        Poll::Ready(()) => Poll::Ready(None),
+                        Poll::Ready(_) => Poll::Ready(None),
                         Poll::Pending => upgrade.as_mut().poll(cx).map(Result::ok),
                     });
                     // A client that goes before it is answered has had no connection.

@@ -35,6 +35,7 @@ pub(super) struct Queue {
 struct Inner {
     relays: VecDeque<Relay>,
     bytes: usize,
+    /// Why the connection is to be closed, if it is.
     closing: Option<Closed>,
     /// Nobody reads any more.
     ended: bool,
@@ -48,7 +49,7 @@ pub(super) enum Next {
     Relay(Relay),
     /// Nothing waits.
     Empty,
-    /// The connection is to be closed, whatever waits.
+    /// The connection is to be closed for this reason, whatever waits.
     Close(Closed),
 }
 
@@ -112,18 +113,19 @@ impl Queue {
 
     /// Ready if [`Queue::next`] gives something else than [`Next::Empty`]; otherwise the task is woken once that is so.
     pub(super) fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.poll_for(context, |inner| inner.closing.is_some() || !inner.relays.is_empty())
+        let is_ready = |inner: &Inner| inner.closing.is_some() || !inner.relays.is_empty();
+        self.poll_for(context, |inner| is_ready(inner).then_some(()))
     }
 
-    /// Ready if the connection is to be closed. Until then the task may be woken for less.
-    pub(super) fn poll_close(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.poll_for(context, |inner| inner.closing.is_some())
+    /// Ready, with the reason, if the connection is to be closed. Until then the task may be woken for less.
+    pub(super) fn poll_close(&self, context: &mut Context<'_>) -> Poll<Closed> {
+        self.poll_for(context, |inner| inner.closing)
     }
 
-    fn poll_for(&self, context: &mut Context<'_>, condition: impl Fn(&Inner) -> bool) -> Poll<()> {
+    fn poll_for<T>(&self, context: &mut Context<'_>, look: impl Fn(&Inner) -> Option<T>) -> Poll<T> {
         let mut inner = self.inner.lock();
-        if condition(&inner) {
-            return Poll::Ready(());
+        if let Some(found) = look(&inner) {
+            return Poll::Ready(found);
         }
         match &mut inner.reader {
             Some(reader) => reader.clone_from(context.waker()),

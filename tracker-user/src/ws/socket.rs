@@ -143,8 +143,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let done = Box::pin(async {
             let mut wanted = pin!(Arc::clone(seat.hub.budget()).wanted());
             let waiting = poll_fn(|cx| {
-                if seat.queue.poll_close(cx).is_ready() {
-                    return Poll::Ready(Err(Closed::Drained));
+                if let Poll::Ready(why) = seat.queue.poll_close(cx) {
+                    return Poll::Ready(Err(why));
                 }
                 match poll(&mut self.inner, cx) {
                     Poll::Pending => wanted.as_mut().poll(cx).map(|()| Err(Closed::Reclaimed)),

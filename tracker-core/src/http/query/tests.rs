@@ -5,12 +5,12 @@ use proptest::prelude::*;
 
 const REST: &str = "peer_id=-XX0001-abcdefghijkl&port=6881";
 
-fn read(query: &str) -> AnnounceQuery {
+fn read(query: &str) -> AnnounceQuery<'_> {
     announce(query.as_bytes()).unwrap_or_else(|error| panic!("{query}: {error}"))
 }
 
-fn with(parameters: &str) -> AnnounceQuery {
-    read(&format!("info_hash=aaaaaaaaaaaaaaaaaaaa&{REST}&{parameters}"))
+fn with(parameters: &str) -> AnnounceQuery<'static> {
+    read(format!("info_hash=aaaaaaaaaaaaaaaaaaaa&{REST}&{parameters}").leak())
 }
 
 #[test]
@@ -20,6 +20,7 @@ fn everything_is_read() {
         &ip=192.0.2.1&ipv4=192.0.2.2%3A80&ipv6=%5B2001%3adb8::1]:443";
     let expected = AnnounceQuery {
         info_hash: InfoHash(*b"\x12\x34\x56\x78\x9a\xbc\xde\xf1\x23Eg\x89\xab\xcd\xef\x124Vx\x9a"),
+        peer_id: b"-TR2940-abcdefghijkl",
         port: 51413,
         event: Event::Started,
         left: 3,
@@ -30,6 +31,19 @@ fn everything_is_read() {
         ipv6: Some(claim("2001:db8::1", Some(443))),
     };
     assert_eq!(read(query), expected);
+}
+
+#[test]
+fn a_peer_id_is_read_as_far_as_there_is_room() {
+    for (escaped, bytes) in [
+        ("-TR2940-abcdefghijkl", &b"-TR2940-abcdefghijkl"[..]),
+        ("%2DTR2940%2d%00%ff%zz+", b"-TR2940-\0\xff%zz+"),
+        ("p", b"p"),
+        ("-TR2940-abcdefghijkl-and-more%", b"-TR2940-abcdefghijkl"),
+    ] {
+        let query = format!("info_hash=aaaaaaaaaaaaaaaaaaaa&port=1&peer_id={escaped}");
+        assert_eq!(read(&query).read_peer_id(&mut [0xee; 20]), bytes, "{escaped}");
+    }
 }
 
 #[test]

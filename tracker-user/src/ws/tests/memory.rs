@@ -9,6 +9,7 @@ use super::{
 use crate::ws::{Closed, Lost, Sent, handshake::Refusal};
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use tracker_common::address::Address;
+use tracker_core::keys::Pass;
 
 const ROOM: usize = 1 << 20;
 
@@ -32,11 +33,11 @@ async fn connections_are_refused_before_they_take_what_messages_need() {
     let tracker = tracker(8 * CONNECTION);
     let clients: Vec<_> = (0..6).map(|host| tracker.connect(host, ROOM)).collect();
     let address = Address::from_ipv4([10, 0, 0, 9]);
-    assert_eq!(tracker.hub.enter(address).map(|_| ()).unwrap_err(), Refusal::Memory);
+    assert_eq!(tracker.hub.enter(address, Pass::default()).map(|_| ()).unwrap_err(), Refusal::Memory);
     assert_eq!((tracker.hub.most_connections(), used(&tracker)), (6, 6 * CONNECTION));
     drop(clients);
     until("all to be gone", || used(&tracker) == 0).await;
-    drop(tracker.hub.enter(address).unwrap());
+    drop(tracker.hub.enter(address, Pass::default()).unwrap());
     assert_eq!(used(&tracker), 0);
 }
 

@@ -1,4 +1,5 @@
 mod client;
+mod keys;
 mod loopback;
 mod memory;
 
@@ -11,7 +12,9 @@ use client::{BINARY, CLOSE, Client, FIN, PING, PONG, TEXT, frame, until, within}
 use std::{sync::Arc, time::Duration};
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 use tracker_common::address::Address;
-use tracker_core::{admission::Admission, engine::Engine, model::InfoHash, policy::Policy, ws::Kind};
+use tracker_core::{
+    admission::Admission, engine::Engine, keys::Pass, model::InfoHash, policy::Policy, ws::Kind,
+};
 
 const HASH: &str = "aaaaaaaaaaaaaaaaaaaa";
 const SCRAPE: &str = r#"{"action":"scrape","info_hash":"aaaaaaaaaaaaaaaaaaaa"}"#;
@@ -34,7 +37,13 @@ impl Tracker {
 
     /// A client at 10.0.0.`host`, behind a pipe with room for so many bytes each way.
     fn connect(&self, host: u8, room: usize) -> Client<DuplexStream> {
-        let seat = self.hub.enter(Address::from_ipv4([10, 0, 0, host])).unwrap();
+        self.connect_by("", host, room)
+    }
+
+    /// One that came by this path.
+    fn connect_by(&self, path: &str, host: u8, room: usize) -> Client<DuplexStream> {
+        let pass = Pass::of_path(path.as_bytes());
+        let seat = self.hub.enter(Address::from_ipv4([10, 0, 0, host]), pass).unwrap();
         let (ours, theirs) = duplex(room);
         tokio::spawn(connection::run(seat, ours));
         Client(theirs)
@@ -408,7 +417,7 @@ async fn a_drain_closes_all_and_admits_none() {
     drop(clients);
     within("the drain", drain).await.unwrap();
     let address = Address::from_ipv4([10, 0, 0, 9]);
-    assert_eq!(tracker.hub.enter(address).map(|_| ()).unwrap_err(), Refusal::Draining);
+    assert_eq!(tracker.hub.enter(address, Pass::default()).map(|_| ()).unwrap_err(), Refusal::Draining);
     assert_eq!((tracker.hub.connections(), tracker.engine.totals().torrents), (0, 0));
     assert_eq!(tracker.hub.counters().closed.of(Closed::Drained), 3);
     // Nothing is left to wait for.
@@ -421,17 +430,17 @@ async fn there_are_no_more_connections_than_there_may_be() {
     let tracker = Tracker::new(|websocket| websocket.max_connections = 2);
     let (first, _second) = (tracker.connect(1, ROOM), tracker.connect(2, ROOM));
     let address = Address::from_ipv4([10, 0, 0, 9]);
-    assert_eq!(tracker.hub.enter(address).map(|_| ()).unwrap_err(), Refusal::Full);
+    assert_eq!(tracker.hub.enter(address, Pass::default()).map(|_| ()).unwrap_err(), Refusal::Full);
     drop(first);
     until("room", || tracker.hub.connections() == 1).await;
-    drop(tracker.hub.enter(address).unwrap());
+    drop(tracker.hub.enter(address, Pass::default()).unwrap());
     assert_eq!(tracker.hub.connections(), 1);
 }
 
 #[tokio::test]
 async fn a_task_that_is_killed_leaves_every_torrent() {
     let tracker = Tracker::new(|_| ());
-    let seat = tracker.hub.enter(Address::from_ipv4([10, 0, 0, 1])).unwrap();
+    let seat = tracker.hub.enter(Address::from_ipv4([10, 0, 0, 1]), Pass::default()).unwrap();
     let (ours, theirs) = duplex(ROOM);
     let task = tokio::spawn(connection::run(seat, ours));
     let mut client = Client(theirs);
@@ -445,7 +454,7 @@ async fn a_task_that_is_killed_leaves_every_torrent() {
 #[tokio::test]
 async fn the_task_of_a_connection_is_small() {
     let tracker = Tracker::new(|_| ());
-    let seat = tracker.hub.enter(Address::from_ipv4([10, 0, 0, 1])).unwrap();
+    let seat = tracker.hub.enter(Address::from_ipv4([10, 0, 0, 1]), Pass::default()).unwrap();
     let (ours, _theirs) = duplex(64);
     let size = size_of_val(&connection::run(seat, ours));
     assert!(size <= 2048, "{size}");
