@@ -56,7 +56,7 @@ impl Pressure {
     #[must_use]
     pub fn next(self, load: &Load, elapsed: f64, longest: Seconds) -> Self {
         let elapsed = elapsed.max(0.0);
-        let busiest = load.busy.max(load.announces).max(0.0).min(BUSIEST);
+        let busiest = [load.busy, load.announces].into_iter().fold(0.0, f64::max).min(BUSIEST);
         let rate = self.rate + (busiest - self.rate) * elapsed / (elapsed + SETTLING);
         let [least, most] = HELD;
         let pull = match load.egress {

@@ -18,7 +18,7 @@ const LIMITS: &str = "[limits]\nhttp_requests_per_second = 1\nhttp_requests_burs
 const TEXT: &str = "too many requests, try again later";
 
 /// Asks until it is told that it asks too often. Returns how many requests were served.
-fn served(client: &Client<'_>, target: &str) -> u64 {
+fn served(client: &Client, target: &str) -> u64 {
     for served in 0.. {
         let answer = client.get(target);
         let dictionary = answer.dictionary();
