@@ -31,7 +31,7 @@ fn by_udp(riptide: &House, tail: Vec<u8>, hash: Id20) -> Reply {
 }
 
 /// A WebSocket that came by this path.
-fn socket(client: &Client<'_>, path: &str) -> Socket {
+fn socket(client: &Client, path: &str) -> Socket {
     Socket::open(client.connect(), path, "").unwrap_or_else(|answer| panic!("{path}: {answer:?}"))
 }
 

@@ -23,7 +23,7 @@ use tracker_core::{
 };
 use tracker_user::{
     access_file::read_networks,
-    config::Access,
+    config::{Access, AccessMode},
     xdp::program::{LoadOptions, Program},
 };
 
@@ -40,10 +40,12 @@ fn main() {
     std::fs::write(&path, list(number, ipv6, &mut rng)).unwrap();
 
     let access = Access {
-        mode: tracker_user::config::AccessMode::Off,
+        mode: AccessMode::Off,
         info_hashes: None,
         denied_networks: Some(path),
         max_denied_networks: 10_000_000,
+        denied_clients: None,
+        keys: None,
     };
     let began = Instant::now();
     let (networks, _) = read_networks(&access).unwrap();

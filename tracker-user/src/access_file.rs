@@ -80,7 +80,7 @@ pub fn read_networks(access: &Access) -> Result<(NetworkSet, Vec<String>), Acces
     let (mut warnings, mut more) = (Vec::new(), 0_usize);
     let odd = |line: usize, network: Network| match warnings.len() < NAMED {
         true => {
-            warnings.push(format!("{}: line {line}: host bits are set: taken for {network}", path.display()))
+            warnings.push(format!("{}: line {line}: host bits are set: taken for {network}", path.display()));
         }
         false => more += 1,
     };

@@ -2,9 +2,10 @@
 //!
 //! `program` loads and attaches, by a `link`, `frame`, `umem`, `ring` and `socket` carry frames, `batch` turns frames into
 //! requests and replies, `deferral` keeps interrupts away from busy workers, `gathering` has frames wait by what `arrivals`
-//! count, `network` and `destinations` say which addresses are ours, `manager` reconciles all of it as interfaces come and go. It knows those who serve the sockets by `servers` only.
+//! count, `barred` has networks dropped by a `trie`, `network` and `destinations` say which addresses are ours, `manager` reconciles all of it as interfaces come and go. It knows those who serve the sockets by `servers` only.
 
 pub mod arrivals;
+mod barred;
 pub mod batch;
 pub mod deferral;
 pub mod destinations;
@@ -20,4 +21,5 @@ pub mod queues;
 pub mod ring;
 pub mod servers;
 pub mod socket;
+mod trie;
 pub mod umem;

@@ -1,12 +1,9 @@
 //! Loads the XDP program, attaches it, and writes and reads its maps.
 
-use super::{arrivals::Arrivals, link::ProgramLink};
+use super::{arrivals::Arrivals, barred::Barred, link::ProgramLink};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{
-        Array, HashMap, Map, MapData, MapError, PerCpuArray, XskMap,
-        lpm_trie::{Key as Prefix, LpmTrie},
-    },
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, XskMap},
     programs::{ProgramError, TestRunOptions, Xdp},
 };
 use std::{
@@ -20,7 +17,7 @@ use tracker_common::{
     rate::Kind,
     siphash::Key,
 };
-use tracker_core::{banned::Banned, networks::Network};
+use tracker_core::banned::Banned;
 
 /// The object file, if it had been built when this binary was.
 #[cfg(xdp_program)]
@@ -73,6 +70,9 @@ pub enum Error {
     /// A map could not be written.
     #[error("a map of the XDP program could not be used: {reason}", reason = chain(.0))]
     Map(#[from] MapError),
+    /// There is no memory for banned networks.
+    #[error("banned networks could not be written: {0}")]
+    Ban(io::Error),
     /// The driver has no native XDP, or cannot take it as it is configured.
     #[error("{mode} XDP cannot be attached: {reason}{hint}", mode = .mode.label(), hint = hint(.reason))]
     Attach {
@@ -136,11 +136,8 @@ pub struct Program {
     rates: Array<MapData, [u8; size_of::<Rates>()]>,
     destinations: HashMap<MapData, [u8; size_of::<Destination>()], u8>,
     sockets: XskMap<MapData>,
-    banned4: LpmTrie<MapData, [u8; 4], u8>,
-    banned6: LpmTrie<MapData, [u8; 16], u8>,
+    barred: Barred,
     present: HashSet<Destination>,
-    /// What the tries hold.
-    banned: Banned,
     current: Settings,
     /// The keys in both places, once they are written.
     current_keys: Option<[Key; 2]>,
@@ -206,8 +203,16 @@ impl Program {
         let rates = Array::try_from(take(maps::RATES)?)?;
         let destinations = HashMap::try_from(take(maps::DESTINATIONS)?)?;
         let sockets = XskMap::try_from(take(maps::SOCKETS)?)?;
-        let banned4 = LpmTrie::try_from(take(maps::BANNED4)?)?;
-        let banned6 = LpmTrie::try_from(take(maps::BANNED6)?)?;
+        let mut trie = |name| {
+            let Map::LpmTrie(trie) = take(name)? else {
+                return Err(Error::Load(format!("the object's map {name} is no trie")));
+            };
+            trie.fd()
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(|error| Error::Load(format!("the map {name}: {error}")))
+        };
+        let barred = Barred::new(trie(maps::BANNED4)?, trie(maps::BANNED6)?);
         let counters = Counters(PerCpuArray::try_from(take(maps::COUNTERS)?)?);
         let Map::Array(arrivals) = take(maps::ARRIVALS)? else {
             return Err(Error::Load(format!("the object's map {} is no array", maps::ARRIVALS)));
@@ -223,10 +228,8 @@ impl Program {
             rates,
             destinations,
             sockets,
-            banned4,
-            banned6,
+            barred,
             present: HashSet::new(),
-            banned: Banned::default(),
             current,
             current_keys: None,
         };
@@ -379,62 +382,19 @@ impl Program {
         Ok(())
     }
 
-    /// Makes the tries hold exactly these networks, touching only what changes: a million new ones take about a second.
-    /// Returns how many were added and removed.
+    /// Has the program drop what comes from these networks, and from no others, touching only what changes. Returns how many
+    /// were added and removed.
     ///
     /// # Errors
-    /// When the kernel has no memory for them. What was there before holds then.
+    /// When the kernel has no memory for them. What was dropped before is then.
     pub fn set_banned(&mut self, wanted: &Banned) -> Result<(usize, usize), Error> {
-        if self.banned.is_same(wanted) {
-            return Ok((0, 0));
-        }
-        let before = self.banned.clone();
-        // New ones first, so that nobody is let through who is banned before and after.
-        let added = self.ban_all(wanted, &before)?;
-        self.banned = wanted.clone();
-        let mut removed = 0;
-        for network in before.without(wanted) {
-            self.unban(&network);
-            removed += 1;
-        }
-        let bit = |family| if wanted.len_of(family) > 0 { Settings::family_bit(family) } else { 0 };
+        let changed = self.barred.set(wanted).map_err(Error::Ban)?;
+        let bit = |family| if self.barred.len_of(family) > 0 { Settings::family_bit(family) } else { 0 };
         let banned = Family::ALL.into_iter().map(bit).sum();
         if banned != self.current.banned {
             self.set_settings(Settings { banned, ..self.current })?;
         }
-        Ok((added, removed))
-    }
-
-    /// Adds those that were not there before, or none of them. Returns how many.
-    fn ban_all(&mut self, wanted: &Banned, before: &Banned) -> Result<usize, MapError> {
-        let mut added = 0;
-        for network in wanted.without(before) {
-            if let Err(error) = self.ban(&network) {
-                wanted.without(before).take(added).for_each(|network| self.unban(&network));
-                return Err(error);
-            }
-            added += 1;
-        }
-        Ok(added)
-    }
-
-    fn ban(&mut self, network: &Network) -> Result<(), MapError> {
-        let (length, address) = (network.prefix().into(), network.address());
-        match network.family() {
-            Family::Ipv4 => self.banned4.insert(&Prefix::new(length, address.ipv4_bytes()), 1, 0),
-            Family::Ipv6 => self.banned6.insert(&Prefix::new(length, address.octets()), 1, 0),
-        }
-    }
-
-    fn unban(&mut self, network: &Network) {
-        let (length, address) = (network.prefix().into(), network.address());
-        let removed = match network.family() {
-            Family::Ipv4 => self.banned4.remove(&Prefix::new(length, address.ipv4_bytes())),
-            Family::Ipv6 => self.banned6.remove(&Prefix::new(length, address.octets())),
-        };
-        if let Err(error) = removed {
-            tracing::debug!(%network, error = chain(&error), "taking a network out of the map");
-        }
+        Ok(changed)
     }
 
     /// Puts an AF_XDP socket into the map.
