@@ -238,6 +238,9 @@ fn keys_come_and_go_by_a_reload() {
     tells_no_key(&house, &["NEW_ONE_"]);
 }
 
+/// Puts something into the place of a file.
+type Make = dyn Fn(&Path);
+
 #[test]
 fn files_that_are_none_are_refused_without_a_wait() {
     let files = Files::new(&KEYS, "");
@@ -247,7 +250,7 @@ fn files_that_are_none_are_refused_without_a_wait() {
     let served =
         |key: &str| client.get(&below(key, &Announce::leecher(hash, 1))).0.body.starts_with(b"d8:complete");
     for (key, path) in [("keys", files.keys()), ("denied_clients", files.clients())] {
-        let replace: [(&str, &dyn Fn(&Path)); 4] = [
+        let replace: [(&str, &Make); 4] = [
             ("it is no regular file", &|path| fs::create_dir(path).unwrap()),
             ("it is no regular file", &|path| {
                 let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();

@@ -360,7 +360,7 @@ const KEY: &str = "correct-horse_battery-staple";
 
 fn private() -> Admission {
     let keys = Keys::parse([1, 2, 3, 4], KEY.as_bytes()).unwrap();
-    Admission { keys: Some(Arc::new(keys)), ..Admission::default() }
+    Admission { keys: Some(Arc::new(keys)), interval_jitter: 0, ..Admission::default() }
 }
 
 #[test]
