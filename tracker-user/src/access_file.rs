@@ -78,11 +78,13 @@ pub fn read_hashes(access: &Access) -> Result<AccessList, AccessFileError> {
 pub fn read_networks(access: &Access) -> Result<(NetworkSet, Vec<String>), AccessFileError> {
     let Some(path) = &access.denied_networks else { return Ok(Default::default()) };
     let (mut warnings, mut more) = (Vec::new(), 0_usize);
-    let odd = |line: usize, network: Network| match warnings.len() < NAMED {
-        true => {
-            warnings.push(format!("{}: line {line}: host bits are set: taken for {network}", path.display()));
+    let odd = |line: usize, network: Network| {
+        if warnings.len() < NAMED {
+            let file = path.display();
+            warnings.push(format!("{file}: line {line}: host bits are set: taken for {network}"));
+        } else {
+            more += 1;
         }
-        false => more += 1,
     };
     let set = NetworkSet::parse(open(path)?, access.max_denied_networks, odd)
         .map_err(content(path, Some("access.max_denied_networks")))?;

@@ -125,14 +125,15 @@ pub fn a_reload_switches_rates_on_and_off(path: Path) {
     for family in Family::BOTH {
         let client = client(&rig, family);
         let ask = || answered(&rig, &client, announces(&client, "reload", family));
-        for _ in 0..2 {
+        // What was spent at the first time counts at the second.
+        for least in [BURST, 0] {
             assert_eq!(ask(), REQUESTS);
             std::fs::write(&file, format!("{without}\n{LIMITS}")).expect("a configuration");
             let output = rig.riptide().control("reload");
             assert!(output.status.success(), "{output:?}");
             let begun = Instant::now();
             let served = ask();
-            assert!((1..=BURST + begun.elapsed().as_secs() + 1).contains(&served), "{served}");
+            assert!((least..=BURST + begun.elapsed().as_secs() + 1).contains(&served), "{served}");
             std::fs::write(&file, &without).expect("a configuration");
             assert!(rig.riptide().control("reload").status.success());
         }
