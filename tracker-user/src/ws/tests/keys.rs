@@ -12,7 +12,7 @@ impl Tracker {
     /// Serves those with one of these keys from now on.
     fn admit(&self, keys: &[&str]) {
         let keys = Keys::parse([1, 2, 3, 4], keys.join("\n").as_bytes()).unwrap();
-        let admission = Admission { keys: Some(Arc::new(keys)), ..Admission::default() };
+        let admission = Admission { keys: Some(Arc::new(keys)), interval_jitter: 0, ..Admission::default() };
         self.engine.set_policy(Policy { admission, ..Policy::default() });
         self.hub.recheck_keys();
     }
@@ -58,7 +58,8 @@ async fn connections_end_with_their_keys() {
     assert_eq!(left.ask(&announce('c', "")).await, announced(1));
     assert_eq!(tracker.hub.counters().closed.of(Closed::Key), 2);
     // And public again.
-    tracker.engine.set_policy(Policy::default());
+    let admission = Admission { interval_jitter: 0, ..Admission::default() };
+    tracker.engine.set_policy(Policy { admission, ..Policy::default() });
     tracker.hub.recheck_keys();
     let mut anybody = tracker.connect(3, ROOM);
     assert_eq!(anybody.ask(&announce('d', "")).await, announced(2));
