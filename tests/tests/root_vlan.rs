@@ -106,10 +106,8 @@ fn served_under(tags: Tags, path: Path) {
         let id: [u8; 8] = connected[8..].try_into().expect("eight bytes");
         for (n, port) in (2..).zip(1..=3) {
             let announced = ends.ask(tags, client, tracker, &Announce::leecher(info_hash, port).bytes(id, n));
-            assert_eq!(
-                announced[8..20],
-                [[0, 0, 7, 8], [0, 0, 0, u8::try_from(port).unwrap()], [0; 4]].concat()
-            );
+            // The interval is up to chance.
+            assert_eq!(announced[12..20], [[0, 0, 0, u8::try_from(port).unwrap()], [0; 4]].concat());
         }
         let scraped = ends.ask(tags, client, tracker, &scrape_bytes(id, 9, &[info_hash]));
         assert_eq!(scraped[8..], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3]);

@@ -130,7 +130,7 @@ pub enum Verb {
         #[arg(long, value_name = "FORMAT", value_parser = ["text", "jsonl", "bencode"])]
         format: Option<String>,
     },
-    /// Refuse torrents, at once and whatever the lists of [access] say; kept over restarts
+    /// Refuse torrents, at once and whatever the lists of `[access]` say; kept over restarts
     #[command(subcommand)]
     Deny(DenyVerb),
     /// Give clients of networks nothing, at once; kept over restarts, beside access.denied_networks

@@ -42,7 +42,12 @@ fn generate(context: XdpContext) -> u32 {
         }
         load::Frame::Forged { request, source, id } => (request, source, Some(id), true),
     };
-    match id.and_then(|id| write(&Frame(&context), plan, &request, source, id)) {
+    // No closure: one that is not inlined is given registers that the verifier says nobody wrote.
+    let written = match id {
+        Some(id) => write(&Frame(&context), plan, &request, source, id),
+        None => None,
+    };
+    match written {
         Some(()) => {
             if !is_forged {
                 sent(request.transaction_id, now);
