@@ -290,6 +290,32 @@ fn a_refused_torrent_is_gone_at_once() {
     assert_eq!(counts_after(&engine, &peer(1, "10.0.0.1", 1, Event::None, 1)), (0, 1, 0));
 }
 
+#[test]
+fn a_torrent_that_is_denied_alone_is_gone_at_once_with_its_count() {
+    let engine = engine(Policy::default());
+    let list = AccessList::new(Mode::Off, Vec::new()).unwrap();
+    for torrent in 1..=100 {
+        tell(&engine, &peer(torrent, "10.0.0.1", 1, Event::Completed, 0), NOW).unwrap();
+        if torrent % 2 == 1 {
+            tell(&engine, &peer(torrent, "10.0.0.1", 1, Event::Stopped, 0), NOW).unwrap();
+        }
+    }
+    let mut denied = Vec::new();
+    for torrent in [1, 2, 99, 100] {
+        let info_hash = InfoHash([torrent; 20]);
+        denied.push(info_hash);
+        engine.set_access_to(&info_hash, list.denying(denied.clone()), NOW);
+        assert_eq!(engine.scrape(&info_hash), Counts::default());
+        let asked = peer(torrent, "10.0.0.1", 1, Event::None, 1);
+        assert_eq!(tell(&engine, &asked, NOW), Err(Rejected::NotPermitted));
+    }
+    let totals = engine.totals();
+    assert_eq!((totals.torrents, totals.retained), (48, 48), "and no other");
+    engine.set_access_to(&denied[0], list.denying(denied[1..].to_vec()), NOW);
+    assert!(tell(&engine, &peer(1, "10.0.0.1", 1, Event::None, 1), NOW).is_ok());
+    assert!(tell(&engine, &peer(2, "10.0.0.1", 1, Event::None, 1), NOW).is_err());
+}
+
 /// Announces race with the change of the list: none may slip in behind it.
 #[test]
 fn no_announce_outruns_the_access_list() {
