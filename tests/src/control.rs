@@ -22,7 +22,7 @@ pub fn ask_at(socket: &Path, operation: &str, more: &str, body: &[u8]) -> (u16, 
     (answer.status, value)
 }
 
-/// How the page names what is asked for: without a query, and with a name for a hash or network.
+/// How the page names what is asked for: without a query, and with a name for a hash, network or key.
 fn described(operation: &str) -> String {
     let path = operation.split('?').next().unwrap_or_default();
     match path.rsplit_once('/') {
@@ -30,6 +30,7 @@ fn described(operation: &str) -> String {
             format!("{before}/{{info_hash}}")
         }
         Some((before, _)) if before.ends_with("/ban") => format!("{before}/{{network}}"),
+        Some((before, _)) if before.ends_with("/key") => format!("{before}/{{key}}"),
         _ => path.to_owned(),
     }
 }

@@ -3,8 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+};
 use tests::{
+    control::{complaint, printed},
     private::{Files, url_data},
     rig::Family,
     riptide::{Riptide, Start, command},
@@ -333,4 +339,91 @@ fn a_start_with_a_bad_file_is_refused() {
     house
         .riptide()
         .wait_for_line("a warning", |line| line.contains("there is no key, so everybody is refused"));
+}
+
+#[test]
+fn keys_come_and_go_by_control() {
+    let (files, house) = private(Door::Plain);
+    let riptide = house.riptide();
+    let client = house.client(Family::V4, 1);
+    let hash = id20("by control", 0);
+    let decide = |operation: &str| {
+        let (status, told) = tests::control::ask(riptide, operation);
+        assert_eq!(status, 200, "{operation}: {told:#}");
+        told
+    };
+    let served =
+        |key: &str| client.get(&below(key, &Announce::leecher(hash, 1))).0.body.starts_with(b"d8:complete");
+    let by_udp = |url| matches!(by_udp(&house, url_data(&[url]), hash), Reply::Announced(_));
+    let mut early = socket(&client, "/BY_CONTROL");
+    let asked = announce(hash, id20("webrtc", 1));
+    assert!(failure(&mut early, &asked).starts_with(NEEDED));
+    assert!(!served("BY_CONTROL") && !by_udp("/BY_CONTROL"));
+
+    let told = decide("PUT /key/BY_CONTROL");
+    assert_eq!(told, json!({ "entry": "BY_CONTROL", "changed": true, "warnings": [] }));
+    assert!(served("BY_CONTROL") && by_udp("/BY_CONTROL") && served(KEYS[0]));
+    let _ = counts(&early.ask(&asked), hash);
+    assert_eq!(decide("PUT /key/BY_CONTROL")["changed"], json!(false));
+    assert_eq!(decide("GET /key"), json!({ "entries": ["BY_CONTROL"], "in_file": 2 }));
+    assert_eq!(printed(&riptide.control("key list")), "BY_CONTROL\n");
+    // A reload changes nothing of it.
+    assert_eq!(reload(riptide).1["keys"], json!(2));
+    assert!(served("BY_CONTROL"));
+    let _ = counts(&early.ask(&asked), hash);
+
+    // What stands in the file is taken out there.
+    let (status, told) = tests::control::ask(riptide, &format!("DELETE /key/{}", KEYS[0]));
+    assert!(status == 409 && told.to_string().contains(&files.keys().display().to_string()), "{told:#}");
+    assert!(served(KEYS[0]));
+    let refused = complaint(&riptide.control("key add too_few"));
+    assert!(refused.contains("a key has at least 8 characters, this one has 7"), "{refused}");
+
+    let _ = printed(&riptide.control("key add -begins-with-a-dash"));
+    assert!(served("-begins-with-a-dash"));
+    assert_eq!(decide("DELETE /key/BY_CONTROL")["changed"], json!(true));
+    assert_eq!(early.wait_closed(), Some(1008));
+    assert!(!served("BY_CONTROL") && !by_udp("/BY_CONTROL"));
+    assert_eq!(decide("DELETE /key/BY_CONTROL")["changed"], json!(false));
+    assert_eq!(decide("GET /key"), json!({ "entries": ["-begins-with-a-dash"], "in_file": 2 }));
+    let log = riptide.log_text();
+    assert!(log.contains("control: decided: a key") && log.contains("control: taken back: a key"), "{log}");
+    tells_no_key(&house, &["BY_CONTROL", "-begins-with-a-dash"]);
+}
+
+#[test]
+fn keys_by_control_outlive_the_process() {
+    let files = Files::new(&[], "");
+    let start = || Start::new(None).arguments("--udp 127.0.0.1:0").config(&files.access());
+    let url = url_data(&["/BY_CONTROL/announce"]);
+    let served = |riptide: &Riptide| {
+        let client = udp::Client::new(Ipv4Addr::LOCALHOST.into(), riptide.udp()[0]);
+        let announce = udp::Announce { tail: url.clone(), ..udp::Announce::leecher(id20("outlives", 0), 1) };
+        matches!(client.try_announce(&announce), Reply::Announced(_))
+    };
+    let first = start().ready();
+    assert!(!served(&first));
+    let _ = printed(&first.control("key add BY_CONTROL"));
+    assert!(served(&first));
+    let kept = first.directory().path().join("state/decisions.riptide");
+    assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+    // Over a restart, then a hand-over.
+    let mut second = start().directory(first.stop()).ready();
+    assert!(served(&second));
+    let third = start().directory(second.directory()).arguments("--take-over").ready();
+    assert_eq!(second.wait().code(), Some(0), "{}", second.log_text());
+    assert!(served(&third));
+    // Of a file that is damaged, no key is told.
+    let directory = third.stop();
+    let text = fs::read_to_string(&kept).unwrap();
+    fs::write(&kept, text.replace("key BY_CONTROL", "key BY_CONTROL!")).unwrap();
+    let fourth = start().directory(directory).ready();
+    assert!(!served(&fourth));
+    let log = fourth.log_text();
+    assert!(log.contains("decisions.riptide: line 3: a key consists of"), "{log}");
+    assert!(!log.contains("BY_CONTROL"), "{log}");
+    // Where everybody is served, whoever adds a key is told so.
+    let public = Start::new(None).arguments("--udp 127.0.0.1:0").ready();
+    let (_, told) = tests::control::ask(&public, "PUT /key/BY_CONTROL");
+    assert!(told["warnings"][0].as_str().is_some_and(|text| text.contains("access.keys")), "{told:#}");
 }

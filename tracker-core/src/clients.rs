@@ -2,7 +2,7 @@
 //! ([BEP 20](https://www.bittorrent.org/beps/bep_0020.html)).
 
 use crate::{
-    list::{self, ListError},
+    lines::{self, ListError},
     model::PeerId,
 };
 use std::{fmt, io::BufRead};
@@ -49,11 +49,11 @@ impl ClientPrefixes {
     ///
     /// # Errors
     /// At the first line that is no prefix, or one too many, and if reading fails.
-    pub fn parse(text: impl BufRead) -> Result<Self, ListError<BadPrefix>> {
+    pub fn parse(text: impl BufRead) -> Result<Self, ListError> {
         let mut prefixes = Vec::new();
-        list::read(text, MAX_PREFIXES, |entry| {
+        lines::read(text, MAX_PREFIXES, |_, entry| {
             prefixes.push(Prefix::read(entry)?);
-            Ok(())
+            Ok::<_, BadPrefix>(())
         })?;
         Ok(Self::new(prefixes))
     }
@@ -184,13 +184,15 @@ mod tests {
         ] {
             let text = format!("-XX\n{line}\n");
             match ClientPrefixes::parse(text.as_bytes()) {
-                Err(ListError::Entry { line: 2, reason: found }) => assert_eq!(found, reason, "{line}"),
+                Err(ListError::Entry { line: 2, wrong, .. }) => {
+                    assert_eq!(wrong, reason.to_string(), "{line}")
+                }
                 other => panic!("{line}: {other:?}"),
             }
         }
         let many = (0..=MAX_PREFIXES).map(|n| format!("0x{n:08x}\n")).collect::<String>();
         let error = ClientPrefixes::parse(many.as_bytes()).unwrap_err().to_string();
-        assert_eq!(error, "line 65537: there are more than 65536 entries");
+        assert_eq!(error, "line 65537: more than 65536 entries");
     }
 
     #[test]

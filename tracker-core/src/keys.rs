@@ -4,7 +4,7 @@
 //! one: a table holds keyed hashes of 128 bits, whose key is random, and errors tell where a key is wrong without
 //! telling the key.
 
-use crate::list::{self, ListError};
+use crate::lines::{self, ListError};
 use std::{fmt, io::BufRead, sync::Arc};
 use tracker_common::siphash::{Key as HashKey, hash_bytes};
 
@@ -13,7 +13,7 @@ use tracker_common::siphash::{Key as HashKey, hash_bytes};
 pub const MIN_KEY: usize = 8;
 /// Characters of the longest key.
 pub const MAX_KEY: usize = 64;
-/// More keys are refused.
+/// More keys of a list are refused.
 pub const MAX_KEYS: usize = 1_000_000;
 
 /// Parts of a table: a change copies one of them.
@@ -56,6 +56,41 @@ pub fn check(text: &[u8]) -> Result<(), BadKey> {
     }
 }
 
+/// A key as it is written. Whoever wants to see it has to ask for its text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    bytes: [u8; MAX_KEY],
+    length: u8,
+}
+
+impl Key {
+    /// Reads a key.
+    ///
+    /// # Errors
+    /// If it can be none; see [`check`].
+    pub fn parse(text: &str) -> Result<Self, BadKey> {
+        check(text.as_bytes())?;
+        let mut bytes = [0; MAX_KEY];
+        let long = BadKey::TooLong(text.len());
+        bytes.get_mut(..text.len()).ok_or(long)?.copy_from_slice(text.as_bytes());
+        Ok(Self { bytes, length: u8::try_from(text.len()).map_err(|_| long)? })
+    }
+
+    /// How it is written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        let bytes = self.bytes.get(..self.length.into()).unwrap_or_default();
+        str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Key {
+    /// Not the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
 /// What stands at the place of a key in the path of an announce address, `/KEY/announce`; `None` where there is nothing
 /// or the word that would follow it. It may be no key at all. A query may stand behind the path.
 #[must_use]
@@ -74,11 +109,6 @@ pub struct Keys {
     length: usize,
 }
 
-/// There are [`MAX_KEYS`] keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there are {MAX_KEYS} keys already, and no more can be had")]
-pub struct Full;
-
 impl Keys {
     /// No key. `secret` has to be random, and nobody else's.
     #[must_use]
@@ -91,22 +121,16 @@ impl Keys {
     /// Reads a list: a key per line. Blank lines and what follows a `#` are skipped. `secret` as for [`Keys::new`].
     ///
     /// # Errors
-    /// At the first line that is no key, or one too many, and if reading fails.
-    pub fn parse(secret: [u64; 4], text: impl BufRead) -> Result<Self, ListError<BadKey>> {
+    /// At the first line that is no key, or one too many, and if reading fails. No error shows a key.
+    pub fn parse(secret: [u64; 4], text: impl BufRead) -> Result<Self, ListError> {
         let mut keys = Self::new(secret);
-        let mut parts = vec![Vec::new(); PARTS];
-        list::read(text, MAX_KEYS, |entry| {
+        let mut hashes = Vec::new();
+        lines::read_secrets(text, MAX_KEYS, |_, entry| {
             check(entry)?;
-            let hash = keys.hash(entry);
-            parts[part_of(hash)].push(hash);
-            Ok(())
+            hashes.push(keys.hash(entry));
+            Ok::<_, BadKey>(())
         })?;
-        for (part, mut hashes) in keys.parts.iter_mut().zip(parts) {
-            hashes.sort_unstable();
-            hashes.dedup();
-            keys.length += hashes.len();
-            *part = hashes.into();
-        }
+        keys.take_in(hashes);
         Ok(keys)
     }
 
@@ -123,35 +147,38 @@ impl Keys {
         part.get(at).is_some_and(|own| own ^ hash == 0)
     }
 
-    /// These and another one.
-    ///
-    /// # Errors
-    /// If there are [`MAX_KEYS`], and this is none of them.
-    pub fn with(&self, key: &[u8]) -> Result<Self, Full> {
+    /// These and some more.
+    #[must_use]
+    pub fn with<'a>(&self, more: impl IntoIterator<Item = &'a Key>) -> Self {
         let mut keys = self.clone();
-        let hash = keys.hash(key);
-        let part = &mut keys.parts[part_of(hash)];
-        if let Err(at) = part.binary_search(&hash) {
-            if keys.length == MAX_KEYS {
-                return Err(Full);
-            }
-            *part = [&part[..at], &[hash], &part[at..]].concat().into();
-            keys.length += 1;
-        }
-        Ok(keys)
+        let hashes: Vec<_> = more.into_iter().map(|key| keys.hash(key.text().as_bytes())).collect();
+        keys.take_in(hashes);
+        keys
     }
 
     /// These without that one.
     #[must_use]
-    pub fn without(&self, key: &[u8]) -> Self {
+    pub fn without(&self, key: &Key) -> Self {
         let mut keys = self.clone();
-        let hash = keys.hash(key);
+        let hash = keys.hash(key.text().as_bytes());
         let part = &mut keys.parts[part_of(hash)];
         if let Ok(at) = part.binary_search(&hash) {
             *part = [&part[..at], &part[at + 1..]].concat().into();
             keys.length -= 1;
         }
         keys
+    }
+
+    fn take_in(&mut self, hashes: Vec<u128>) {
+        let mut new = vec![Vec::new(); PARTS];
+        hashes.into_iter().for_each(|hash| new[part_of(hash)].push(hash));
+        for (part, mut hashes) in self.parts.iter_mut().zip(new).filter(|(_, new)| !new.is_empty()) {
+            hashes.extend_from_slice(part);
+            hashes.sort_unstable();
+            hashes.dedup();
+            self.length += hashes.len() - part.len();
+            *part = hashes.into();
+        }
     }
 
     /// How many there are.
@@ -221,7 +248,7 @@ mod tests {
     const SECRET: [u64; 4] = [1, 2, 3, 4];
     const ONE: &[u8] = b"correct-horse_battery-staple";
 
-    fn parse(text: &str) -> Result<Keys, ListError<BadKey>> {
+    fn parse(text: &str) -> Result<Keys, ListError> {
         Keys::parse(SECRET, text.as_bytes())
     }
 
@@ -254,8 +281,9 @@ mod tests {
         ] {
             let text = format!("# one\n{}\n{key}\n", "y".repeat(MAX_KEY));
             match parse(&text) {
-                Err(error @ ListError::Entry { line: 3, reason: found }) => {
-                    assert_eq!(found, reason, "{key}");
+                Err(error @ ListError::Entry { line: 3, .. }) => {
+                    assert_eq!(error.to_string(), format!("line 3: {reason}"), "{key}");
+                    assert_eq!(Key::parse(key), Err(reason));
                     // That one word is no secret.
                     let shown = reason != BadKey::Word && format!("{error} {error:?}").contains(key);
                     assert!(!shown, "{error}");
@@ -269,6 +297,8 @@ mod tests {
     fn nothing_shows_a_key() {
         let keys = parse("ABCDEFGH\n").unwrap();
         let pass = Pass::of_path(b"/ABCDEFGH/announce");
+        let key = Key::parse("ABCDEFGH").unwrap();
+        assert_eq!((format!("{key:?}"), key.text()), ("Key(..)".to_owned(), "ABCDEFGH"));
         assert_eq!(
             format!("{keys:?} {pass:?} {:?}", Pass::default()),
             "Keys { length: 1, .. } Pass(shown) Pass(none)"
@@ -303,13 +333,14 @@ mod tests {
     #[test]
     fn changes_leave_the_table_before_as_it_was() {
         let before = parse("ABCDEFGH\n").unwrap();
-        let more = before.with(ONE).unwrap();
+        let one = Key::parse(str::from_utf8(ONE).unwrap()).unwrap();
+        let more = before.with([&one]);
         assert_eq!((before.len(), before.contains(ONE)), (1, false));
         assert!(more.len() == 2 && more.contains(ONE) && more.contains(b"ABCDEFGH"));
-        assert_eq!(more.with(ONE).unwrap(), more);
-        assert_eq!(more.without(ONE), before);
-        assert_eq!(before.without(ONE), before);
-        assert!(before.without(b"ABCDEFGH").is_empty());
+        assert_eq!(more.with([&one, &one]), more);
+        assert_eq!(more.without(&one), before);
+        assert_eq!(before.without(&one), before);
+        assert!(before.without(&Key::parse("ABCDEFGH").unwrap()).is_empty());
     }
 
     #[test]
@@ -322,11 +353,12 @@ mod tests {
             let key = key(rng.below(20_000));
             match rng.below(3) {
                 0 => {
-                    keys = keys.with(key.as_bytes()).unwrap();
-                    naive.insert(key);
+                    let many = [&*key, "another-one", &*key].map(|text| Key::parse(text).unwrap());
+                    keys = keys.with(&many);
+                    naive.extend([key, "another-one".to_owned()]);
                 }
                 1 => {
-                    keys = keys.without(key.as_bytes());
+                    keys = keys.without(&Key::parse(&key).unwrap());
                     naive.remove(&key);
                 }
                 _ => assert_eq!(keys.contains(key.as_bytes()), naive.contains(&key), "{key}"),
@@ -344,9 +376,7 @@ mod tests {
         let keys = parse(&many).unwrap();
         assert_eq!(keys.len(), MAX_KEYS);
         assert!(keys.contains(b"00999999") && !keys.contains(b"01000000"));
-        assert_eq!(keys.with(ONE), Err(Full));
-        assert_eq!(keys.with(b"00999999").unwrap().len(), MAX_KEYS);
         let error = parse(&[&many, "ABCDEFGH\n"].concat()).unwrap_err().to_string();
-        assert_eq!(error, "line 1000001: there are more than 1000000 entries");
+        assert_eq!(error, "line 1000001: more than 1000000 entries");
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! - [`engine`] holds every swarm. [`engine::Engine`] is shared by all threads and takes `&self`.
 //! - [`admission`] decides what a client gets, whatever the protocol; [`networks`], [`banned`], [`buckets`], [`clients`] and
-//!   [`keys`] are what it asks, and [`list`] reads what operators write of them.
+//!   [`keys`] are what it asks.
 //! - [`policy`] and [`access`] are what the operator decides, swapped whole while the engine runs.
 //! - [`lines`] reads the lists that operators write.
 //! - [`pressure`] says how much longer intervals and how much shorter lists are under load, [`interval`] what one reply tells
@@ -25,7 +25,6 @@ pub mod http;
 pub mod interval;
 pub mod keys;
 pub mod lines;
-pub mod list;
 pub mod model;
 pub mod networks;
 pub mod policy;

@@ -16,13 +16,13 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
     /// A line that is neither an entry, a comment nor blank.
-    #[error("line {line}: {wrong}, found {found:?}")]
+    #[error("line {line}: {wrong}{}", shown(found))]
     Entry {
         /// Counted from one.
         line: usize,
         /// What is wrong with it.
         wrong: String,
-        /// The line, cut to a length that can be shown.
+        /// The line, cut to a length that can be shown; empty where that is a secret.
         found: String,
     },
     /// More entries than may be.
@@ -49,10 +49,35 @@ pub enum ListError {
 /// # Errors
 /// At the first line that `take` refuses, at the first entry too many, and if reading fails.
 pub fn read<W: fmt::Display>(
+    text: impl BufRead,
+    most: usize,
+    take: impl FnMut(usize, &[u8]) -> Result<(), W>,
+) -> Result<(), ListError> {
+    read_all(text, most, SHOWN, take)
+}
+
+/// As [`read`], for a list of secrets: no error shows one.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_secrets<W: fmt::Display>(
+    text: impl BufRead,
+    most: usize,
+    take: impl FnMut(usize, &[u8]) -> Result<(), W>,
+) -> Result<(), ListError> {
+    read_all(text, most, 0, take)
+}
+
+fn read_all<W: fmt::Display>(
     mut text: impl BufRead,
     most: usize,
+    shown: usize,
     mut take: impl FnMut(usize, &[u8]) -> Result<(), W>,
 ) -> Result<(), ListError> {
+    let wrong = |line, wrong, found: &[u8]| {
+        let found = String::from_utf8_lossy(&found[..found.len().min(shown)]).trim_end().to_owned();
+        ListError::Entry { line, wrong, found }
+    };
     let mut bytes = Vec::new();
     let mut entries = 0;
     for line in 1.. {
@@ -83,9 +108,8 @@ pub fn read<W: fmt::Display>(
     Ok(())
 }
 
-fn wrong(line: usize, wrong: String, found: &[u8]) -> ListError {
-    let shown = &found[..found.len().min(SHOWN)];
-    ListError::Entry { line, wrong, found: String::from_utf8_lossy(shown).trim_end().to_owned() }
+fn shown(found: &str) -> String {
+    if found.is_empty() { String::new() } else { format!(", found {found:?}") }
 }
 
 #[cfg(test)]
@@ -120,6 +144,22 @@ mod tests {
     fn the_first_wrong_line_is_named() {
         let text = entries(b"one\n\nbad #\nbad\n", 9).unwrap_err().to_string();
         assert_eq!(text, "line 3: expected no bad one, found \"bad\"");
+    }
+
+    #[test]
+    fn no_error_shows_a_secret() {
+        for (text, told) in [
+            ("one\nsecret!\n".to_owned(), "line 2: expected another"),
+            (format!("{}\n", "secret!".repeat(1000)), "line 1: longer than 4096 bytes"),
+        ] {
+            let error = read_secrets(text.as_bytes(), 9, |_, entry| match entry {
+                b"one" => Ok(()),
+                _ => Err("expected another"),
+            });
+            let error = error.unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret!"), "{error}");
+            assert_eq!(error.to_string(), told);
+        }
     }
 
     #[test]

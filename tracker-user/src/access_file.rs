@@ -2,8 +2,9 @@
 
 use crate::config::{Access, AccessMode};
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, BufReader},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 use tracker_core::{
@@ -94,14 +95,27 @@ pub fn read_networks(access: &Access) -> Result<(NetworkSet, Vec<String>), Acces
     Ok((set, warnings))
 }
 
+/// Reads another list by `parse`.
+///
+/// # Errors
+/// If the file cannot be read, and if `parse` finds one.
+pub fn read<T>(
+    path: &Path,
+    parse: impl FnOnce(BufReader<File>) -> Result<T, ListError>,
+) -> Result<T, AccessFileError> {
+    parse(open(path)?).map_err(content(path, None))
+}
+
 /// Opens a list.
 fn open(path: &Path) -> Result<BufReader<File>, AccessFileError> {
     let unreadable = |source| AccessFileError::Open { path: path.to_owned(), source };
-    // Opening anything else, a pipe say, could wait for ever.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+    // Opening a pipe would wait for its writer otherwise, and reading it for ever.
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
         return Err(unreadable(io::Error::other("it is no regular file")));
     }
-    Ok(BufReader::with_capacity(1 << 16, File::open(path).map_err(unreadable)?))
+    Ok(BufReader::with_capacity(1 << 16, file))
 }
 
 fn content(path: &Path, limit: Option<&'static str>) -> impl Fn(ListError) -> AccessFileError {

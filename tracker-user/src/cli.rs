@@ -136,6 +136,9 @@ pub enum Verb {
     /// Give clients of networks nothing, at once; kept over restarts, beside access.denied_networks
     #[command(subcommand)]
     Ban(BanVerb),
+    /// Serve those who have a key, at once; kept over restarts, beside access.keys
+    #[command(subcommand)]
+    Key(KeyVerb),
     /// Take up what has changed of the configuration, as SIGHUP does; say what needs a restart, or what is wrong
     Reload,
     /// Save the swarms to disk, now
@@ -175,6 +178,26 @@ pub enum BanVerb {
     Remove {
         /// The network
         network: String,
+    },
+    /// Print those that were added, one a line
+    List,
+}
+
+/// What can be done about the keys of a private tracker.
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeyVerb {
+    /// Serve whoever has this key
+    Add {
+        /// The key: 8 to 64 of A-Z, a-z, 0-9, - and _
+        // One may begin with a dash.
+        #[arg(allow_hyphen_values = true)]
+        key: String,
+    },
+    /// Take that back: its peers expire, and its WebSockets are closed. What the file of access.keys lists is served still
+    Remove {
+        /// The key
+        #[arg(allow_hyphen_values = true)]
+        key: String,
     },
     /// Print those that were added, one a line
     List,
@@ -252,6 +275,7 @@ mod tests {
             "riptide control ban",
             "riptide control ban add",
             "riptide control deny list all",
+            "riptide control key add",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

@@ -1,15 +1,15 @@
 //! Who is served, as the files of `[access]` say: client software that is not, and the keys of private mode.
 
 use crate::{
+    access_file::{self, AccessFileError},
     config::Access,
-    list_file::{self, ListFileError},
+    decisions::Decisions,
     random::seed,
 };
 use std::{io, sync::Arc};
 use tracker_core::{
-    clients::{BadPrefix, ClientPrefixes},
-    keys::{BadKey, Keys},
-    list::ListError,
+    clients::ClientPrefixes,
+    keys::{Key, Keys},
     policy::Policy,
 };
 
@@ -27,10 +27,10 @@ pub struct Clientele {
 pub enum ClienteleError {
     /// `access.denied_clients`.
     #[error(transparent)]
-    DeniedClients(#[from] ListFileError<ListError<BadPrefix>>),
+    DeniedClients(AccessFileError),
     /// `access.keys`.
     #[error(transparent)]
-    Keys(#[from] ListFileError<ListError<BadKey>>),
+    Keys(AccessFileError),
     /// The secret that hashes of keys need.
     #[error("the system gives no randomness: {0}")]
     Secret(io::Error),
@@ -50,8 +50,7 @@ impl ClienteleError {
     #[must_use]
     pub fn is_permission_denied(&self) -> bool {
         match self {
-            Self::DeniedClients(error) => error.is_permission_denied(),
-            Self::Keys(error) => error.is_permission_denied(),
+            Self::DeniedClients(error) | Self::Keys(error) => error.is_permission_denied(),
             Self::Secret(_) => false,
         }
     }
@@ -62,16 +61,16 @@ impl Clientele {
     pub fn read(access: &Access, mut wrong: impl FnMut(ClienteleError)) -> Self {
         let denied_clients = match &access.denied_clients {
             None => Ok(ClientPrefixes::default()),
-            Some(path) => list_file::read(path, |text| ClientPrefixes::parse(text)),
+            Some(path) => access_file::read(path, ClientPrefixes::parse),
         };
         let keys = access.keys.as_ref().map(|path| -> Result<Keys, ClienteleError> {
             let word = || seed().map_err(ClienteleError::Secret);
             let ([a, b], [c, d]) = (word()?, word()?);
-            Ok(list_file::read(path, |text| Keys::parse([a, b, c, d], text))?)
+            access_file::read(path, |text| Keys::parse([a, b, c, d], text)).map_err(ClienteleError::Keys)
         });
         Self {
             denied_clients: Arc::new(denied_clients.unwrap_or_else(|error| {
-                wrong(error.into());
+                wrong(ClienteleError::DeniedClients(error));
                 ClientPrefixes::default()
             })),
             keys: keys.transpose().map(|keys| keys.map(Arc::new)).unwrap_or_else(|error| {
@@ -81,12 +80,25 @@ impl Clientele {
         }
     }
 
+    /// The same with the keys that were decided beside the file. Without a file no key is asked for.
+    #[must_use]
+    pub fn with(&self, decisions: &Decisions) -> Self {
+        let keys = self.keys.as_ref().map(|keys| Arc::new(keys.with(decisions.admitted())));
+        Self { keys, ..self.clone() }
+    }
+
     /// The policy with what the files say.
     #[must_use]
     pub fn govern(&self, mut policy: Policy) -> Policy {
         policy.admission.denied_clients = Arc::clone(&self.denied_clients);
         policy.admission.keys.clone_from(&self.keys);
         policy
+    }
+
+    /// Whether the file lists this key.
+    #[must_use]
+    pub fn lists(&self, key: &Key) -> bool {
+        self.keys.as_ref().is_some_and(|keys| keys.contains(key.text().as_bytes()))
     }
 
     /// How many prefixes there are, and in private mode how many keys.

@@ -16,7 +16,6 @@ pub mod farewell;
 pub mod handover;
 pub mod http;
 pub mod kept_file;
-pub mod list_file;
 pub mod logging;
 pub mod material;
 pub mod memory;

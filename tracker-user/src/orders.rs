@@ -123,7 +123,7 @@ pub struct Reloaded {
     pub denied_networks: Option<usize>,
     /// The peer-ID prefixes of clients that are not served, whose list is read again each time.
     pub denied_clients: usize,
-    /// The keys of those who are served, which are read again each time; `None` unless the tracker is private.
+    /// The keys of `access.keys`, which are read again each time; `None` unless the tracker is private.
     pub keys: Option<usize>,
     /// The peers in all that there is room for.
     pub room_peers: usize,

@@ -2,7 +2,7 @@
 
 use super::text;
 use crate::{
-    cli::{BanVerb, ControlArgs, DenyVerb, Verb},
+    cli::{BanVerb, ControlArgs, DenyVerb, KeyVerb, Verb},
     config::CONTROL_SOCKET,
     exit::{self, Exit, print},
 };
@@ -93,6 +93,9 @@ impl Call {
             Verb::Ban(BanVerb::Add { network }) => decide(Method::PUT, "ban", network),
             Verb::Ban(BanVerb::Remove { network }) => decide(Method::DELETE, "ban", network),
             Verb::Ban(BanVerb::List) => ask("/ban".to_owned()),
+            Verb::Key(KeyVerb::Add { key }) => decide(Method::PUT, "key", key),
+            Verb::Key(KeyVerb::Remove { key }) => decide(Method::DELETE, "key", key),
+            Verb::Key(KeyVerb::List) => ask("/key".to_owned()),
             Verb::Reload => order("/reload"),
             Verb::Save => order("/save"),
             Verb::Upgrade => order("/upgrade"),
@@ -109,7 +112,7 @@ impl Call {
 
 /// Whether the answer is a list, of which people want the entries.
 const fn lists(verb: &Verb) -> bool {
-    matches!(verb, Verb::Deny(DenyVerb::List) | Verb::Ban(BanVerb::List))
+    matches!(verb, Verb::Deny(DenyVerb::List) | Verb::Ban(BanVerb::List) | Verb::Key(KeyVerb::List))
 }
 
 /// Asks, prints, and says how it ended: [`Exit::Failed`] if the tracker could not be asked, or did not do it.

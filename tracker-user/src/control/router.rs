@@ -108,6 +108,9 @@ fn routes() -> Vec<Route> {
         Route::remove("/ban/{network}", async |place: Room, text| {
             decide(&place, Kind::Ban, text, false).await
         }),
+        Route::ask("/key", async |place: Room| list(&place, Kind::Key).await),
+        Route::add("/key/{key}", async |place: Room, text| decide(&place, Kind::Key, text, true).await),
+        Route::remove("/key/{key}", async |place: Room, text| decide(&place, Kind::Key, text, false).await),
         Route::order("/reload", reload),
         Route::order("/save", save),
         Route::order("/upgrade", upgrade),

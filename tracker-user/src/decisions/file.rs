@@ -47,13 +47,13 @@ pub fn take_up(directory: &Path) -> Decisions {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     match set_aside(directory, DECISIONS_FILE, wall) {
         Ok(aside) => tracing::error!(
-            "{}: {fault}; no decision by control holds (deny, ban). The file was set aside as {}: mend it, and put it back \
+            "{}: {fault}; no decision by control holds (deny, ban, key). The file was set aside as {}: mend it, and put it back \
              before the next start",
             path.display(),
             aside.display()
         ),
         Err(error) => tracing::error!(
-            "{}: {fault}; no decision by control holds (deny, ban). It could not be set aside ({error}), so the next \
+            "{}: {fault}; no decision by control holds (deny, ban, key). It could not be set aside ({error}), so the next \
              decision takes its place",
             path.display()
         ),
@@ -75,7 +75,8 @@ pub fn read(directory: &Path) -> Result<Decisions, Fault> {
 fn parse(text: BufReader<impl Read>) -> Result<Decisions, Fault> {
     let mut decisions = Decisions::default();
     let (mut is_begun, mut is_ended, mut count) = (false, false, 0_usize);
-    lines::read(text, usize::MAX, |_, line| {
+    // A line may hold a key, which no error shows.
+    lines::read_secrets(text, usize::MAX, |_, line| {
         let line = str::from_utf8(line).map_err(|_| "expected text".to_owned())?;
         if !is_begun {
             is_begun = line == HEAD;
@@ -151,7 +152,12 @@ mod tests {
     }
 
     fn some() -> Decisions {
-        entries(&[(Kind::Ban, "10.0.0.0/8"), (Kind::Ban, "2001:db8::/32"), (Kind::Deny, HASH)])
+        entries(&[
+            (Kind::Ban, "10.0.0.0/8"),
+            (Kind::Ban, "2001:db8::/32"),
+            (Kind::Deny, HASH),
+            (Kind::Key, "key-of_one"),
+        ])
     }
 
     fn place(bytes: &[u8]) -> tempfile::TempDir {
@@ -177,7 +183,8 @@ mod tests {
     #[test]
     fn a_file_written_by_hand_is_read() {
         let text = format!(
-            "riptide decisions 1\r\n# ours\n\nban 10.0.0.0/8\ndeny {HASH} # a notice\nban 2001:db8::/32\nend 3\n"
+            "riptide decisions 1\r\n# ours\n\nban 10.0.0.0/8\ndeny {HASH} # a notice\nkey key-of_one\n\
+             ban 2001:db8::/32\nend 4\n"
         );
         assert_eq!(read(place(text.as_bytes()).path()).unwrap(), some());
     }
@@ -192,7 +199,9 @@ mod tests {
             ("riptide decisions 1\nban 10.0.0.0/33\nend 1\n".to_owned(), "line 2: expected a network"),
             ("riptide decisions 1\nban 0.0.0.0/0\nend 1\n".to_owned(), "line 2: a network of all addresses"),
             (format!("riptide decisions 1\ndeny {HASH}0\nend 1\n"), "line 2: an info hash has 40"),
-            ("riptide decisions 1\nadmit x\nend 1\n".to_owned(), "line 2: expected one of deny, ban"),
+            ("riptide decisions 1\nkey secret!\nend 1\n".to_owned(), "line 2: a key consists of"),
+            ("riptide decisions 1\nkez secret!\nend 1\n".to_owned(), "line 2: expected one of"),
+            ("riptide decisions 1\nadmit x\nend 1\n".to_owned(), "line 2: expected one of deny, ban, key"),
             ("riptide decisions 1\nban 10.0.0.0/8\nend 2\n".to_owned(), "line 3: expected \"end 1\""),
             ("riptide decisions 1\nend 0\nban 10.0.0.0/8\n".to_owned(), "line 3: expected nothing more"),
             ("riptide decisions 1\nban 10.0.0.0/8\n".to_owned(), "its end is missing"),
@@ -201,6 +210,7 @@ mod tests {
             let directory = place(text.as_bytes());
             let fault = read(directory.path()).unwrap_err().to_string();
             assert!(fault.starts_with(expected), "{fault}\n{text:?}");
+            assert!(!fault.contains("secret!"), "{fault}");
             assert_eq!(take_up(directory.path()), Decisions::default());
             let names: Vec<_> = fs::read_dir(directory.path())
                 .unwrap()

@@ -13,6 +13,7 @@ use tracker_common::labelled;
 use tracker_core::{
     access::parse_hash,
     banned::NetworkSet,
+    keys::{BadKey, Key},
     model::InfoHash,
     networks::{Network, NoNetwork, Written},
 };
@@ -24,6 +25,8 @@ labelled! {
         Deny = "deny",
         /// That the clients of a network get nothing.
         Ban = "ban",
+        /// That whoever has a key is served, where one is needed.
+        Key = "key",
     }
 }
 
@@ -34,6 +37,8 @@ pub enum Entry {
     Deny(InfoHash),
     /// This network is banned.
     Ban(Network),
+    /// Whoever has this key is served.
+    Key(Key),
 }
 
 /// Why a text is no decision.
@@ -45,6 +50,9 @@ pub enum NoEntry {
     /// It is no network.
     #[error(transparent)]
     Network(#[from] NoNetwork),
+    /// It is no key.
+    #[error(transparent)]
+    Key(#[from] BadKey),
 }
 
 impl Entry {
@@ -62,6 +70,7 @@ impl Entry {
                 let Written { network, has_host_bits } = Network::parse(text)?;
                 Ok((Self::Ban(network), has_host_bits))
             }
+            Kind::Key => Ok((Self::Key(Key::parse(text)?), false)),
         }
     }
 
@@ -71,15 +80,29 @@ impl Entry {
         match self {
             Self::Deny(_) => Kind::Deny,
             Self::Ban(_) => Kind::Ban,
+            Self::Key(_) => Kind::Key,
+        }
+    }
+}
+
+impl Entry {
+    /// What the log says of it: of a key no more than that it is one.
+    #[must_use]
+    pub fn in_log(&self) -> String {
+        match self {
+            Self::Deny(_) | Self::Ban(_) => format!("{} {self}", self.kind().label()),
+            Self::Key(_) => "a key".to_owned(),
         }
     }
 }
 
 impl fmt::Display for Entry {
+    /// As it is written down, and told at the control socket.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Deny(info_hash) => info_hash.fmt(f),
             Self::Ban(network) => network.fmt(f),
+            Self::Key(key) => key.text().fmt(f),
         }
     }
 }
@@ -89,6 +112,7 @@ impl fmt::Display for Entry {
 pub struct Decisions {
     denied: BTreeSet<InfoHash>,
     banned: BTreeSet<Network>,
+    admitted: BTreeSet<Key>,
 }
 
 impl Decisions {
@@ -99,6 +123,8 @@ impl Decisions {
             (Entry::Deny(info_hash), false) => self.denied.remove(&info_hash),
             (Entry::Ban(network), true) => self.banned.insert(network),
             (Entry::Ban(network), false) => self.banned.remove(&network),
+            (Entry::Key(key), true) => self.admitted.insert(key),
+            (Entry::Key(key), false) => self.admitted.remove(&key),
         }
     }
 
@@ -108,6 +134,7 @@ impl Decisions {
         match entry {
             Entry::Deny(info_hash) => self.denied.contains(info_hash),
             Entry::Ban(network) => self.banned.contains(network),
+            Entry::Key(key) => self.admitted.contains(key),
         }
     }
 
@@ -117,6 +144,7 @@ impl Decisions {
         match kind {
             Kind::Deny => Box::new(self.denied.iter().copied().map(Entry::Deny)),
             Kind::Ban => Box::new(self.banned.iter().copied().map(Entry::Ban)),
+            Kind::Key => Box::new(self.admitted.iter().copied().map(Entry::Key)),
         }
     }
 
@@ -126,6 +154,7 @@ impl Decisions {
         match kind {
             Kind::Deny => self.denied.len(),
             Kind::Ban => self.banned.len(),
+            Kind::Key => self.admitted.len(),
         }
     }
 
@@ -138,6 +167,11 @@ impl Decisions {
     #[must_use]
     pub fn denied(&self) -> Vec<InfoHash> {
         self.denied.iter().copied().collect()
+    }
+
+    /// The keys of clients that are served.
+    pub fn admitted(&self) -> impl Iterator<Item = &Key> {
+        self.admitted.iter()
     }
 
     /// The networks that are banned.

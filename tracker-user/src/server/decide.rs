@@ -2,6 +2,7 @@
 
 use super::Server;
 use crate::{
+    clientele::Clientele,
     config::{Access, AccessMode},
     decisions::{Decisions, Entry, Kind, NotDecided},
     orders::{Decided, Listed},
@@ -13,6 +14,7 @@ use tracker_core::{
     admission::Admission,
     banned::{Banned, NetworkSet},
     engine::Engine,
+    keys::Keys,
     policy::Policy,
 };
 
@@ -25,6 +27,7 @@ const PROGRAMS: Duration = Duration::from_secs(2);
 pub(super) struct Lists {
     pub(super) access: AccessList,
     pub(super) networks: Arc<NetworkSet>,
+    pub(super) clientele: Clientele,
 }
 
 impl Lists {
@@ -47,6 +50,14 @@ pub(super) fn ban(engine: &Engine, banned: &Banned) {
     });
 }
 
+/// Swaps the keys of those who are served.
+pub(super) fn admit(engine: &Engine, change: impl FnOnce(&Keys) -> Keys) {
+    engine.change_policy(|policy| {
+        let keys = policy.admission.keys.as_deref().map(|keys| Arc::new(change(keys)));
+        Policy { admission: Admission { keys, ..policy.admission.clone() }, ..policy.clone() }
+    });
+}
+
 impl Server {
     /// Makes a decision hold, or no longer. When this returns, it does so everywhere.
     ///
@@ -56,12 +67,13 @@ impl Server {
         let changed = self.decisions.decide(entry, holds, |decisions| self.enforce(entry, decisions))?;
         if changed {
             let verb = if holds { "decided" } else { "taken back" };
-            tracing::info!("control: {verb}: {} {entry}", entry.kind().label());
+            tracing::info!("control: {verb}: {}", entry.in_log());
         }
         if !holds && let Some((key, path)) = self.file_of(&entry) {
             return Err(NotDecided::InFile { entry, path, key });
         }
-        let warnings = if holds { Vec::new() } else { self.still_holds(&entry).into_iter().collect() };
+        let odd = if holds { self.has_no_effect(&entry) } else { self.still_holds(&entry) };
+        let warnings = odd.into_iter().collect();
         Ok(Decided { entry: entry.to_string(), changed, warnings })
     }
 
@@ -71,6 +83,7 @@ impl Server {
         let in_file = match kind {
             Kind::Deny => (*mode == AccessMode::Deny).then(|| self.lists.access.len()),
             Kind::Ban => denied_networks.as_ref().map(|_| self.lists.networks.len()),
+            Kind::Key => self.lists.clientele.lengths().1,
         };
         Listed { entries: self.decisions.list(kind), in_file }
     }
@@ -84,6 +97,12 @@ impl Server {
                 let programs = self.ban(&self.lists.banned(decisions));
                 let _ = self.runtime.block_on(async { timeout(PROGRAMS, programs).await });
             }
+            Entry::Key(key) if decisions.has(&entry) => admit(&self.engine, |keys| keys.with([&key])),
+            Entry::Key(key) if !self.lists.clientele.lists(&key) => {
+                admit(&self.engine, |keys| keys.without(&key));
+                self.http.recheck_keys();
+            }
+            Entry::Key(_) => {}
         }
     }
 
@@ -105,7 +124,7 @@ impl Server {
 
     /// The key and the file by which a decision holds anyway.
     fn file_of(&self, entry: &Entry) -> Option<(&'static str, PathBuf)> {
-        let Access { mode, info_hashes, denied_networks, .. } = &self.config.access;
+        let Access { mode, info_hashes, denied_networks, keys, .. } = &self.config.access;
         let (is_listed, key, path) = match entry {
             Entry::Deny(info_hash) => {
                 let is_listed = *mode == AccessMode::Deny && self.lists.access.lists(info_hash);
@@ -114,9 +133,18 @@ impl Server {
             Entry::Ban(network) => {
                 (self.lists.networks.contains(network), "access.denied_networks", denied_networks)
             }
+            Entry::Key(key) => (self.lists.clientele.lists(key), "access.keys", keys),
         };
         let path = path.clone().filter(|_| is_listed)?;
         Some((key, path))
+    }
+
+    /// Why what was decided changes nothing.
+    fn has_no_effect(&self, entry: &Entry) -> Option<String> {
+        let is_needless = matches!(entry, Entry::Key(_)) && self.lists.clientele.keys.is_none();
+        is_needless.then(|| {
+            "everybody is served, with a key or without: access.keys names no file of keys".to_owned()
+        })
     }
 
     /// Why what was taken back is refused all the same.
@@ -133,6 +161,7 @@ impl Server {
                 let larger = decided.or_else(|| self.lists.networks.cover(network))?;
                 Some(format!("it is banned all the same, as a part of {larger}"))
             }
+            Entry::Key(_) => None,
         }
     }
 }

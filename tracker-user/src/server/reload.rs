@@ -63,7 +63,8 @@ impl Server {
             // What is the same is known for it everywhere.
             networks = Arc::clone(&self.lists.networks);
         }
-        self.lists = Lists { access, networks };
+        self.lists = Lists { access, networks, clientele };
+        let clientele = self.decisions.look(|decisions| self.lists.clientele.with(decisions));
         let mut policy = Policy { max_peers: room.peers, ..policy::from_config(&config) };
         policy.admission.banned = self.decisions.look(|decisions| self.lists.banned(decisions));
         let banned = policy.admission.banned.clone();
@@ -85,7 +86,7 @@ impl Server {
         take_up_access(&self.engine, &config, access, self.clock.now());
         tell_networks(denied_networks);
         clientele.log();
-        let (denied_clients, valid_keys) = clientele.lengths();
+        let (denied_clients, listed_keys) = self.lists.clientele.lengths();
         let keys = |apply| {
             changes.iter().filter(|change| change.apply == apply).map(ToString::to_string).collect::<Vec<_>>()
         };
@@ -114,7 +115,7 @@ impl Server {
             listed_torrents,
             denied_networks,
             denied_clients,
-            keys: valid_keys,
+            keys: listed_keys,
             room_peers,
             warnings,
         })

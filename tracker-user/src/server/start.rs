@@ -115,7 +115,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         let successor = Successor::of_this_process().map_err(|error| error.to_string());
         let Material { access, networks, clientele, tls, identity, .. } = material;
-        let lists = Lists { access, networks };
+        let lists = Lists { access, networks, clientele };
         let tls = tls.map(Arc::new);
         let udp_workers = match config.udp.listen.addresses.is_empty() {
             true => 0,
@@ -176,6 +176,7 @@ impl Server {
 
         let room = Room::of(&config);
         tracing::info!("there is room for {room}");
+        let clientele = lists.clientele.with(&decisions);
         let policy = clientele.govern(Policy { max_peers: room.peers, ..policy::from_config(&config) });
         let engine = Arc::new(Engine::new(policy, seed().map_err(system("random bytes"))?));
         take_up_access(&engine, &config, lists.access(&decisions), clock.now());
@@ -226,6 +227,7 @@ impl Server {
                 decisions = last;
                 engine.set_access(lists.access(&decisions), clock.now());
                 decide::ban(&engine, &lists.banned(&decisions));
+                engine.change_policy(|policy| lists.clientele.with(&decisions).govern(policy.clone()));
                 prepared.ban(lists.banned(&decisions));
             }
             bind::adopt(&config.udp, &sockets).map_err(held::Error::from)?;
