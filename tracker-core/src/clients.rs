@@ -185,7 +185,7 @@ mod tests {
             let text = format!("-XX\n{line}\n");
             match ClientPrefixes::parse(text.as_bytes()) {
                 Err(ListError::Entry { line: 2, wrong, .. }) => {
-                    assert_eq!(wrong, reason.to_string(), "{line}")
+                    assert_eq!(wrong, reason.to_string(), "{line}");
                 }
                 other => panic!("{line}: {other:?}"),
             }
