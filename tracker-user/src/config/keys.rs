@@ -318,8 +318,8 @@ declare! {
         /// Private mode: the file of the keys of those who are served, one of 8 to 64 of A-Z, a-z, 0-9, - and _ a line, up to
         /// a million; `#` starts a comment. A key is part of its owner's announce addresses: `http://HOST/KEY/announce`,
         /// `udp://HOST/KEY/announce` (for clients with BEP 41), `ws://HOST/KEY`. Everybody else gets a failure, and scrapes
-        /// over UDP, which carry no key, are answered with zeroes. It should be readable to the tracker's user alone. `riptide control key` adds
-        /// further ones. "": off.
+        /// over UDP, which carry no key, are answered with zeroes. It should be readable to the tracker's user alone.
+        /// `riptide control key` adds further ones. "": off.
         keys: Option<PathBuf> = r#""""#, Optional { what: "a path", read: any_path }, Reload;
     }
 
@@ -385,8 +385,8 @@ declare! {
         request_timeout: Duration = r#""10s""#, Span { least: 1, most: 10 * MINUTE }, Restart;
         /// Peers of a torrent that are listed at most.
         max_peers: usize = "1_000", Count::new(0, 100_000), Restart;
-        /// Decisions of each kind (torrents denied, networks banned, keys) that are kept in the state directory at most. All of
-        /// them are written anew with each: long lists are for the files of `[access]`.
+        /// Decisions of each kind (torrents denied, networks banned, keys) that are kept in the state directory at most.
+        /// All of them are written anew with each: long lists are for the files of `[access]`.
         max_decisions: usize = "100_000", Count::new(1, 1_000_000), Restart;
     }
 
