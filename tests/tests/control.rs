@@ -371,9 +371,13 @@ fn every_operation_answers_as_described() {
     client(&riptide).announce(&Announce::leecher(*b"abcdefghijklmnopqrst", 1));
     for operation in OpenApi::read().operations() {
         let target = match operation.as_str() {
-            "GET /status" | "GET /ban" | "GET /deny" | "POST /reload" | "POST /save" => operation.as_str(),
+            "GET /status" | "GET /ban" | "GET /deny" | "GET /key" | "POST /reload" | "POST /save" => {
+                operation.as_str()
+            }
             "PUT /ban/{network}" => "PUT /ban/10.0.0.0%2F8",
             "DELETE /ban/{network}" => "DELETE /ban/2001:db8::1",
+            "PUT /key/{key}" => "PUT /key/ABCDEFGH",
+            "DELETE /key/{key}" => "DELETE /key/ABCDEFGI",
             "PUT /deny/{info_hash}" => "PUT /deny/ffffffffffffffffffffffffffffffffffffffff",
             "DELETE /deny/{info_hash}" => "DELETE /deny/0000000000000000000000000000000000000000",
             "GET /torrent/{info_hash}" => "GET /torrent/6162636465666768696a6b6c6d6e6f7071727374",
