@@ -67,8 +67,9 @@ fn check(frame: &[u8]) {
         let end = datagram.payload_offset() + datagram.payload_len.unwrap_or(0);
         assert!(end <= frame.len(), "{datagram:?} reaches beyond {}", frame.len());
     }
-    let verdict =
-        |limited| judge(frame, &Ours(Settings { limited, ..settings }, keys_at(MASTER, slot_at(NOW_NS), lifetime)));
+    let verdict = |limited| {
+        judge(frame, &Ours(Settings { limited, ..settings }, keys_at(MASTER, slot_at(NOW_NS), lifetime)))
+    };
     for kind in [rate::Kind::UdpRequests, rate::Kind::UdpConnects] {
         let limited = match (verdict(0), kind) {
             (Verdict::Redirect(_, family, len), rate::Kind::UdpRequests) => {
