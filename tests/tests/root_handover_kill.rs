@@ -33,11 +33,44 @@ fn one_serves(rig: &Rig, clients: &Persistent) {
     assert_eq!((&status["stage"], &status["pid"]), (&"ready".into(), &own.into()));
 }
 
-/// Hands over, and says how long that takes here, from the start of the new process on.
-fn whole(rig: &mut Rig) -> Duration {
-    let begun = Instant::now();
-    rig.hand_over();
-    begun.elapsed()
+/// How long the steps of a hand-over take here, so that kills fall into its middle.
+struct Pace {
+    /// Until the new process is ready, from its start on.
+    from_start: Duration,
+    /// The same from when it has received the sockets.
+    from_received: Duration,
+}
+
+impl Pace {
+    /// That of one hand-over of a rig.
+    fn of(rig: &mut Rig) -> Self {
+        let begun = Instant::now();
+        let mut next = rig.next().arguments("--take-over").spawn();
+        has_received(&next);
+        let received = begun.elapsed();
+        next.wait_ready();
+        let from_start = begun.elapsed();
+        let mut before = rig.replace(next);
+        assert_eq!(before.wait().code(), Some(0), "{}", before.log_text());
+        Self { from_start, from_received: from_start.saturating_sub(received) }
+    }
+
+    /// Waits for a random instant of the hand-over that this process, just started, makes.
+    fn wait(&self, random: &mut Random, next: &Riptide) {
+        // Most of the time goes by before it asks.
+        if random.below(4) == 0 {
+            sleep(random.within(self.from_start));
+        } else {
+            has_received(next);
+            sleep(random.within(self.from_received.mul_f64(1.2)));
+        }
+    }
+}
+
+const RECEIVED: &str = "taking over from";
+
+fn has_received(next: &Riptide) {
+    next.wait_for_line("that it has the sockets", |line| line.contains(RECEIVED));
 }
 
 /// Where the process that served is gone, whoever looks after it starts another one.
@@ -56,7 +89,7 @@ fn start_again(rig: &mut Rig) -> Riptide {
 /// does.
 fn serves_on(riptide: &Riptide, successor: &Riptide) -> bool {
     let pid = format!("process {} ", successor.pid());
-    if !successor.lines().iter().any(|line| line.contains("taking over from")) {
+    if !successor.lines().iter().any(|line| line.contains(RECEIVED)) {
         return true;
     }
     eventually("what came of the hand-over", || {
@@ -72,25 +105,21 @@ fn serves_on(riptide: &Riptide, successor: &Riptide) -> bool {
 }
 
 /// A successor that somebody else started is killed. Whether the one before serves on.
-fn kill_a_successor(rig: &Rig, random: &mut Random, whole: Duration) -> bool {
+fn kill_a_successor(rig: &Rig, random: &mut Random, pace: &Pace) -> bool {
     let mut next = rig.next().arguments("--take-over").spawn();
-    // Most of the time goes by before it asks.
-    if random.below(3) > 0 {
-        next.wait_for_line("that it has the sockets", |line| line.contains("taking over from"));
-    }
-    sleep(random.within(whole));
+    pace.wait(random, &next);
     next.signal(Signal::SIGKILL);
     next.wait();
     serves_on(rig.riptide(), &next)
 }
 
 /// A successor that the tracker started itself is killed. Whether the one before serves on.
-fn kill_an_own_successor(rig: &Rig, random: &mut Random, whole: Duration, others: usize) -> bool {
+fn kill_an_own_successor(rig: &Rig, random: &mut Random, pace: &Pace, others: usize) -> bool {
     let riptide = rig.riptide();
     std::thread::scope(|scope| {
         let upgrade = scope.spawn(|| control::ask(riptide, "POST /upgrade"));
         let successor = Successor::after(riptide, others);
-        sleep(random.within(whole));
+        sleep(random.within(pace.from_start));
         successor.signal(Signal::SIGKILL);
         let (status, told) = upgrade.join().expect("an answer");
         assert!([200, 409].contains(&status), "{status} {told}");
@@ -104,14 +133,14 @@ fn whenever_the_successor_is_killed_one_serves() {
     for path in [Path::Sockets, Path::Native] {
         let mut rig = Rig::new(path);
         let clients = Persistent::of(&rig);
-        let whole = whole(&mut rig);
+        let pace = Pace::of(&mut rig);
         let (mut stayed, mut own) = (0, 0);
         for round in 0..KILLS {
             let stays = match round % 2 {
-                0 => kill_a_successor(&rig, &mut random, whole),
+                0 => kill_a_successor(&rig, &mut random, &pace),
                 _ => {
                     own += 1;
-                    kill_an_own_successor(&rig, &mut random, whole, own - 1)
+                    kill_an_own_successor(&rig, &mut random, &pace, own - 1)
                 }
             };
             if stays {
@@ -136,19 +165,16 @@ fn whenever_the_predecessor_is_killed_its_successor_serves() {
     for path in [Path::Sockets, Path::Native] {
         let mut rig = Rig::new(path);
         let clients = Persistent::of(&rig);
-        let whole = whole(&mut rig);
-        let mut went_on = 0;
+        let pace = Pace::of(&mut rig);
+        let mut in_the_middle = 0;
         for _ in 0..KILLS {
             let mut next = rig.next().arguments("--take-over").spawn();
-            if random.below(3) > 0 {
-                next.wait_for_line("that it has the sockets", |line| line.contains("taking over from"));
-            }
-            sleep(random.within(whole));
+            pace.wait(&mut random, &next);
             rig.riptide().signal(Signal::SIGKILL);
+            in_the_middle += usize::from(!next.is_ready());
             eventually("an end of the start", || (next.is_ready() || next.has_ended()).then_some(()));
-            let had_all = next.lines().iter().any(|line| line.contains("taking over from"));
+            let had_all = next.lines().iter().any(|line| line.contains(RECEIVED));
             let before = if next.is_ready() {
-                went_on += 1;
                 next.wait_ready();
                 rig.replace(next)
             } else {
@@ -161,6 +187,6 @@ fn whenever_the_predecessor_is_killed_its_successor_serves() {
         }
         clients.end();
         rig.hand_over();
-        println!("{path:?}: the new one went on {went_on} times of {KILLS}");
+        println!("{path:?}: killed before the new one was ready {in_the_middle} times of {KILLS}");
     }
 }
