@@ -7,6 +7,7 @@ const { readFile } = require('node:fs/promises')
 const http = require('node:http')
 const https = require('node:https')
 const { dirname, join } = require('node:path')
+const { launch } = require('./chromium')
 
 const SIZE = 1_500_000
 const PATIENCE = 40_000
@@ -97,4 +98,18 @@ function seed (page, tracker) {
   }, [tracker, SIZE])
 }
 
-module.exports = { servePages, seed, counted, open }
+/** Does something with a browser, which is ended whatever comes of it; then this process ends, too. */
+async function withBrowser (work) {
+  const browser = await launch('--ignore-certificate-errors')
+  try {
+    await work(browser)
+  } catch (error) {
+    console.log(error.stack ?? error)
+    process.exitCode = 1
+  } finally {
+    await browser.close()
+  }
+  process.exit()
+}
+
+module.exports = { servePages, seed, counted, open, withBrowser }

@@ -7,8 +7,7 @@
 
 const assert = require('node:assert')
 const http = require('node:http')
-const { launch } = require('./chromium')
-const { servePages, seed, counted, open } = require('./pages')
+const { servePages, seed, counted, open, withBrowser } = require('./pages')
 
 /** Bytes a second: the transfer takes longer than the hand-over, unless it is told to hurry. */
 const SLOWLY = 150_000
@@ -66,17 +65,4 @@ async function moves (browser, [tracker, scrape, control]) {
   await counted(scrape, infoHash, 'a third page has found it', { incomplete: 0 })
 }
 
-async function main () {
-  const browser = await launch('--ignore-certificate-errors')
-  try {
-    await moves(browser, process.argv.slice(2))
-  } catch (error) {
-    console.log(error.stack ?? error)
-    process.exitCode = 1
-  } finally {
-    await browser.close()
-  }
-  process.exit()
-}
-
-main()
+withBrowser((browser) => moves(browser, process.argv.slice(2)))

@@ -9,8 +9,7 @@
 
 const assert = require('node:assert')
 const { once } = require('node:events')
-const { launch } = require('./chromium')
-const { servePages, seed, counted, open } = require('./pages')
+const { servePages, seed, counted, open, withBrowser } = require('./pages')
 
 /** What the page's client is told on this event after this request. */
 const told = (page, event, request) => page.evaluate(async ([event, request]) => {
@@ -63,20 +62,9 @@ async function startOracle () {
   return [`ws://127.0.0.1:${port}`, `ws://127.0.0.1:${port}`, `http://127.0.0.1:${port}/scrape`]
 }
 
-async function main () {
+withBrowser(async (browser) => {
   const oracle = process.argv[2] === 'oracle'
   const urls = oracle ? await startOracle() : process.argv.slice(2)
-  const browser = await launch('--ignore-certificate-errors')
-  try {
-    // The tracker of the package keeps no number of downloads: it tells that of seeders.
-    await transfer(browser, urls, !oracle)
-  } catch (error) {
-    console.log(error.stack ?? error)
-    process.exitCode = 1
-  } finally {
-    await browser.close()
-  }
-  process.exit()
-}
-
-main()
+  // The tracker of the package keeps no number of downloads: it tells that of seeders.
+  await transfer(browser, urls, !oracle)
+})
