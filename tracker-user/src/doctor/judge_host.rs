@@ -1,17 +1,15 @@
 //! What the facts about the machine mean.
 
-use super::{
-    Finding, Level,
-    host::{Firewall, Host},
-    text,
+use super::{Finding, Level, host::Host, judge_firewall, text};
+use crate::{
+    config::Config, http::wanted_descriptors, privileges::START_CAPABILITIES, xdp::frame::FRAME_LEN,
 };
-use crate::{config::Config, privileges::START_CAPABILITIES, xdp::frame::FRAME_LEN};
 use caps::Capability;
 use std::net::SocketAddr;
 
 /// The oldest kernel the XDP program runs on: it brought the coarse clock that the program reads.
 const KERNEL_FLOOR: (u32, u32) = (5, 11);
-/// Descriptors that a small tracker opens: sockets, rings, maps, metrics connections.
+/// Descriptors that a tracker without HTTP opens: sockets, rings, maps, metrics connections.
 const FEW_DESCRIPTORS: u64 = 1024;
 
 /// `asked`: whether interfaces were named, so that what keeps the fast path from them is a failure.
@@ -20,7 +18,7 @@ pub(super) fn judge(host: &Host, config: &Config, asked: bool) -> Vec<Finding> {
     let mut findings = vec![kernel(host, bad), program(host, bad), jit(host), rights(host, bad)];
     findings.extend(unprivileged_bpf(host));
     findings.extend(locked_memory(host, config));
-    findings.extend(descriptors(host));
+    findings.extend(descriptors(host, config));
     let buffers = [
         (
             "receive buffer",
@@ -35,7 +33,7 @@ pub(super) fn judge(host: &Host, config: &Config, asked: bool) -> Vec<Finding> {
         findings.extend(buffer(subject, setting, most, key, wanted as u64));
     }
     findings.extend(io_uring(host));
-    findings.extend(firewall(host));
+    findings.extend(judge_firewall::judge(host, config, asked));
     findings.extend(shadowed(host, config));
     findings
 }
@@ -119,13 +117,26 @@ fn locked_memory(host: &Host, config: &Config) -> Option<Finding> {
     })
 }
 
-fn descriptors(host: &Host) -> Option<Finding> {
+fn descriptors(host: &Host, config: &Config) -> Option<Finding> {
     let limit = host.descriptors?;
-    Some(if limit >= FEW_DESCRIPTORS {
-        Finding::ok("descriptors", format!("up to {limit} open at once"))
+    let has_http = !config.http.listen.addresses.is_empty() || !config.tls.listen.addresses.is_empty();
+    let (wanted, what_for) = match has_http {
+        true => (
+            wanted_descriptors(&config.http, &config.websocket),
+            "http.max_connections and websocket.max_connections may take",
+        ),
+        false => (FEW_DESCRIPTORS, "a small tracker has"),
+    };
+    Some(if limit >= wanted {
+        Finding::ok("descriptors", format!("up to {limit} open at once; {what_for} {wanted}"))
     } else {
-        let advice = format!("set LimitNOFILE={FEW_DESCRIPTORS} or more for the service, or `ulimit -n`");
-        Finding::warn("descriptors", format!("only {limit} may be open at once"), advice)
+        Finding::warn(
+            "descriptors",
+            format!("only {limit} may be open at once; {what_for} {wanted}"),
+            format!(
+                "set LimitNOFILE={wanted} or more for the service (or `ulimit -Hn`), or lower these keys"
+            ),
+        )
     })
 }
 
@@ -149,26 +160,6 @@ fn io_uring(host: &Host) -> Option<Finding> {
         _ => "off",
     };
     Some(Finding::ok("io_uring", format!("{state}; the tracker's sockets do not need it")))
-}
-
-fn firewall(host: &Host) -> Option<Finding> {
-    Some(match host.firewall {
-        Firewall::Absent => return None,
-        Firewall::Unreadable => Finding::warn(
-            "firewall",
-            "its rules cannot be read; on an XDP interface those that name the tracker's UDP ports do not apply",
-            "run riptide doctor as root",
-        ),
-        Firewall::Rules(0) => Finding::ok("firewall", "no rule names the tracker's UDP ports"),
-        Firewall::Rules(count) => Finding::warn(
-            "firewall",
-            format!(
-                "{count} of its rules name the tracker's UDP ports; on an XDP interface they do not apply"
-            ),
-            "XDP answers before nftables, iptables and tcpdump see a packet: use [access] and [limits], or leave the \
-             interface out",
-        ),
-    })
 }
 
 /// Sockets of other programs at an address that a wildcard listener of ours covers too.
@@ -214,7 +205,13 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::RunArgs;
+    use crate::{
+        cli::RunArgs,
+        doctor::{
+            host::{Conntrack, Firewall},
+            rules::Rules,
+        },
+    };
 
     /// A machine with nothing to complain of.
     fn good() -> Host {
@@ -226,12 +223,15 @@ mod tests {
             io_uring_disabled: Some(0),
             capabilities: START_CAPABILITIES.into_iter().collect(),
             locked_memory: Some(8 << 20),
-            descriptors: Some(20_000),
+            // What the defaults want: 16384 + 65536 connections, and 512 of its own.
+            descriptors: Some(82_432),
             receive_buffer_max: Some(8 << 20),
             send_buffer_max: Some(2 << 20),
             cpus: 2,
             udp_sockets: vec!["0.0.0.0:68".parse().unwrap(), "0.0.0.0:6969".parse().unwrap()],
-            firewall: Firewall::Rules(0),
+            firewall: Firewall::Readable(Rules::default()),
+            legacy_tables: Vec::new(),
+            conntrack: Some(Conntrack { entries: 0, most: 262_144 }),
         }
     }
 
@@ -275,9 +275,18 @@ mod tests {
     #[test]
     fn settings_that_slow_it_down_are_warnings() {
         one(|h| h.jit = Some(0), Level::Warn, "BPF compiler", "off");
-        one(|h| h.descriptors = Some(256), Level::Warn, "descriptors", "only 256");
-        one(|h| h.firewall = Firewall::Rules(3), Level::Warn, "firewall", "3 of its rules");
-        one(|h| h.firewall = Firewall::Unreadable, Level::Warn, "firewall", "cannot be read");
+        one(
+            |h| h.descriptors = Some(82_431),
+            Level::Warn,
+            "descriptors",
+            "only 82431 may be open at once; http.max_connections",
+        );
+        one(
+            |h| h.firewall = Firewall::Readable(Rules { naming: 3, ..Rules::default() }),
+            Level::Warn,
+            "firewall",
+            "3 of its rules",
+        );
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! `riptide doctor`: what this machine can do for the tracker, and what to change.
 //!
-//! Facts are gathered apart from their judgement: `host` and `interfaces` ask the system, `ethtool`, `features` and
-//! `text` read its answers, `judge_host` and `judge_interface` are pure functions from facts to findings.
+//! Facts are gathered apart from their judgement: `host` and `interfaces` ask the system, `ethtool`, `features`, `rules`
+//! and `text` read its answers, `judge_host`, `judge_firewall` and `judge_interface` are pure functions from facts to
+//! findings.
 
 mod ethtool;
 mod features;
 mod host;
 mod interfaces;
+mod judge_firewall;
 mod judge_host;
 mod judge_interface;
+mod rules;
 mod text;
 
 use crate::{

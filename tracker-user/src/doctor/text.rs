@@ -1,4 +1,4 @@
-//! Reading what the kernel and the firewall's tools print.
+//! Reading what the kernel prints.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -32,39 +32,6 @@ fn local_address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, port))
 }
 
-/// How many rules of `nft list ruleset` or `iptables-save` name one of the UDP ports.
-pub(super) fn rules_naming(rules: &str, ports: &[u16]) -> usize {
-    rules.lines().filter(|line| names_a_port(line, ports)).count()
-}
-
-fn names_a_port(rule: &str, ports: &[u16]) -> bool {
-    if rule.trim_start().starts_with('#') || (rule.contains("tcp") && !rule.contains("udp")) {
-        return false;
-    }
-    let mut rest = rule;
-    while let Some(at) = rest.find("port") {
-        rest = rest[at + "port".len()..].trim_start_matches('s');
-        let value = rest.trim_start().trim_start_matches("!=").trim_start();
-        let value = match value.strip_prefix('{') {
-            Some(set) => set.split('}').next(),
-            None => value.split_whitespace().next(),
-        };
-        if value.is_some_and(|value| value.split([',', ' ']).any(|part| covers(part, ports))) {
-            return true;
-        }
-    }
-    false
-}
-
-/// Whether `6969`, `6000-7000` or `6000:7000` covers one of the ports.
-fn covers(part: &str, ports: &[u16]) -> bool {
-    let (first, last) = part.split_once(['-', ':']).unwrap_or((part, part));
-    match (first.parse::<u16>(), last.parse::<u16>()) {
-        (Ok(first), Ok(last)) => ports.iter().any(|port| (first..=last).contains(port)),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,34 +54,5 @@ mod tests {
         let v6 = "  sl  local_address remote_address st\n   1: B80D0120000000000000000001000000:1B39 0:0 07\n   2: junk 0 0\n";
         assert_eq!(udp_sockets(v6), ["[2001:db8::1]:6969".parse().unwrap()]);
         assert_eq!(udp_sockets(""), []);
-    }
-
-    #[test]
-    fn rules_that_name_the_port_are_counted() {
-        let nft = "\
-table inet filter {
-	chain input {
-		type filter hook input priority filter; policy drop;
-		udp dport 6969 accept
-		udp dport { 53, 6969 } counter packets 1 bytes 2 accept
-		udp dport 6000-7000 drop
-		udp sport 6969 notrack
-		meta l4proto { tcp, udp } th dport 6969 accept
-		udp dport != 6969 drop
-		tcp dport 6969 accept
-		udp dport 53 counter packets 6969 bytes 6969 accept
-		udp dport { 5300-6000, 16969 } accept
-	}
-}";
-        assert_eq!(rules_naming(nft, &[6969]), 6);
-        assert_eq!(rules_naming(nft, &[53, 6969]), 7);
-        let iptables = "\
--A INPUT -p udp -m udp --dport 6969 -j ACCEPT
--A INPUT -p udp -m multiport --dports 53,6000:7000 -j DROP
--A INPUT -p tcp -m tcp --dport 6969 -j ACCEPT
-# --dport 6969
--A OUTPUT -p udp -m udp --sport 6969 -j ACCEPT";
-        assert_eq!(rules_naming(iptables, &[6969]), 3);
-        assert_eq!(rules_naming(iptables, &[]), 0);
     }
 }

@@ -57,11 +57,20 @@ impl Drop for Place {
 /// Descriptors for everything but connections: listeners, the workers' sockets, maps, files.
 const OTHER_DESCRIPTORS: u64 = 512;
 
+/// Descriptors for all the connections that may be open, and everything else.
+pub(crate) fn wanted_descriptors(http: &Http, websocket: &Websocket) -> u64 {
+    (http.max_connections + most_websockets(websocket)) as u64 + OTHER_DESCRIPTORS
+}
+
+fn most_websockets(websocket: &Websocket) -> usize {
+    if websocket.enabled { websocket.max_connections } else { 0 }
+}
+
 /// Raises the limit of descriptors as far as the system permits. Where that is too low for all the connections that
 /// may be open, it lowers `max_connections` of both and says so, for strangers must not take the last descriptor.
 pub(crate) fn fit_descriptors(http: &mut Http, websocket: &mut Websocket) {
-    let websockets = if websocket.enabled { websocket.max_connections } else { 0 };
-    let needed = (http.max_connections + websockets) as u64 + OTHER_DESCRIPTORS;
+    let needed = wanted_descriptors(http, websocket);
+    let websockets = most_websockets(websocket);
     match raise() {
         Ok(limit) if limit >= needed => {}
         Ok(limit) => {

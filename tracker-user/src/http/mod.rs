@@ -21,7 +21,7 @@ use connection::Connections;
 use counters::Counters;
 use endpoint::Bound;
 use limits::PerAddress;
-pub(crate) use limits::fit_descriptors;
+pub(crate) use limits::{fit_descriptors, wanted_descriptors};
 use router::Router;
 pub use stage::Stage;
 pub use statistics::Statistics;
