@@ -7,6 +7,7 @@
 //! - [`admission`] decides what a client gets, whatever the protocol; [`networks`], [`banned`], [`buckets`], [`clients`] and
 //!   [`keys`] are what it asks.
 //! - [`policy`] and [`access`] are what the operator decides, swapped whole while the engine runs.
+//! - [`client_software`] tells what software a client is, by its peer ID.
 //! - [`lines`] reads the lists that operators write.
 //! - [`pressure`] says how much longer intervals and how much shorter lists are under load, [`interval`] what one reply tells
 //!   then, and [`promises`] how long peers have to be remembered for it.
@@ -19,6 +20,7 @@ pub mod access;
 pub mod admission;
 pub mod banned;
 pub mod buckets;
+pub mod client_software;
 pub mod clients;
 pub mod engine;
 pub mod http;

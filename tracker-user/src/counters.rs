@@ -1,9 +1,11 @@
 //! What the UDP workers count. Each worker has its own counters and is their only writer, so counting is a plain
 //! addition; they are added up when metrics are read.
 
+use crate::events::Events;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracker_common::{address::Family, bep15::Action, labelled};
 use tracker_core::{
+    client_software::ClientSoftware,
     engine::NotKept,
     udp::{DropReason, Outcome},
 };
@@ -218,6 +220,8 @@ pub struct WorkerCounters {
     paths: [PathCounters; 2],
     /// How long requests took.
     pub durations: Durations,
+    /// Software of the clients whose announces were looked at.
+    pub software: Events<ClientSoftware>,
 }
 
 impl WorkerCounters {

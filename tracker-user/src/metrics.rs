@@ -1,6 +1,7 @@
 //! Prometheus metrics: everything is read from its owner at the moment of the scrape, kernel maps included.
 
 pub mod before;
+pub mod clients;
 pub mod listener;
 
 use crate::{
@@ -30,6 +31,7 @@ use tracker_common::{
     maps::{Counter, Kind, Tally},
 };
 use tracker_core::{
+    client_software::ClientSoftware,
     engine::{Engine, NotKept, SwarmSizes},
     model::Network,
 };
@@ -53,6 +55,8 @@ pub struct Sources {
     pub log: Arc<Lines>,
     /// Saving and restoring.
     pub swarms: Arc<swarms::Tally>,
+    /// Which clients have a series.
+    pub clients: Arc<clients::Named>,
     /// What processes before this one counted.
     pub before: Arc<Before>,
 }
@@ -152,6 +156,7 @@ impl Sources {
         for why in NotKept::ALL {
             count("riptide_peers_refused_total", labels([("reason", why.label())]), self.not_kept(why));
         }
+        self.collect_clients();
         count("riptide_log_lines_lost_total", Labels::new(), self.log.lost());
         collect_saving(&self.swarms);
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("RIPTIDE_COMMIT"))];
@@ -225,6 +230,26 @@ impl Sources {
             Path::ALL.iter().flat_map(|path| self.paths(*path)).map(|path| path.not_kept(why)).sum();
         let websocket = self.websocket.as_ref().map_or(0, |hub| hub.counters().not_kept.of(why));
         udp + self.http.not_kept.of(why) + websocket
+    }
+
+    /// Announces by software, as far as this process has counted them: the commonest first, those without a name last.
+    #[must_use]
+    pub fn client_announces(&self) -> Vec<(ClientSoftware, u64)> {
+        self.clients.announces(|software| self.looks(software), &[])
+    }
+
+    /// Announces by this software that were looked at.
+    fn looks(&self, software: ClientSoftware) -> u64 {
+        let udp: u64 = self.workers.iter().map(|worker| worker.software.of(software)).sum();
+        let websocket = self.websocket.as_ref().map_or(0, |hub| hub.counters().software.of(software));
+        udp + self.http.software.of(software) + websocket
+    }
+
+    fn collect_clients(&self) {
+        let before = clients::named_in(&self.before.get());
+        for (software, announces) in self.clients.announces(|software| self.looks(software), &before) {
+            count(clients::NAME, labels([(clients::CLIENT, software.name())]), announces);
+        }
     }
 
     fn collect_engine(&self) {
@@ -490,6 +515,10 @@ fn describe() {
         (
             "riptide_peers_refused_total",
             "Announces whose peer was not kept, and why; memory: limits.peers is reached, client and key: see [access]",
+        ),
+        (
+            clients::NAME,
+            "Announces by client software as peer IDs tell it: a sample, counted for all. The 50 commonest, and other",
         ),
         ("riptide_log_lines_lost_total", "Log lines that standard error did not take"),
         ("riptide_state_saves_total", "Saves of the swarms, and how they ended"),

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     admission::{Admission, Applicant, Door, Rejected, Retry, Terms},
+    client_software::{ClientSoftware, Sampling},
     engine::{Announce, Announced, Engine, Lists, NotKept, Want},
     model::{Counts, InfoHash, PeerId, Seconds},
     pressure::Measures,
@@ -41,6 +42,7 @@ labelled! {
 #[derive(Debug)]
 pub struct Responder {
     rng: Rng,
+    sampling: Sampling,
     max_scrape_hashes: usize,
     hashes: Vec<InfoHash>,
     /// Lists in compact form, before their length is known.
@@ -54,11 +56,22 @@ impl Responder {
     pub fn new(seed: [u64; 2], max_scrape_hashes: usize) -> Self {
         Self {
             rng: Rng::new(seed),
+            sampling: Sampling::default(),
             max_scrape_hashes,
             hashes: Vec::new(),
             ipv4: Vec::new(),
             ipv6: Vec::new(),
         }
+    }
+
+    /// What software announces by this query, if it is looked at: of one announce in
+    /// [`ANNOUNCES_PER_LOOK`](crate::client_software::ANNOUNCES_PER_LOOK). One that is malformed is nobody's.
+    pub fn software(&mut self, query: &[u8]) -> Option<ClientSoftware> {
+        if !self.sampling.is_due() {
+            return None;
+        }
+        let asked = query::announce(query).ok()?;
+        Some(ClientSoftware::of(asked.read_peer_id(&mut [0; PeerId::LEN])))
     }
 
     /// Announces the peer at `client`, which shows `key`, and appends the reply to `out`: a bencoded dictionary, whatever

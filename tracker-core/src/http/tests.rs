@@ -4,6 +4,7 @@ use super::{Outcome, Responder, query::QueryError};
 use crate::{
     access::{AccessList, Mode},
     admission::Admission,
+    client_software::{ANNOUNCES_PER_LOOK, ClientSoftware},
     engine::Engine,
     model::InfoHash,
     policy::Policy,
@@ -367,5 +368,19 @@ fn a_scrape_without_a_hash_fails() {
     ] {
         let (reply, outcome) = tracker.scrape(query);
         assert_eq!((reply.failure(), outcome), (error.message(), Outcome::Failure), "{query}");
+    }
+}
+
+#[test]
+fn the_software_of_one_announce_in_so_many_is_told() {
+    let mut responder = Responder::new([1, 2], 10);
+    for round in 1..=3 * ANNOUNCES_PER_LOOK {
+        let told = responder
+            .software(b"info_hash=aaaaaaaaaaaaaaaaaaaa&port=1&peer_id=%2DDE13F0-abcdefghijkl")
+            .map(ClientSoftware::name);
+        assert_eq!(told, round.is_multiple_of(ANNOUNCES_PER_LOOK).then_some("Deluge"), "{round}");
+    }
+    for _ in 0..3 * ANNOUNCES_PER_LOOK {
+        assert_eq!(responder.software(b"info_hash=aaaaaaaaaaaaaaaaaaaa&port=1"), None, "nobody's");
     }
 }

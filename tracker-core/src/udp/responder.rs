@@ -2,6 +2,7 @@
 
 use crate::{
     admission::{Admission, Applicant, Claim, Door, Rejected},
+    client_software::{ClientSoftware, Sampling},
     engine::{Announce, Engine, Lists, Located, NotKept, Want},
     interval::Interval,
     keys,
@@ -40,6 +41,8 @@ pub trait Batch {
     fn reply_buffer(&mut self, i: usize) -> &mut [u8];
     /// Tells what became of datagram `i`: exactly once for each, in no particular order.
     fn finish(&mut self, i: usize, outcome: Outcome);
+    /// Tells what software announced: of one announce in [`ANNOUNCES_PER_LOOK`](crate::client_software::ANNOUNCES_PER_LOOK).
+    fn announced_by(&mut self, _software: ClientSoftware) {}
 }
 
 /// A received datagram.
@@ -116,6 +119,7 @@ pub struct Responder {
     config: ResponderConfig,
     ids: ConnectionIds,
     rng: Rng,
+    sampling: Sampling,
     pending: Vec<Pending>,
     scrape: Vec<(InfoHash, Located)>,
 }
@@ -156,7 +160,14 @@ impl Responder {
     pub fn new(config: ResponderConfig, ids: ConnectionIds, seed: [u64; 2]) -> Self {
         let rows = config.max_datagram.saturating_sub(RESPONSE_HEAD_LEN) / SCRAPE_ROW_LEN;
         let scrape = Vec::with_capacity(config.max_scrape_hashes.min(rows));
-        Self { config, ids, rng: Rng::new(seed), pending: Vec::with_capacity(MAX_BATCH), scrape }
+        Self {
+            config,
+            ids,
+            rng: Rng::new(seed),
+            sampling: Sampling::default(),
+            pending: Vec::with_capacity(MAX_BATCH),
+            scrape,
+        }
     }
 
     /// Answers every datagram of a batch. `now_ns` is the protocol time in nanoseconds.
@@ -209,6 +220,12 @@ impl Responder {
                 return batch.finish(index, outcome);
             }
         };
+        if matches!(ask, Ask::Announce(_))
+            && self.sampling.is_due()
+            && let Ok(Request::Announce { body, .. }) = codec::decode(batch.request(index).payload)
+        {
+            batch.announced_by(ClientSoftware::of(&body.peer_id.0));
+        }
         self.pending.push(Pending { index, transaction_id, located, ask, large: false });
     }
 

@@ -5,6 +5,7 @@ use crate::{
     access::{AccessList, Mode},
     admission::Admission,
     banned::Banned,
+    client_software::{ANNOUNCES_PER_LOOK, ClientSoftware},
     engine::Engine,
     keys::Keys,
     model::{self, InfoHash, Role},
@@ -547,4 +548,56 @@ fn a_network_that_asks_too_often_is_dropped() {
         assert_eq!(reply.is_ok(), answered, "{host}");
     }
     assert!(tracker.answer(TAIL.from("2001:db8:0:2::1")).is_ok());
+}
+
+/// Frames that keep what they are told of software.
+struct Noting(Frames, Vec<ClientSoftware>);
+
+impl Batch for Noting {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn request(&self, i: usize) -> Received<'_> {
+        self.0.request(i)
+    }
+
+    fn reply_buffer(&mut self, i: usize) -> &mut [u8] {
+        self.0.reply_buffer(i)
+    }
+
+    fn finish(&mut self, i: usize, outcome: Outcome) {
+        self.0.finish(i, outcome);
+    }
+
+    fn announced_by(&mut self, software: ClientSoftware) {
+        self.1.push(software);
+    }
+}
+
+#[test]
+fn the_software_of_one_announce_in_so_many_is_told_and_of_nothing_else() {
+    let mut tracker = Tracker::new();
+    let per_look = ANNOUNCES_PER_LOOK as usize;
+    let announce = |peer_id: &[u8; 20]| {
+        let mut datagram = TAIL.from("192.0.2.1");
+        datagram.frame[36..56].copy_from_slice(peer_id);
+        datagram
+    };
+    let mut datagrams = Vec::new();
+    for i in 1..=4 * per_look {
+        // Scrapes, and announces that are dropped, are not counted.
+        datagrams.push(request("192.0.2.1", 1000, 2, &[7; 20]));
+        datagrams.push(Tail { port: 0, ..TAIL }.from("192.0.2.1"));
+        let is_looked_at = i % per_look == 0;
+        datagrams.push(announce(if is_looked_at {
+            b"-qB4630-abcdefghijkl"
+        } else {
+            b"-TR3000-abcdefghijkl"
+        }));
+    }
+    let mut batch = Noting(Frames(datagrams), Vec::new());
+    tracker.responder.handle_batch(&tracker.engine, NOW, &mut batch);
+    assert!(batch.0.0.iter().all(|datagram| datagram.outcome.is_some()));
+    assert_eq!(batch.1.iter().map(|software| software.name()).collect::<Vec<_>>(), ["qBittorrent"; 4]);
 }

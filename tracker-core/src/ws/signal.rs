@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     admission::{Applicant, Door, Terms},
+    client_software::{ClientSoftware, Sampling},
     engine::{ConnectionKey, Engine, Membership, NotKept, Partner, Rejected, WebrtcAnnounce},
     keys::Pass,
     model::{Counts, Event, InfoHash, PeerId, Seconds},
@@ -51,6 +52,9 @@ pub struct Outbox {
     pub relays: Vec<(ConnectionKey, Relay)>,
     /// Why the peer that announced itself is not kept, if it is not for a limit.
     pub not_kept: Option<NotKept>,
+    /// What software announced: of one announce in [`ANNOUNCES_PER_LOOK`](crate::client_software::ANNOUNCES_PER_LOOK).
+    pub software: Option<ClientSoftware>,
+    sampling: Sampling,
     pub(super) lists: Lists,
     partners: Vec<Partner>,
 }
@@ -86,6 +90,7 @@ impl Relay {
 pub fn refuse_binary(out: &mut Outbox) -> Received {
     out.relays.clear();
     out.not_kept = None;
+    out.software = None;
     out.reply = Some(write::failure(None, None, Malformed::NotText));
     Received { kind: Kind::Malformed, outcome: Outcome::Failed }
 }
@@ -179,6 +184,7 @@ impl Connection {
     ) -> Received {
         out.reply = None;
         out.not_kept = None;
+        out.software = None;
         out.relays.clear();
         let now = (now_ns / 1_000_000_000) as Seconds;
         let policy = engine.policy();
@@ -196,6 +202,7 @@ impl Connection {
                 Received { kind: Kind::Scrape, outcome: Outcome::RateLimited }
             }
             Ok(Request::Announce(announce)) => {
+                out.software = out.sampling.is_due().then(|| ClientSoftware::of(&announce.peer_id.0));
                 let outcome = self.announce(&announce, text, engine, settings, now, rng, out);
                 Received { kind: Kind::Announce, outcome }
             }

@@ -2,6 +2,7 @@ use super::*;
 use crate::{
     access::{AccessList, Mode},
     admission::Admission,
+    client_software::{ANNOUNCES_PER_LOOK, ClientSoftware},
     engine::{ConnectionKey, Engine},
     model::{Counts, InfoHash},
     policy::Policy,
@@ -482,4 +483,17 @@ fn an_idle_connection_in_one_torrent_is_small() {
     let World { clients, engine, now, .. } = &mut world;
     clients[0].close(engine, *now);
     assert_eq!(clients[0].memory(), 0);
+}
+
+#[test]
+fn the_software_of_one_announce_in_so_many_is_told() {
+    let mut world = World::new(1);
+    let text = format!(r#"{{"action":"announce","info_hash":"{HASH}","peer_id":"-WW0201-abcdefghijkl"}}"#);
+    for round in 1..=3 * ANNOUNCES_PER_LOOK {
+        world.send(0, &text);
+        let told = world.out.software.map(ClientSoftware::name);
+        assert_eq!(told, round.is_multiple_of(ANNOUNCES_PER_LOOK).then_some("WebTorrent"), "{round}");
+        world.send(0, &format!(r#"{{"action":"scrape","info_hash":"{HASH}"}}"#));
+        assert_eq!(world.out.software, None);
+    }
 }

@@ -4,7 +4,7 @@
 use crate::{counters::DURATION_BOUNDS, events::Events};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tracker_common::{address::Family, labelled};
-use tracker_core::engine::NotKept;
+use tracker_core::{client_software::ClientSoftware, engine::NotKept};
 
 labelled! {
     /// What a request asks for.
@@ -101,6 +101,8 @@ pub struct Counters {
     pub pauses: Events<Pause>,
     /// Peers that announced themselves and are not kept.
     pub not_kept: Events<NotKept>,
+    /// Software of the clients whose announces were looked at.
+    pub software: Events<ClientSoftware>,
 }
 
 impl Counters {
@@ -114,6 +116,7 @@ impl Counters {
             closed: Events::default(),
             pauses: Events::default(),
             not_kept: Events::default(),
+            software: Events::default(),
         }
     }
 

@@ -71,6 +71,9 @@ impl Tracker {
             return refused;
         }
         self.at_desk(Action::Announce, |responder, out| {
+            if let Some(software) = responder.software(query) {
+                self.counters.software.add(software);
+            }
             responder.announce(&self.engine, query, key, client, seconds(now_ns), out)
         })
     }

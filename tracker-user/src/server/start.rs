@@ -264,6 +264,7 @@ impl Server {
             websocket: hub.clone(),
             log: log.clone(),
             swarms: saver.tally().clone(),
+            clients: Arc::default(),
             before: before.clone(),
         });
         let stats = (config.http.stats && !listeners.is_empty()).then(|| Stats::new(sources.clone()));

@@ -29,6 +29,7 @@ struct Document<'a> {
     udp: Rates<Udp<f64>, Udp<u64>>,
     hour: Vec<Minute>,
     swarm_sizes: Vec<Size>,
+    clients: Vec<Client>,
     interfaces: &'a [Interface],
 }
 
@@ -127,6 +128,12 @@ struct Size {
     torrents: u64,
 }
 
+#[derive(Serialize)]
+struct Client {
+    name: &'static str,
+    announces: u64,
+}
+
 /// The whole document.
 pub(super) fn render(view: &View) -> Vec<u8> {
     let reading = &view.reading;
@@ -158,6 +165,11 @@ pub(super) fn render(view: &View) -> Vec<u8> {
             .iter()
             .enumerate()
             .map(|(i, &torrents)| Size { at_most: SwarmSizes::BOUNDS.get(i).copied(), torrents })
+            .collect(),
+        clients: reading
+            .clients
+            .iter()
+            .map(|&(software, announces)| Client { name: software.name(), announces })
             .collect(),
         interfaces: &reading.interfaces,
     };

@@ -8,6 +8,7 @@ use super::{
 };
 use std::fmt::{Display, Write as _};
 use tracker_core::{
+    client_software::{ANNOUNCES_PER_LOOK, ClientSoftware},
     engine::{SwarmSizes, Totals},
     model::Network,
 };
@@ -26,6 +27,8 @@ const PATHS: [Named; 5] = [
 ];
 const NETWORKS: [(Network, &str, &str); 3] =
     [(Network::Ipv4, "IPv4", "v4"), (Network::Ipv6, "IPv6", "v6"), (Network::Webrtc, "WebRTC", "rtc")];
+/// Names of client software that have a row.
+const CLIENTS: usize = 10;
 const ACTIONS: [(Series, &str); 5] = [
     (Series::Announce, "Announces"),
     (Series::Scrape, "Scrapes"),
@@ -59,9 +62,11 @@ fn write_page(page: &mut String, view: &View) -> std::fmt::Result {
     write_sizes(page, &view.reading.sizes)?;
     write_families(page, view)?;
     page.push_str("</div><div class=\"pair\">");
+    write_clients(page, &view.reading.clients)?;
+    page.push_str("<div>");
     write_actions(page, view)?;
     write_interfaces(page, &view.reading)?;
-    page.push_str("</div></main><footer><span>Refreshes every 10 seconds</span>");
+    page.push_str("</div></div></main><footer><span>Refreshes every 10 seconds</span>");
     page.push_str("<a href=\"stats.json\">The same as JSON</a></footer></body></html>\n");
     Ok(())
 }
@@ -244,6 +249,41 @@ fn write_families(page: &mut String, view: &View) -> std::fmt::Result {
         false => page.push_str("none"),
     }
     write!(page, "</p>{bar}</section>")
+}
+
+/// The commonest, and all others together.
+fn write_clients(page: &mut String, clients: &[(ClientSoftware, u64)]) -> std::fmt::Result {
+    let all: u64 = clients.iter().map(|(_, announces)| announces).sum();
+    write!(
+        page,
+        "<section class=\"card\"><h2>Clients by software</h2><p class=\"note\">as their peer IDs tell, by one announce in \
+        {ANNOUNCES_PER_LOOK}"
+    )?;
+    if all == 0 {
+        page.push_str(". No announces yet.</p></section>");
+        return Ok(());
+    }
+    page.push_str(
+        "</p><table><thead><tr><th>Client</th><th>announces</th><th>share</th></tr></thead><tbody>",
+    );
+    let is_shown = |(place, (software, _)): (usize, &(ClientSoftware, u64))| {
+        place < CLIENTS && *software != ClientSoftware::OTHER
+    };
+    let shown = clients.iter().enumerate().take_while(|client| is_shown(*client)).map(|(_, client)| client);
+    let mut rest = all;
+    for (software, announces) in shown {
+        rest -= announces;
+        write_client(page, software.name(), *announces, all)?;
+    }
+    write_client(page, "Other", rest, all)?;
+    page.push_str("</tbody></table></section>");
+    Ok(())
+}
+
+fn write_client(page: &mut String, name: &str, announces: u64, all: u64) -> std::fmt::Result {
+    let dim = if announces == 0 { " class=\"zero\"" } else { "" };
+    let share = Percent(announces as f64, all as f64);
+    write!(page, "<tr{dim}><td>{}</td><td>{}</td><td>{share}</td></tr>", Escaped(name), Whole(announces))
 }
 
 fn write_actions(page: &mut String, view: &View) -> std::fmt::Result {

@@ -12,6 +12,7 @@ use serde::Serialize;
 use std::sync::Weak;
 use tracker_common::{address::Family, bep15::Action};
 use tracker_core::{
+    client_software::ClientSoftware,
     engine::{SwarmSizes, Totals},
     model::Seconds,
     ws::Kind,
@@ -28,6 +29,8 @@ pub(super) struct Reading {
     pub(super) reply_peers_limit: usize,
     pub(super) sizes: SwarmSizes,
     pub(super) connections: Connections,
+    /// Announces by client software, the commonest first, others last.
+    pub(super) clients: Vec<(ClientSoftware, u64)>,
     pub(super) interfaces: Vec<Interface>,
 }
 
@@ -66,6 +69,7 @@ impl Reading {
                 tls: sources.http.connections(true),
                 websocket: sources.websocket.as_ref().map_or(0, |hub| hub.connections()),
             },
+            clients: sources.client_announces(),
             interfaces: sources.xdp.read().iter().map(Interface::new).collect(),
         }
     }

@@ -17,6 +17,7 @@ use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc};
 use tracker_common::{address::Family, bep15::Action};
 use tracker_core::{
+    client_software::ClientSoftware,
     engine::{Engine, SwarmSizes, Totals},
     policy::Policy,
     udp,
@@ -33,6 +34,7 @@ fn fresh() -> View {
         reply_peers_limit: 200,
         sizes: SwarmSizes::default(),
         connections: Connections::default(),
+        clients: vec![(ClientSoftware::OTHER, 0)],
         interfaces: Vec::new(),
     };
     View::new(reading, &History::new(0, counts), 0, SECOND_NS)
@@ -59,6 +61,8 @@ fn busy() -> View {
     reading.sizes.torrents[0] = 12_344;
     reading.sizes.torrents[18] = 1;
     reading.connections = Connections { plain: 1, tls: 2, websocket: 3 };
+    let of = |peer_id: &[u8]| ClientSoftware::of(peer_id);
+    reading.clients = vec![(of(b"-qB4630-"), 7_503), (of(b"-TR3000-"), 2_440), (ClientSoftware::OTHER, 61)];
     reading.interfaces = vec![
         Interface { name: "<&\"'>".to_owned(), mode: Some("native"), bind: Some("zerocopy"), sockets: 8 },
         Interface { name: "eth1".to_owned(), mode: None, bind: None, sockets: 0 },
@@ -104,7 +108,9 @@ fn pages_are_well_formed_and_need_nothing_from_elsewhere() {
 #[test]
 fn the_page_of_a_fresh_tracker_says_that_there_is_nothing() {
     let html = page::render(&fresh());
-    for text in ["No requests in the last hour", "No torrents yet", "On no interface", "up 1 s"] {
+    for text in
+        ["No requests in the last hour", "No torrents yet", "On no interface", "up 1 s", "No announces yet"]
+    {
         assert!(html.contains(text), "{text}");
     }
 }
@@ -123,6 +129,8 @@ fn the_page_shows_the_numbers_and_no_markup_of_others() {
         "<dt>Announce interval</dt><dd class=\"big\">30 min 0 s</dd><dd><small>at most 200 peers by UDP<",
         "not attached",
         "UDP sockets: 3.0/s",
+        "<td>qBittorrent</td><td>7,503</td><td>75%</td>",
+        "<td>Other</td><td>61</td><td>1%</td>",
     ] {
         assert!(html.contains(text), "{text}");
     }
@@ -144,6 +152,11 @@ fn the_json_holds_the_same_numbers() {
     assert_eq!(hour[58]["requests_per_second"]["udp_xsk"], 2.0);
     let sizes = json["swarm_sizes"].as_array().unwrap();
     assert_eq!((&sizes[0]["at_most"], &sizes[18]["at_most"]), (&1.into(), &Value::Null));
+    assert_eq!(
+        (&json["clients"][1]["name"], &json["clients"][1]["announces"]),
+        (&"Transmission".into(), &2_440.into())
+    );
+    assert_eq!(json["clients"][2]["name"], "other");
     assert_eq!(json["interfaces"][0]["name"], "<&\"'>");
     let mut without = names(&json);
     without.retain(|name| !name.starts_with("interfaces[]") && !name.starts_with("hour[].requests"));
@@ -200,6 +213,7 @@ fn sources() -> Arc<Sources> {
         websocket: None,
         log: Arc::new(Lines::new(0)),
         swarms: Arc::default(),
+        clients: Arc::default(),
         before: Arc::default(),
     })
 }

@@ -13,7 +13,10 @@ use tracker_common::{
     address::{Address, Family},
     bep15::Action,
 };
-use tracker_core::udp::{Batch, Outcome, Received};
+use tracker_core::{
+    client_software::ClientSoftware,
+    udp::{Batch, Outcome, Received},
+};
 
 /// Bytes of the buffer for a request: the longest scrape that is answered whole, and then some.
 const REQUEST_LEN: usize = 2048;
@@ -284,6 +287,10 @@ impl Batch for SocketPath {
             self.arena.address_reply(self.replies.len(), i, len);
             self.replies.push(Reply { family, action: reply, len });
         }
+    }
+
+    fn announced_by(&mut self, software: ClientSoftware) {
+        self.counters.software.add(software);
     }
 }
 

@@ -178,6 +178,9 @@ impl Seat {
             if let Some(why) = out.not_kept {
                 hub.counters().not_kept.add(why);
             }
+            if let Some(software) = out.software {
+                hub.counters().software.add(software);
+            }
             for (to, relay) in out.relays.drain(..) {
                 hub.relay(to, relay);
             }

@@ -3,7 +3,7 @@
 use super::handshake::Refusal;
 use crate::events::Events;
 use tracker_common::labelled;
-use tracker_core::{engine::NotKept, ws::Kind};
+use tracker_core::{client_software::ClientSoftware, engine::NotKept, ws::Kind};
 
 labelled! {
     /// What is sent to a client.
@@ -82,4 +82,6 @@ pub struct Counters {
     pub refused: Events<Refusal>,
     /// Peers that announced themselves and are not kept.
     pub not_kept: Events<NotKept>,
+    /// Software of the clients whose announces were looked at.
+    pub software: Events<ClientSoftware>,
 }

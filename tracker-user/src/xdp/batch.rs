@@ -9,7 +9,10 @@ use tracker_common::{
     headers::{self, UDP_LEN},
     packet::{self, Datagram},
 };
-use tracker_core::udp::{Batch, Outcome, Received};
+use tracker_core::{
+    client_software::ClientSoftware,
+    udp::{Batch, Outcome, Received},
+};
 
 /// A received datagram.
 #[derive(Debug)]
@@ -127,6 +130,10 @@ impl Batch for XskPath {
         } else {
             counters.dropped(Dropped::NoBuffer);
         }
+    }
+
+    fn announced_by(&mut self, software: ClientSoftware) {
+        self.counters.software.add(software);
     }
 }
 
