@@ -85,12 +85,32 @@ fn a_flood_of_forged_announces_is_dropped_and_requests_are_answered() {
     let ended = run(field.command(&format!("{workload} --flood 9")));
     assert_eq!(ended.status, Some(0), "{ended:?}");
     let figures = field.figures();
-    let [forged, sent, answered] = ["forged", "sent", "answered"].map(|name| figures.count(name));
+    let [forged, sent, answered] = ["flood", "sent", "answered"].map(|name| figures.count(name));
     assert!(8 * sent < forged && forged < 10 * sent && answered > 0, "{:#}", figures.0);
     let metrics = at_rest(&riptide);
     let dropped = metrics.count("riptide_udp_dropped_total", &[("reason", "bad_connection_id")]);
     // The wire of a loaded machine may lose some.
     assert!(0 < dropped && dropped <= forged, "{dropped} of {forged}\n{}", metrics.text);
+    riptide.stop();
+}
+
+#[test]
+fn a_loud_client_is_answered_as_often_as_its_limit_says() {
+    const LIMIT: u64 = 50;
+    const SECONDS: u64 = 2;
+    let field = Field::new();
+    let riptide = field.riptide(&format!("[limits]\nudp_requests_per_second = {LIMIT}\n"));
+    let workload =
+        format!("--torrents {TORRENTS} --peers {PEERS} --rate 1k --warmup 0s --duration {SECONDS}s");
+    let ended = run(field.command(&format!("{workload} --mix 1:0:0 --loud 5")));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    let figures = field.figures();
+    let [flood, replies, sent] = ["flood", "loud_replies", "sent"].map(|name| figures.count(name));
+    // How long the load really ran is not exact.
+    assert!(4 * sent < flood && flood < 6 * sent, "{:#}", figures.0);
+    assert!(0 < replies && replies <= LIMIT * (2 * SECONDS + 1), "{:#}", figures.0);
+    let dropped = at_rest(&riptide).count("riptide_udp_dropped_total", &[("reason", "rate_limited")]);
+    assert!(0 < dropped && dropped + replies <= flood, "{dropped} of {flood}");
     riptide.stop();
 }
 

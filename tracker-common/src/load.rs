@@ -66,11 +66,11 @@ pub struct Plan {
     pub in_order: u32,
     /// A generator that is so many requests behind its plan skips the rest instead of sending a burst.
     pub most_behind: u32,
-    /// So many forged announces are sent before each request, and count as requests where the rate, the order and what is
-    /// skipped are concerned.
+    /// So many announces of a flood are sent before each request, and count as requests where the rate, the order and what
+    /// is skipped are concerned. They are forged, unless `loud`.
     pub flood: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Non-zero: the flood is of one client, whose address follows the other sources' and whose connection ID is right.
+    pub loud: u32,
 }
 const _: () = assert!(size_of::<Plan>() == 96);
 
@@ -116,13 +116,15 @@ pub enum Tally {
     Peers = 12,
     /// Requests not written: no connection ID for that source, or no room in the frame.
     Unsent = 13,
-    /// Forged announces sent.
-    SentForged = 14,
+    /// Announces of a flood sent.
+    SentFlood = 14,
+    /// Replies to the client that floods, whatever they say.
+    LoudReplies = 15,
 }
 
 impl Tally {
     /// How many there are.
-    pub const COUNT: u32 = 15;
+    pub const COUNT: u32 = 16;
 }
 
 /// What a request asks, by the number of its action.
@@ -159,6 +161,8 @@ pub struct Request {
 pub enum Frame {
     /// A request, which is to be answered.
     Real(Request),
+    /// An announce of the one client that floods; its source is the number after the last.
+    Loud(Request),
     /// An announce from anywhere, with a connection ID that nobody gave.
     Forged {
         /// What it asks.
@@ -233,6 +237,13 @@ impl Plan {
             return Frame::Real(self.request(number));
         }
         let random = mix(number ^ self.seed ^ (place + 1) << 40);
+        if self.loud != 0 {
+            return Frame::Loud(Request {
+                kind: Kind::Announce,
+                source: self.sources,
+                ..self.request(random)
+            });
+        }
         Frame::Forged {
             request: Request { kind: Kind::Announce, ..self.request(random) },
             // Forged sources are of the network that real ones are of, and sometimes theirs.
@@ -369,6 +380,20 @@ mod tests {
             }
         }
         assert!(sources.len() > 2_900, "{}", sources.len());
+    }
+
+    #[test]
+    fn a_loud_client_goes_between_the_same_requests() {
+        let (calm, loud) = (plan(), Plan { flood: 2, loud: 1, ..plan() });
+        for number in 0..1_000 {
+            assert_eq!(loud.frame(3 * number + 2), calm.frame(number));
+            for place in 0..2 {
+                let Frame::Loud(request) = loud.frame(3 * number + place) else {
+                    panic!("{number} {place}");
+                };
+                assert!(request.kind == Kind::Announce && request.source == loud.sources);
+            }
+        }
     }
 
     #[test]

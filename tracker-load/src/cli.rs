@@ -151,6 +151,9 @@ pub struct UdpArgs {
     /// engine)
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     pub flood: u32,
+    /// Beside each request, send so many announces of one client more, whose address is the one after --sources (kernel engine)
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000), conflicts_with = "flood")]
+    pub loud: u32,
     /// Torrents in each scrape; the kernel engine asks for one
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=74))]
     pub scrape_hashes: u16,

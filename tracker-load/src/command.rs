@@ -142,7 +142,9 @@ fn load_udp(args: &UdpArgs) -> Result<bool, Error> {
     if args.engine == UdpEngine::Kernel {
         return load_udp_from_kernel(args, load, target);
     }
-    for (is_there, flag) in [(args.fill.is_some(), "--fill"), (args.flood > 0, "--flood")] {
+    for (is_there, flag) in
+        [(args.fill.is_some(), "--fill"), (args.flood > 0, "--flood"), (args.loud > 0, "--loud")]
+    {
         if is_there {
             return Err(Error::Usage(format!("{flag}: only the kernel engine can, see --engine")));
         }
@@ -292,6 +294,7 @@ fn load_udp_from_kernel(args: &UdpArgs, load: Load, target: SocketAddr) -> Resul
         ("engine", json!("kernel")),
         ("fill", json!(args.fill)),
         ("flood", json!(args.flood)),
+        ("loud", json!(args.loud)),
     ]);
     let settings = kernel::Settings {
         target,
@@ -305,7 +308,8 @@ fn load_udp_from_kernel(args: &UdpArgs, load: Load, target: SocketAddr) -> Resul
         seeders: common.workload.seeders,
         seed: common.workload.seed,
         timeout,
-        flood: args.flood,
+        flood: args.flood.max(args.loud),
+        loud: args.loud > 0,
         fill: args.fill,
     };
     measure(common, load, &setup, |watch| Ok(Box::new(kernel::Kernel::open(&settings, watch)?)))

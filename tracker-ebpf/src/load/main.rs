@@ -35,10 +35,13 @@ fn generate(context: XdpContext) -> u32 {
     let Some(plan) = plan() else { return xdp_action::XDP_DROP };
     let now = monotonic_ns();
     let Some(number) = next_request(plan, now) else { return xdp_action::XDP_DROP };
-    let (request, source, id, is_forged) = match plan.frame(number) {
+    let (request, source, id, is_flood) = match plan.frame(number) {
         load::Frame::Real(request) => {
             let id = if let Kind::Connect = request.kind { Some(0) } else { connection(request.source) };
             (request, plan.source + request.source, id, false)
+        }
+        load::Frame::Loud(request) => {
+            (request, plan.source + request.source, connection(request.source), true)
         }
         load::Frame::Forged { request, source, id } => (request, source, Some(id), true),
     };
@@ -49,12 +52,12 @@ fn generate(context: XdpContext) -> u32 {
     };
     match written {
         Some(()) => {
-            if !is_forged {
+            if !is_flood {
                 sent(request.transaction_id, now);
             }
             count(
                 match request.kind {
-                    _ if is_forged => Tally::SentForged,
+                    _ if is_flood => Tally::SentFlood,
                     Kind::Connect => Tally::SentConnects,
                     Kind::Announce => Tally::SentAnnounces,
                     Kind::Scrape => Tally::SentScrapes,
@@ -137,6 +140,11 @@ fn read(frame: &Frame<'_>, plan: &Plan) -> Option<()> {
     let length = usize::from(u16::from_be(frame.u16(UDP + 4)?)).wrapping_sub(UDP_LEN);
     let action = u32::from_be(frame.u32(PAYLOAD)?);
     let transaction_id = u32::from_be(frame.u32(PAYLOAD + 4)?);
+    // Which of its announces are answered is chance, so none waits.
+    if plan.loud != 0 && source == plan.sources && action != 0 {
+        count(Tally::LoudReplies, 1);
+        return Some(());
+    }
     let Some(sent_at) = replied(transaction_id) else {
         count(Tally::Unknown, 1);
         return Some(());

@@ -68,8 +68,10 @@ pub struct Settings {
     pub seed: u64,
     /// How long the last replies are waited for.
     pub timeout: Duration,
-    /// So many forged announces are sent beside each request.
+    /// So many announces of a flood are sent beside each request.
     pub flood: u32,
+    /// They are of one client more, and not forged.
+    pub loud: bool,
     /// Before the first probe every peer announces once, at this rate, requests a second.
     pub fill: Option<f64>,
 }
@@ -92,9 +94,9 @@ impl Kernel {
     /// # Errors
     /// When rights or the interface do not suffice, or no tracker answers.
     pub fn open(settings: &Settings, watch: &Watch) -> Result<Self, Error> {
-        if settings.sources == 0 || settings.sources > MAX_SOURCES {
+        if settings.sources == 0 || settings.sources > MAX_SOURCES - u32::from(settings.loud) {
             return Err(Error::Usage(format!(
-                "--sources: the kernel engine has room for 1 to {MAX_SOURCES}"
+                "--sources: the kernel engine has room for 1 to {MAX_SOURCES}, one less with --loud"
             )));
         }
         let interface_index = programs::interface_index(&settings.interface)?;
@@ -128,6 +130,7 @@ impl Kernel {
             wanted: settings.wanted.into(),
             most_behind: MOST_BEHIND,
             flood: settings.flood,
+            loud: settings.loud.into(),
             ..Plan::zeroed()
         };
         let mut kernel = Self {
@@ -147,14 +150,16 @@ impl Kernel {
 
     /// Gets every source a connection ID that is fresh.
     fn learn(&mut self, target: SocketAddrV4, watch: &Watch) -> Result<(), Error> {
-        let sources = self.plan.sources;
+        let sources = self.plan.sources + self.plan.loud;
         self.programs.maps.disconnect(sources)?;
         let plan = Plan {
             in_order: 1,
             peers: sources,
+            sources,
             connects_below: u32::MAX,
             announces_below: u32::MAX,
             flood: 0,
+            loud: 0,
             ..self.plan
         };
         let span = Duration::from_secs_f64(f64::from(sources) / LEARN_RATE as f64) + STEP;
@@ -334,8 +339,10 @@ fn figures(counts: &Snapshot, skipped: u64, seconds: f64) -> Figures {
     ] {
         figures.add_more(name, counts.tally(tally));
     }
-    if counts.tally(Tally::SentForged) > 0 {
-        figures.add_more("forged", counts.tally(Tally::SentForged));
+    for (tally, name) in [(Tally::SentFlood, "flood"), (Tally::LoudReplies, "loud_replies")] {
+        if counts.tally(tally) > 0 {
+            figures.add_more(name, counts.tally(tally));
+        }
     }
     figures
 }

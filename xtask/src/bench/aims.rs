@@ -84,6 +84,7 @@ aims! {
     XDP_VERDICT = aim("udp", "XDP program, any verdict, by test-run", "", "ns", 150.0, 100.0);
     EXPIRY = aim("udp", "p99.9 latency while 1 M peers expire", "p99.9 without expiry", "s", 3.0, 2.0);
     FLOOD = aim("udp", "UDP mix, XDP native, requests unanswered at 50,000/s beside nineteen forged announces for each", "", "%", 1.0, 0.5);
+    LOUD = aim("udp", "UDP mix, XDP native, p99 at 50,000/s beside one client that announces 100,000 times a second, with a limit of 100", "p99 without that client", "s", 1.2, 1.1);
     IDLE_EMPTY = aim("udp", "idle, no peers", "", PER_CORE, 0.5, 0.2);
     IDLE_FULL = aim("udp", "idle, 2 M peers", "", PER_CORE, 0.5, 0.2);
     MEMORY_FULL = aim("udp", "memory at 1 M torrents, 2 M peers, all announced", "aquatic_udp", "bytes", 0.35, 0.25);

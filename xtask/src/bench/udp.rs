@@ -87,7 +87,8 @@ pub(crate) fn measure(lab: &Lab, report: &mut Report) -> Result<()> {
     field.take_turns(lab)?;
     field.tell(report);
     drop(field);
-    report.ratios.extend([verdict::measure(lab)?, expiry::measure(lab)?, flood::measure(lab)?]);
+    report.ratios.extend([verdict::measure(lab)?, expiry::measure(lab)?]);
+    report.ratios.extend(flood::measure(lab)?);
     Ok(())
 }
 

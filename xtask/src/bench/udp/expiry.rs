@@ -37,7 +37,7 @@ fn expire(lab: &Lab) -> Result<(Vec<f64>, Vec<f64>)> {
     // First a while without expiry.
     let (peer_timeout, sweep, rest) = lab.choose((12, 8, 4), (20, 15, 10));
     let mut running =
-        Tracker::Native.start(lab, &Purpose { population: OLD, peer_timeout, sweep, saves: false })?;
+        Tracker::Native.start(lab, &Purpose { population: OLD, peer_timeout, sweep, ..Purpose::USUAL })?;
     let begun = Instant::now();
     running.fill(lab, OLD)?;
     let filled = Instant::now();

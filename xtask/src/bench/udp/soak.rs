@@ -23,7 +23,7 @@ const SETTLED: f64 = 90.0;
 pub(crate) fn measure(lab: &Lab, length: Duration, report: &mut Report) -> Result<()> {
     let minutes = length.as_secs() / 60;
     let rows = lab.step(&format!("soak, {minutes} minutes"), || {
-        let purpose = Purpose { population: POPULATION, peer_timeout: 20, sweep: 10, saves: false };
+        let purpose = Purpose { population: POPULATION, peer_timeout: 20, sweep: 10, ..Purpose::USUAL };
         let mut running = Tracker::Native.start(lab, &purpose)?;
         running.fill(lab, POPULATION)?;
         let options = |rate: f64| format!("--mix {MIX} --rate {rate:.0} --windows 10s {POPULATION}");

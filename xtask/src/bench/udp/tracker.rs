@@ -57,12 +57,14 @@ pub(super) struct Purpose {
     pub(super) sweep: u64,
     /// Whether Riptide saves what it has, over and over.
     pub(super) saves: bool,
+    /// Announces and scrapes a second that Riptide lets a client make; 0: as many as it likes.
+    pub(super) limit: u32,
 }
 
 impl Purpose {
     /// Nobody is forgotten in four hours: no peer that a figure counts on.
     pub(super) const USUAL: Self =
-        Self { population: Population::USUAL, peer_timeout: 4 * 3600, sweep: 60, saves: false };
+        Self { population: Population::USUAL, peer_timeout: 4 * 3600, sweep: 60, saves: false, limit: 0 };
 }
 
 /// Who announces what: torrents, peers, and a number in which populations differ that have no torrent in common.
@@ -115,14 +117,14 @@ impl Tracker {
         Ok(match self {
             Self::Native | Self::Sockets => {
                 let xdp = if *self == Self::Native { "native" } else { "off" };
-                let (state, Purpose { peer_timeout, sweep, saves, .. }) =
+                let (state, Purpose { peer_timeout, sweep, saves, limit, .. }) =
                     (lab.scratch().join("state"), purpose);
                 let control = lab.scratch().join(format!("{}-control.sock", lab.number()));
                 // What one round leaves is nothing to the next.
                 let save = if *saves { "save_interval = \"1s\"" } else { "swarms = false" };
                 let text = format!(
                     "[http]\nlisten = []\n[control]\nlisten = {control:?}\n[metrics]\nlisten = \"127.0.0.1:{METRICS}\"\n[state]\ndirectory = {state:?}\n{save}\n\
-                     [swarm]\nmax_interval = \"30m\"\npeer_timeout = \"{peer_timeout}s\"\nsweep_interval = \"{sweep}s\"\n"
+                     [limits]\nudp_requests_per_second = {limit}\n[swarm]\nmax_interval = \"30m\"\npeer_timeout = \"{peer_timeout}s\"\nsweep_interval = \"{sweep}s\"\n"
                 );
                 let file = lab.file("riptide.toml", &text)?;
                 let line = format!(
