@@ -2,7 +2,7 @@
 
 use crate::{machine, process, say};
 use anyhow::{Result, bail};
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Instant};
 
 /// A Debian package and what proves that it, or an equal of it, is there. Asking for the thing itself instead of the
 /// package lets other distributions and hand-built tools serve as well.
@@ -59,6 +59,7 @@ pub(crate) fn ensure(packages: &[Package], why: &str) -> Result<()> {
         bail!("{why} needs {names}: install them as root, on Debian by `apt-get install {names}`");
     };
     say::step(&format!("installing {names} ({why})"));
+    let begin = Instant::now();
     let by_hand = || format!("cannot install {names}: run `{}`", by_hand(prefix, &names));
     let done = apt_get(prefix, &["-qq", "update"]).and_then(|()| {
         let mut arguments = vec!["-qq", "-y", "--no-install-recommends", "install"];
@@ -66,6 +67,7 @@ pub(crate) fn ensure(packages: &[Package], why: &str) -> Result<()> {
         apt_get(prefix, &arguments)
     });
     done.map_err(|error| error.context(by_hand()))?;
+    say::installed(&names, begin);
     let still = self::missing(packages);
     if !still.is_empty() {
         bail!("{} was installed, but what it is needed for ({why}) is still not there", still.join(" "));

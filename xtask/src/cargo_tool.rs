@@ -2,7 +2,7 @@
 
 use crate::{machine, process, say};
 use anyhow::{Context, Result, bail};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 /// Major, minor, patch.
 pub(crate) type Version = (u32, u32, u32);
@@ -27,15 +27,15 @@ pub(crate) struct CargoTool {
 pub(crate) enum Match {
     /// Only the pinned one.
     Exact,
-    /// The pinned one and newer ones: nobody's own tools get replaced by older ones.
-    AtLeast,
+    /// This one and newer ones: nobody's own tools get replaced where they can do what is asked of them.
+    Since(Version),
 }
 
 impl Match {
     fn fits(self, found: Version, pinned: Version) -> bool {
         match self {
             Self::Exact => found == pinned,
-            Self::AtLeast => found >= pinned,
+            Self::Since(least) => found >= least,
         }
     }
 }
@@ -51,14 +51,18 @@ impl CargoTool {
         }
         let version = display(self.version);
         say::step(&format!("installing {} {version}: {} ({})", self.package, self.why, self.takes));
+        let begin = Instant::now();
         let mut install = process::cargo();
         install.args(["install", self.package, "--version", &version, "--locked", "--force"]);
+        // They run for seconds and are built for minutes: what optimising takes is never won back.
+        install.args(["--profile", "dev", "--config", "profile.dev.debug=false"]);
         // A wrapper or flags meant for this workspace have no say in how a tool is built.
         install.env_remove("RUSTC").env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
         process::run(&mut install).with_context(|| {
             let again = format!("cargo install {} --version {version} --locked", self.package);
             format!("cannot install {}: run `{again}` and see what stands in its way", self.package)
         })?;
+        say::installed(self.package, begin);
         let Some(path) = self.find() else {
             bail!(
                 "{} {version} was installed, but another one comes first on PATH: remove that one",
@@ -118,13 +122,16 @@ mod tests {
     }
 
     #[test]
-    fn exact_wants_the_pin_and_at_least_takes_newer_ones() {
+    fn exact_wants_the_pin_and_since_takes_what_is_new_enough() {
         assert!(Match::Exact.fits((0, 10, 4), (0, 10, 4)));
         assert!(!Match::Exact.fits((0, 11, 0), (0, 10, 4)));
         assert!(!Match::Exact.fits((0, 10, 3), (0, 10, 4)));
-        assert!(Match::AtLeast.fits((0, 9, 151), (0, 9, 151)));
-        assert!(Match::AtLeast.fits((0, 10, 0), (0, 9, 151)));
-        assert!(!Match::AtLeast.fits((0, 9, 99), (0, 9, 151)));
+        let since = Match::Since((0, 9, 100));
+        for (found, fits) in
+            [((0, 9, 99), false), ((0, 9, 100), true), ((0, 9, 143), true), ((0, 10, 0), true)]
+        {
+            assert_eq!(since.fits(found, (0, 9, 151)), fits, "{found:?}");
+        }
     }
 
     #[test]

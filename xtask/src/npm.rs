@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 /// What says which packages there are: the wish, and the exact version and checksum of each.
@@ -32,6 +33,7 @@ pub(crate) fn ensure() -> Result<()> {
     let place = modules.parent().unwrap_or(&modules);
     let shown = place.strip_prefix(machine::workspace_root()).unwrap_or(place).display();
     say::step(&format!("installing npm packages into {shown} (clients of the tests, a few seconds)"));
+    let begin = Instant::now();
     fs::create_dir_all(place).with_context(|| format!("cannot make {}", place.display()))?;
     for name in FILES {
         copy(&wanted.join(name), &place.join(name))?;
@@ -42,6 +44,7 @@ pub(crate) fn ensure() -> Result<()> {
     process::run(&mut npm).with_context(|| {
         format!("cannot install the npm packages: run `npm ci --ignore-scripts` in {shown}")
     })?;
+    say::installed("npm packages", begin);
     copy(&wanted.join(FILES[1]), &modules.join(MARK))
 }
 

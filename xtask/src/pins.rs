@@ -28,7 +28,8 @@ pub(crate) const BPF_LINKER: CargoTool = CargoTool {
 pub(crate) const NEXTEST: CargoTool = CargoTool {
     package: "cargo-nextest",
     version: (0, 9, 151),
-    accept: Match::AtLeast,
+    // The first that fails a test for what it leaves running.
+    accept: Match::Since((0, 9, 100)),
     probe: &["cargo-nextest", "nextest", "--version"],
     why: "it runs the tests",
     takes: "about six minutes",
@@ -38,7 +39,7 @@ pub(crate) const NEXTEST: CargoTool = CargoTool {
 pub(crate) const CARGO_DENY: CargoTool = CargoTool {
     package: "cargo-deny",
     version: (0, 20, 2),
-    accept: Match::AtLeast,
+    accept: Match::Since((0, 20, 2)),
     probe: &["cargo-deny", "--version"],
     why: "it checks the dependency policy",
     takes: "about six minutes",
@@ -48,7 +49,7 @@ pub(crate) const CARGO_DENY: CargoTool = CargoTool {
 pub(crate) const CARGO_FUZZ: CargoTool = CargoTool {
     package: "cargo-fuzz",
     version: (0, 13, 2),
-    accept: Match::AtLeast,
+    accept: Match::Since((0, 13, 2)),
     probe: &["cargo-fuzz", "--version"],
     why: "it runs the fuzz targets",
     takes: "about one minute",

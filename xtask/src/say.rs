@@ -1,7 +1,7 @@
 //! What xtask tells the person in front of it, on standard error so that a command's own output stays clean.
 #![expect(clippy::print_stderr, reason = "a command-line tool talks to its user here, and only here")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One line for one step: what happens and why.
 pub(crate) fn step(what: &str) {
@@ -26,6 +26,11 @@ pub(crate) fn heading(what: &str) {
 /// A plain line below a step or heading.
 pub(crate) fn detail(what: &str) {
     eprintln!("  {what}");
+}
+
+/// What an install took.
+pub(crate) fn installed(what: &str, since: Instant) {
+    step(&format!("installed {what} in {}", duration(since.elapsed())));
 }
 
 /// The failure that ends the command, then its causes, one on each line.
