@@ -199,6 +199,26 @@ fn websockets_are_limited_in_number() {
     assert_ne!(refused.status, 101, "{refused:?}");
 }
 
+/// Defaults follow the limit of descriptors that there is; what was asked for by name and cannot be had is a warning.
+#[test]
+fn connections_follow_the_limit_of_descriptors() {
+    const FEW: &[&str] = &["prlimit", "--nofile=1024:1024"];
+    let said = |start: Start| {
+        let riptide = start.arguments("--udp 127.0.0.1:0").through(FEW).ready();
+        let lines = riptide.lines();
+        let mut lines: Vec<_> = lines.into_iter().filter(|line| line.contains("open descriptors")).collect();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        lines.remove(0)
+    };
+    let followed = said(Start::new(None).http("listen = [\"127.0.0.1:0\"]"));
+    assert!(
+        followed.contains("INFO") && followed.contains("256 connections of HTTP and 256 WebSockets"),
+        "{followed}"
+    );
+    let asked = said(Start::new(None).http("listen = [\"127.0.0.1:0\"]\nmax_connections = 5000"));
+    assert!(asked.contains("WARN") && asked.contains("http.max_connections"), "{asked}");
+}
+
 /// Whoever may reach it can neither hold it up for others nor make it keep more than a little.
 #[test]
 fn the_metrics_listener_is_bounded() {

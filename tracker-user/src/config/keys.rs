@@ -61,6 +61,7 @@ const STREAMS: Listeners<ListenAddress> = Listeners {
 };
 const NETWORKS: Many<IpNet> = Many { what: "networks", most: 1024, read: network };
 const RATE: Limit = Limit { most: 1_000_000 };
+const CONNECTIONS: Auto<Count<usize>> = Auto(Count::new(1, 4_000_000));
 const BURST: Auto<Count<u32>> = Auto(Count::new(1, 1_000_000));
 const ORIGINS: Many<String> = Many { what: "origins", most: 1024, read: origin };
 
@@ -151,8 +152,9 @@ declare! {
         /// Threads that serve HTTP, TLS and WebSocket. "auto": one per CPU of the affinity mask the process was
         /// started with.
         workers: Option<NonZeroUsize> = r#""auto""#, Threads { most: 1024 }, Restart;
-        /// Connections at once, TLS included, WebSocket apart. Further ones wait in the kernel's queue.
-        max_connections: usize = "16_384", Count::new(1, 4_000_000), Restart;
+        /// Connections at once, TLS included, WebSocket apart. Further ones wait in the kernel's queue. "auto": 16384, or as
+        /// many as the limit of open descriptors permits.
+        max_connections: Option<usize> = r#""auto""#, CONNECTIONS, Restart;
         /// Connections at once from one address, or from one /64 of IPv6, which is what one client has. 0: no limit, since
         /// many clients may share an address.
         /// Trusted proxies and Unix sockets are not limited, but the WebSockets of a client behind them are.
@@ -217,8 +219,9 @@ declare! {
         /// ending what it sends, is closed. "auto": an eighth of what this process may use,
         /// which is the machine's memory or the least that a control group above it permits.
         memory: Option<usize> = r#""auto""#, Auto(Size { least: MIB, most: 1024 * GIB }), Restart;
-        /// WebSocket connections at once, as far as `memory` permits; further ones are refused.
-        max_connections: usize = "65_536", Count::new(1, 4_000_000), Restart;
+        /// WebSocket connections at once, as far as `memory` permits; further ones are refused. "auto": 65536, or as many as the
+        /// limit of open descriptors permits.
+        max_connections: Option<usize> = r#""auto""#, CONNECTIONS, Restart;
         /// The longest message from a client; a longer one closes its connection. An announce carries an offer of about
         /// a kilobyte or two for each partner it asks for.
         max_message_size: usize = r#""128KiB""#, Size { least: KIB, most: 16 * MIB }, Restart;

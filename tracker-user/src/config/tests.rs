@@ -122,7 +122,7 @@ fn the_defaults_of_http_tls_and_websocket_are_the_contracts() {
     let Config { http, tls, websocket, udp, .. } = defaults();
     let tcp: Vec<_> = udp.listen.addresses.into_iter().map(ListenAddress::Tcp).collect();
     assert_eq!((http.listen.addresses, http.listen.is_default), (tcp, true));
-    assert_eq!((http.workers, http.max_connections, http.max_connections_per_address), (None, 16_384, None));
+    assert_eq!((http.workers, http.max_connections, http.max_connections_per_address), (None, None, None));
     assert_eq!((http.request_timeout.as_secs(), http.idle_timeout.as_secs()), (10, 60));
     assert_eq!((http.max_header_size, http.max_body_size, http.max_scrape_hashes), (16_384, 4096, 100));
     assert_eq!(http.client_address_header.unwrap(), "x-forwarded-for");
@@ -133,7 +133,7 @@ fn the_defaults_of_http_tls_and_websocket_are_the_contracts() {
     assert_eq!(tls.reload_interval, Duration::from_secs(10));
     assert!(websocket.enabled && websocket.allowed_origins.is_empty() && websocket.denied_origins.is_empty());
     assert_eq!((websocket.interval.as_secs(), websocket.offer_lifetime.as_secs()), (120, 120));
-    assert_eq!((websocket.max_connections, websocket.max_message_size), (65_536, 131_072));
+    assert_eq!((websocket.max_connections, websocket.max_message_size), (None, 131_072));
     assert_eq!(
         (websocket.max_offers, websocket.max_scrape_hashes, websocket.max_pending_offers),
         (10, 100, 256)

@@ -1,9 +1,7 @@
 //! What the facts about the machine mean.
 
 use super::{Finding, Level, host::Host, judge_firewall, text};
-use crate::{
-    config::Config, http::wanted_descriptors, privileges::START_CAPABILITIES, xdp::frame::FRAME_LEN,
-};
+use crate::{config::Config, http::MostConnections, privileges::START_CAPABILITIES, xdp::frame::FRAME_LEN};
 use caps::Capability;
 use std::net::SocketAddr;
 
@@ -122,7 +120,7 @@ fn descriptors(host: &Host, config: &Config) -> Option<Finding> {
     let has_http = !config.http.listen.addresses.is_empty() || !config.tls.listen.addresses.is_empty();
     let (wanted, what_for) = match has_http {
         true => (
-            wanted_descriptors(&config.http, &config.websocket),
+            MostConnections::wanted(&config.http, &config.websocket).descriptors(),
             "http.max_connections and websocket.max_connections may take",
         ),
         false => (FEW_DESCRIPTORS, "a small tracker has"),

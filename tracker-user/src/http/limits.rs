@@ -56,35 +56,75 @@ impl Drop for Place {
 
 /// Descriptors for everything but connections: listeners, the workers' sockets, maps, files.
 const OTHER_DESCRIPTORS: u64 = 512;
+/// MostConnections of HTTP where the configuration leaves them open.
+const CONNECTIONS: usize = 16_384;
+/// WebSockets likewise.
+const WEBSOCKETS: usize = 65_536;
 
-/// Descriptors for all the connections that may be open, and everything else.
-pub(crate) fn wanted_descriptors(http: &Http, websocket: &Websocket) -> u64 {
-    (http.max_connections + most_websockets(websocket)) as u64 + OTHER_DESCRIPTORS
+/// How many connections may be open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MostConnections {
+    /// Of HTTP, TLS included.
+    pub(crate) http: usize,
+    /// WebSockets.
+    pub(crate) websockets: usize,
 }
 
-fn most_websockets(websocket: &Websocket) -> usize {
-    if websocket.enabled { websocket.max_connections } else { 0 }
-}
+impl MostConnections {
+    /// What the configuration asks for.
+    pub(crate) fn wanted(http: &Http, websocket: &Websocket) -> Self {
+        Self {
+            http: http.max_connections.unwrap_or(CONNECTIONS),
+            websockets: match websocket.enabled {
+                true => websocket.max_connections.unwrap_or(WEBSOCKETS),
+                false => 0,
+            },
+        }
+    }
 
-/// Raises the limit of descriptors as far as the system permits. Where that is too low for all the connections that
-/// may be open, it lowers `max_connections` of both and says so, for strangers must not take the last descriptor.
-pub(crate) fn fit_descriptors(http: &mut Http, websocket: &mut Websocket) {
-    let needed = wanted_descriptors(http, websocket);
-    let websockets = most_websockets(websocket);
-    match raise() {
-        Ok(limit) if limit >= needed => {}
-        Ok(limit) => {
-            (http.max_connections, websocket.max_connections) =
-                share(limit, http.max_connections, websockets);
+    /// As much of that as the limit of descriptors permits once it is raised, for strangers must not take the last one. A
+    /// line says so where it is less.
+    pub(crate) fn fit(http: &Http, websocket: &Websocket) -> Self {
+        let wanted = Self::wanted(http, websocket);
+        let limit = match raise() {
+            Ok(limit) => limit,
+            Err(error) => {
+                tracing::warn!("the limit of descriptors is not known: {error}");
+                return wanted;
+            }
+        };
+        let had = wanted.within(limit);
+        let Self { http: connections, websockets } = had;
+        let is_short = |asked: Option<usize>, had: usize| asked.is_some_and(|asked| had < asked);
+        if is_short(http.max_connections, connections)
+            || websocket.enabled && is_short(websocket.max_connections, websockets)
+        {
             tracing::warn!(
-                "the system permits {limit} open descriptors, and http.max_connections and websocket.max_connections \
-                 may take {needed}: {} connections of HTTP and {} WebSockets may be open instead; raise the limit \
-                 (`ulimit -Hn`, LimitNOFILE of systemd) or lower these keys",
-                http.max_connections,
-                websocket.max_connections
+                "the system permits {limit} open descriptors, too few for http.max_connections and \
+                 websocket.max_connections: {connections} connections of HTTP and {websockets} WebSockets may be open \
+                 instead; raise the limit (`ulimit -Hn`, LimitNOFILE of systemd) or lower these keys"
+            );
+        } else if had != wanted {
+            tracing::info!(
+                "{connections} connections of HTTP and {websockets} WebSockets may be open, as the limit of {limit} open \
+                 descriptors permits"
             );
         }
-        Err(error) => tracing::warn!("the limit of descriptors is not known: {error}"),
+        had
+    }
+
+    /// Descriptors for all of these connections, and everything else.
+    pub(crate) fn descriptors(self) -> u64 {
+        (self.http + self.websockets) as u64 + OTHER_DESCRIPTORS
+    }
+
+    /// Itself if so many descriptors are enough, else a share of them.
+    fn within(self, limit: u64) -> Self {
+        if limit >= self.descriptors() {
+            return self;
+        }
+        let (http, websockets) = share(limit, self.http, self.websockets);
+        Self { http, websockets }
     }
 }
 
@@ -157,6 +197,14 @@ mod tests {
         ] {
             assert_eq!(share(limit, wanted.0, wanted.1), had, "{limit} for {wanted:?}");
         }
+    }
+
+    #[test]
+    fn what_is_enough_is_not_shared() {
+        let wanted = MostConnections { http: 16_384, websockets: 65_536 };
+        assert_eq!(wanted.descriptors(), 82_432);
+        assert_eq!(wanted.within(82_432), wanted);
+        assert_eq!(wanted.within(1024), MostConnections { http: 256, websockets: 256 });
     }
 
     #[test]

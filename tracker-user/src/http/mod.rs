@@ -20,8 +20,8 @@ use client::Clients;
 use connection::Connections;
 use counters::Counters;
 use endpoint::Bound;
+pub(crate) use limits::MostConnections;
 use limits::PerAddress;
-pub(crate) use limits::{fit_descriptors, wanted_descriptors};
 use router::Router;
 pub use stage::Stage;
 pub use statistics::Statistics;
@@ -39,6 +39,8 @@ pub struct Shared {
     pub clock: Clock,
     /// How many threads the runtime has.
     pub threads: usize,
+    /// How many connections may be open, WebSockets apart.
+    pub connections: usize,
     /// Where everything is counted.
     pub counters: Arc<Counters>,
     /// WebSockets, if they are served.
@@ -100,13 +102,13 @@ impl Http {
         shared: Shared,
         ended: &mpsc::UnboundedSender<String>,
     ) -> io::Result<Self> {
-        let Shared { engine, clock, threads, counters, hub, stats } = shared;
+        let Shared { engine, clock, threads, connections, counters, hub, stats } = shared;
         // What applies to a port applies to all that its connections may become.
         let user_timeout = config.idle_timeout.max(send_timeout);
         let (stage, staged) = watch::channel(Stage::Starting);
         let (accepting, accepts) = watch::channel(());
-        let most = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
-        let permits = Arc::new(Semaphore::new(config.max_connections));
+        let most = u32::try_from(connections).unwrap_or(u32::MAX);
+        let permits = Arc::new(Semaphore::new(connections));
         let router = Router {
             tracker: Tracker::new(engine, clock, counters.clone(), threads, config.max_scrape_hashes)?,
             clients: Clients::new(config),

@@ -131,10 +131,10 @@ impl Server {
         let ours = held.ours();
         let shared_listeners = held.share_listeners().map_err(system("descriptors"))?;
         let Held { udp: sockets, http: listeners, metrics, control, mut links, ids, is_kept } = held;
-        let (mut http_config, mut websocket_config) = (config.http.clone(), config.websocket.clone());
-        if !listeners.is_empty() {
-            http::fit_descriptors(&mut http_config, &mut websocket_config);
-        }
+        let most = match listeners.is_empty() {
+            true => http::MostConnections::wanted(&config.http, &config.websocket),
+            false => http::MostConnections::fit(&config.http, &config.websocket),
+        };
         let addresses = Addresses {
             udp: sockets.iter().map(|listener| listener.address).collect(),
             http: addresses_of(&listeners, false),
@@ -205,8 +205,9 @@ impl Server {
         let hub = match config.websocket.enabled && !listeners.is_empty() {
             true => {
                 let [ticket_key, seed] = [(); 2].map(|()| seed().map_err(system("random bytes")));
-                let hub = Hub::new(&websocket_config, engine.clone(), clock, ticket_key?, seed?);
-                if hub.most_connections() < websocket_config.max_connections {
+                let hub =
+                    Hub::new(&config.websocket, most.websockets, engine.clone(), clock, ticket_key?, seed?);
+                if config.websocket.max_connections.is_some_and(|asked| hub.most_connections() < asked) {
                     tracing::info!(
                         "websocket.memory holds {} WebSockets, fewer than websocket.max_connections",
                         hub.most_connections()
@@ -283,6 +284,7 @@ impl Server {
             engine: engine.clone(),
             clock,
             threads: io_threads,
+            connections: most.http,
             counters,
             hub,
             stats: stats.map(|stats| stats as Arc<dyn http::Statistics>),
@@ -290,8 +292,8 @@ impl Server {
         let http = {
             let _inside = runtime.enter();
             Http::start(
-                &http_config,
-                websocket_config.send_timeout,
+                &config.http,
+                config.websocket.send_timeout,
                 listeners,
                 tls.as_ref(),
                 shared,

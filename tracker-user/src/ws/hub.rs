@@ -85,11 +85,12 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub without connections. `ticket_key` is a secret: who knows it can answer offers that it was not given. `seed`
+    /// A hub without connections, of which there may be `most`, as far as memory permits. `ticket_key` is a secret: who knows it can answer offers that it was not given. `seed`
     /// is another random value.
     #[must_use]
     pub fn new(
         config: &config::Websocket,
+        most: usize,
         engine: Arc<Engine>,
         clock: Clock,
         ticket_key: [u64; 2],
@@ -104,7 +105,7 @@ impl Hub {
                 allowed: config.allowed_origins.clone(),
                 denied: config.denied_origins.clone(),
             },
-            max_connections: config.max_connections,
+            max_connections: most,
             ticket_key,
             seed,
             last_key: AtomicU64::new(0),
@@ -127,7 +128,7 @@ impl Hub {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// How many connections there may be: as configured, or as memory permits.
+    /// How many connections there may be: as many as it was made for, or as memory permits.
     pub fn most_connections(&self) -> usize {
         self.max_connections.min(self.budget.most_connections())
     }

@@ -45,7 +45,7 @@ fn requests_keep_a_connection() {
 
 #[test]
 fn no_more_connections_than_configured_until_one_ends() {
-    let rig = Rig::new(|http| http.max_connections = 2);
+    let rig = Rig::new(|http| http.max_connections = Some(2));
     let mut first = rig.client();
     let mut second = rig.client();
     assert_eq!((first.ask(ANNOUNCE).status(), second.ask(ANNOUNCE).status()), (200, 200));
@@ -153,7 +153,7 @@ fn a_drain_waits_for_the_request_behind_another_but_not_for_line_ends() {
 
 #[test]
 fn a_listener_without_clients_keeps_no_permit_from_another() {
-    let rig = Rig::with(2, |http| http.max_connections = 1);
+    let rig = Rig::with(2, |http| http.max_connections = Some(1));
     let mut client = rig.client();
     assert_eq!(client.ask(ANNOUNCE).status(), 200);
 }

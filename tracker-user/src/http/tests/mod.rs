@@ -6,6 +6,7 @@ use super::{
     Http, Shared, Stage,
     counters::{Action, Closed, Counters, Outcome, Pause},
     endpoint::{Bound, Listening},
+    limits::MostConnections,
 };
 use crate::{
     clock::Clock,
@@ -66,10 +67,19 @@ impl Rig {
             })
             .collect();
         let (farewells, ended) = mpsc::unbounded_channel();
-        let hub = Some(Hub::new(&config.websocket, engine.clone(), Clock::new(0), [3, 4], [5, 6]));
+        let most = MostConnections::wanted(&config.http, &config.websocket);
+        let hub =
+            Some(Hub::new(&config.websocket, most.websockets, engine.clone(), Clock::new(0), [3, 4], [5, 6]));
         let counters = Arc::new(Counters::new(2));
-        let shared =
-            Shared { engine, clock: Clock::new(0), threads: 2, counters: counters.clone(), hub, stats: None };
+        let shared = Shared {
+            engine,
+            clock: Clock::new(0),
+            threads: 2,
+            connections: most.http,
+            counters: counters.clone(),
+            hub,
+            stats: None,
+        };
         let http = Http::start(&config.http, config.websocket.send_timeout, bound, None, shared, &farewells)
             .unwrap();
         http.serving();
@@ -400,7 +410,7 @@ fn health_follows_the_life_of_the_tracker() {
 #[test]
 fn a_websocket_is_opened_at_any_path_and_is_no_longer_a_connection_of_http() {
     let rig = Rig::new(|http| {
-        http.max_connections = 1;
+        http.max_connections = Some(1);
         http.max_connections_per_address = Some(2);
     });
     let handshake = |path: &str, key: &str| {

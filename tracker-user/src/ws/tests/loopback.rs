@@ -75,7 +75,7 @@ async fn a_handshake_opens_a_websocket_and_what_comes_with_it_is_read() {
 async fn a_refusal_is_an_ordinary_reply() {
     let tracker = Tracker::new(|websocket| {
         websocket.denied_origins = vec!["https://bad.example".to_owned()];
-        websocket.max_connections = 1;
+        websocket.max_connections = Some(1);
     });
     let (mut client, _server) = connect(&tracker).await;
     client.raw(handshake("Origin: https://bad.example\r\n").as_bytes()).await;

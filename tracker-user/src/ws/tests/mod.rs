@@ -31,7 +31,8 @@ impl Tracker {
         change(&mut config);
         let admission = Admission { interval_jitter: 0, ..Admission::default() };
         let engine = Arc::new(Engine::new(Policy { admission, ..Policy::default() }, [1, 2]));
-        let hub = Hub::new(&config, engine.clone(), Clock::new(1 << 60), [3, 4], [5, 6]);
+        let most = config.max_connections.unwrap_or(100);
+        let hub = Hub::new(&config, most, engine.clone(), Clock::new(1 << 60), [3, 4], [5, 6]);
         Self { engine, hub }
     }
 
@@ -427,7 +428,7 @@ async fn a_drain_closes_all_and_admits_none() {
 
 #[tokio::test]
 async fn there_are_no_more_connections_than_there_may_be() {
-    let tracker = Tracker::new(|websocket| websocket.max_connections = 2);
+    let tracker = Tracker::new(|websocket| websocket.max_connections = Some(2));
     let (first, _second) = (tracker.connect(1, ROOM), tracker.connect(2, ROOM));
     let address = Address::from_ipv4([10, 0, 0, 9]);
     assert_eq!(tracker.hub.enter(address, Pass::default()).map(|_| ()).unwrap_err(), Refusal::Full);
