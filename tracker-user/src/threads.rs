@@ -1,11 +1,15 @@
-//! Threads whose processor time another thread reads, so that they need not look at a clock themselves.
+//! Threads: those whose processor time another thread reads, so that they need not look at a clock themselves, and those that
+//! yield to all that answer.
 
 use nix::{
     time::{ClockId, clock_gettime},
     unistd::{Pid, gettid},
 };
 use parking_lot::Mutex;
-use std::time::Duration;
+use std::{io, panic, thread, time::Duration};
+
+/// The nice value of threads that yield: against one that answers they get a tenth of a processor, and all that it leaves.
+const YIELDING: i32 = 10;
 
 /// Some threads of this process.
 #[derive(Debug)]
@@ -49,6 +53,27 @@ impl Threads {
     }
 }
 
+/// From now on the calling thread, and those that it starts, yield the processor to those that answer. There is no way back.
+pub fn yield_to_answers() {
+    // Where the system refuses, it runs as others do.
+    let _ = rustix::process::setpriority_process(None, YIELDING);
+}
+
+/// Does some work on a thread that yields, and waits for its end.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn aside<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    thread::scope(|scope| {
+        let yielding = move || {
+            yield_to_answers();
+            work()
+        };
+        let running = thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, yielding)?;
+        Ok(running.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked)))
+    })
+}
+
 /// The clock of a thread's processor time, as pthread_getcpuclockid(3) gives it: the bits of the number inverted, then those
 /// that say "of a thread" and "as scheduled" (the kernel's posix-timers_types.h).
 fn clock_of(thread: Pid) -> ClockId {
@@ -67,7 +92,7 @@ mod tests {
         let threads = Arc::new(Threads::new(1));
         let (orders, told) = mpsc::channel::<bool>();
         let (says, heard) = mpsc::channel();
-        let other = std::thread::spawn({
+        let other = thread::spawn({
             let threads = threads.clone();
             move || {
                 threads.join();
@@ -96,6 +121,18 @@ mod tests {
         assert!(threads.processor_time() >= after);
         drop(orders);
         other.join().unwrap();
+    }
+
+    #[test]
+    fn work_aside_yields_and_who_waits_for_it_does_not() {
+        // The nice value as proc_pid_stat(5) has it, behind the name in parentheses.
+        let nice = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            stat.rsplit(')').next().unwrap().split(' ').nth(17).unwrap().parse::<i32>().unwrap()
+        };
+        let before = nice();
+        assert_eq!(aside("aside", nice).unwrap(), YIELDING);
+        assert_eq!(nice(), before);
     }
 
     fn own_time() -> Duration {

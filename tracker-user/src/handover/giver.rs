@@ -6,7 +6,7 @@ use super::{
     messages::{Hello, Message},
     swarms::Following,
 };
-use crate::{clock::Clock, metrics::before::Counted};
+use crate::{clock::Clock, metrics::before::Counted, threads};
 use std::{
     io,
     sync::{
@@ -17,6 +17,8 @@ use std::{
 };
 use tracker_core::engine::Engine;
 
+/// The thread that writes down the swarms.
+const THREAD: &str = "riptide-walk";
 /// How long the other process may take to say who it is, and to take what is sent.
 const TALK: Duration = Duration::from_secs(10);
 /// How long it may take to bind what it wants besides and to load the XDP program.
@@ -122,7 +124,7 @@ pub struct Giver<H> {
     following: Option<Following>,
 }
 
-impl<H: House> Giver<H> {
+impl<H: House + Send> Giver<H> {
     /// Over this connection, to whoever asks for it.
     pub fn new(channel: Channel, house: H, cancel: Cancel) -> Self {
         Self { channel, house, cancel, counted: Counted::default(), following: None }
@@ -138,7 +140,7 @@ impl<H: House> Giver<H> {
         let given = self.greet().and_then(|other| {
             self.open()?;
             let mut following = Following::new(engine, clock);
-            self.walk(&mut following)?;
+            threads::aside(THREAD, || self.walk(&mut following))??;
             // Whatever fails from here on, what was let go of is taken back.
             let switched = self.switch(&mut following);
             if switched.is_err() {

@@ -32,7 +32,7 @@ use crate::{
     stats::Stats,
     swarms::{self, Saver},
     sweep,
-    threads::Threads,
+    threads::{Threads, aside, yield_to_answers},
     udp::{
         bind, polling,
         pool::{Pool, Shared, usable_cpus},
@@ -184,7 +184,13 @@ impl Server {
         tell_networks(config.access.denied_networks.as_ref().map(|_| lists.networks.len()));
         clientele.log();
         // Where the process before has crashed meanwhile, there is what it had saved.
-        let tally = match taker.as_mut().map_or(Ok(false), |taker| taker.fetch(&engine, clock))? {
+        let fetched = match taker {
+            Some(taker) => {
+                aside("riptide-takein", || taker.fetch(&engine, clock)).map_err(system("a thread"))??
+            }
+            None => false,
+        };
+        let tally = match fetched {
             true => swarms::look(&config.state),
             false => swarms::restore_if_kept(&config.state, &engine, clock),
         };
@@ -415,7 +421,10 @@ fn finish_taking(
     }
     let ender = last.ender();
     let (engine, before) = (engine.clone(), before.clone());
-    let follow = move || last.follow(&engine, clock, &before);
+    let follow = move || {
+        yield_to_answers();
+        last.follow(&engine, clock, &before);
+    };
     thread::Builder::new().name("riptide-takeover".into()).spawn(follow).map_err(system("a thread"))?;
     Ok(ender)
 }

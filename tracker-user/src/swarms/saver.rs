@@ -4,7 +4,7 @@ use super::{
     save::{SaveError, Saved, save},
     tally::Tally,
 };
-use crate::{clock::Clock, config, farewell::Farewell};
+use crate::{clock::Clock, config, farewell::Farewell, threads};
 use parking_lot::Mutex;
 use std::{
     io,
@@ -100,6 +100,7 @@ impl Saver {
         };
         let thread = thread::Builder::new().name("riptide-save".to_owned()).spawn(move || {
             let _farewell = farewell;
+            threads::yield_to_answers();
             work.run(&asked, every);
         })?;
         let thread = Mutex::new(Some(thread));
