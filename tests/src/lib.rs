@@ -22,6 +22,7 @@ pub mod handover;
 mod listener;
 pub mod load;
 pub mod maps;
+pub mod markdown;
 pub mod metrics;
 pub mod net;
 pub mod openapi;

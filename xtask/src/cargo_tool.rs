@@ -46,6 +46,14 @@ impl CargoTool {
     /// # Errors
     /// The install failed: the text holds the command to repeat.
     pub(crate) fn ensure(&self) -> Result<PathBuf> {
+        self.ensure_with(&[])
+    }
+
+    /// The same, with further arguments for `cargo install`, such as the features that are wanted.
+    ///
+    /// # Errors
+    /// As [`CargoTool::ensure`].
+    pub(crate) fn ensure_with(&self, more: &[&str]) -> Result<PathBuf> {
         if let Some(path) = self.find() {
             return Ok(path);
         }
@@ -53,13 +61,14 @@ impl CargoTool {
         say::step(&format!("installing {} {version}: {} ({})", self.package, self.why, self.takes));
         let begin = Instant::now();
         let mut install = process::cargo();
-        install.args(["install", self.package, "--version", &version, "--locked", "--force"]);
+        install.args(["install", self.package, "--version", &version, "--locked", "--force"]).args(more);
         // They run for seconds and are built for minutes: what optimising takes is never won back.
         install.args(["--profile", "dev", "--config", "profile.dev.debug=false"]);
         // A wrapper or flags meant for this workspace have no say in how a tool is built.
         install.env_remove("RUSTC").env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
         process::run(&mut install).with_context(|| {
-            let again = format!("cargo install {} --version {version} --locked", self.package);
+            let again = ["cargo install", self.package, "--version", &version, "--locked"];
+            let again = [&again, more].concat().join(" ");
             format!("cannot install {}: run `{again}` and see what stands in its way", self.package)
         })?;
         say::installed(self.package, begin);

@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: the checks that a change must pass, in order, each with its time and the command to repeat it.
 
 use crate::{
-    aarch64, apt, build_ebpf, circles,
+    aarch64, apt, book, build_ebpf, circles,
     machine::{self, Done},
     pins, process, say, test,
 };
@@ -33,6 +33,7 @@ const STEPS: &[Step] = &[
     Step { name: "lints", line: "cargo clippy --locked --all-targets -- -D warnings", run: run_line },
     Step { name: "circles", line: "cargo xtask ci --only circles", run: |_| ran(circles::run()) },
     Step { name: "docs", line: "RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps", run: run_line },
+    Step { name: "book", line: "cargo xtask book", run: |_| ran(book::run()) },
     Step {
         name: "dependencies",
         line: "cargo deny --locked check bans licenses sources",

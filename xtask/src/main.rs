@@ -6,6 +6,7 @@
 mod aarch64;
 mod apt;
 mod bench;
+mod book;
 mod build_ebpf;
 mod cargo_tool;
 mod ci;
@@ -37,7 +38,9 @@ enum Command {
     Screenshot(screenshot::Arguments),
     /// Measure Riptide beside other trackers and ceilings: ratios with floors and goals, in target/bench
     Bench(bench::Arguments),
-    /// What CI runs: format, lints, circles of files, docs, dependency policy, eBPF, tests, 64-bit ARM, fuzz smoke
+    /// Write the handbook's pages to target/book
+    Book,
+    /// What CI runs: format, lints, circles of files, docs, handbook, dependency policy, eBPF, tests, 64-bit ARM, fuzz smoke
     Ci(ci::Arguments),
 }
 
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::BuildEbpf(arguments) => build_ebpf::run(&arguments),
         Command::Screenshot(arguments) => screenshot::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Book => book::run(),
         Command::Ci(arguments) => ci::run(&arguments),
     };
     match done {
@@ -85,6 +89,7 @@ mod tests {
             "xtask bench udp --peer aquatic_udp=/bin/sh --peer aquatic_ws=/bin/sh --quick",
             "xtask bench udp --peer aquatic_udp=/bin/sh --peer aquatic_udp@0.9=/bin/cat",
             "xtask bench soak --minutes 5",
+            "xtask book",
             "xtask ci",
             "xtask ci --only lints --only fuzz",
         ] {

@@ -55,6 +55,16 @@ pub(crate) const CARGO_FUZZ: CargoTool = CargoTool {
     takes: "about one minute",
 };
 
+/// Makes pages of the handbook.
+pub(crate) const MDBOOK: CargoTool = CargoTool {
+    package: "mdbook",
+    version: (0, 5, 4),
+    accept: Match::AtLeast,
+    probe: &["mdbook", "--version"],
+    why: "it makes pages of the handbook",
+    takes: "about two minutes",
+};
+
 /// The compiler of the Debian way to build the XDP program.
 pub(crate) const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
