@@ -1,5 +1,6 @@
-//! How much memory this process may use: what its control groups permit, or what the machine has.
+//! How much memory this process may use: what its control groups permit, or what the machine has; and how much it uses.
 
+use nix::unistd::{SysconfVar, sysconf};
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
@@ -32,6 +33,15 @@ impl Memory {
         let text = |path: &str| read(Path::new(path)).unwrap_or_default();
         least(&text("/proc/meminfo"), &text("/proc/self/cgroup"), &text("/proc/self/mountinfo"), read)
     }
+}
+
+/// What this process has in memory, bytes, as proc_pid_statm(5) tells. `None` where the system does not.
+#[must_use]
+pub fn resident() -> Option<u64> {
+    let statm = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok()??;
+    Some(pages * u64::try_from(page).ok()?)
 }
 
 /// The least of the machine's memory and of the limits of each group above the process, of either version.
@@ -186,5 +196,6 @@ mod tests {
     fn this_machine_has_some() {
         let memory = Memory::detect().unwrap();
         assert!(memory.bytes > 1 << 20, "{memory}");
+        assert!(resident().unwrap() > 1 << 20);
     }
 }

@@ -3,6 +3,7 @@
 pub mod before;
 pub mod clients;
 pub mod listener;
+mod process;
 
 use crate::{
     counters::{DURATION_BOUNDS, Dropped, Path, PathCounters, WorkerCounters},
@@ -47,6 +48,8 @@ pub struct Sources {
     pub sockets: Vec<Arc<OpenSocket>>,
     /// The interfaces.
     pub xdp: Reports,
+    /// Names of the interfaces that XDP is wanted on, whether it is to be had or not.
+    pub xdp_wanted: Vec<String>,
     /// What HTTP counts; nothing where it is not served.
     pub http: Arc<http::Counters>,
     /// The WebSockets, if they are served.
@@ -120,6 +123,7 @@ impl Sources {
         let mut text = handle.render();
         write_durations(&mut text, &self.durations(&before));
         write_swarm_sizes(&mut text, &self.engine.swarm_sizes());
+        process::write(&mut text);
         text
     }
 
@@ -147,6 +151,9 @@ impl Sources {
             }
         }
         collect_kernel_drops(&reports);
+        for interface in &self.xdp_wanted {
+            level("riptide_xdp_wanted", labels([("interface", interface.as_str())]), 1);
+        }
         collect_interfaces(&reports);
         collect_http(&self.http);
         if let Some(hub) = &self.websocket {
@@ -256,7 +263,11 @@ impl Sources {
         let (policy, measures) = (self.engine.policy(), self.engine.measures());
         let interval = policy.admission.present_interval(measures);
         level("riptide_announce_interval_seconds", Labels::new(), interval.into());
+        level("riptide_announce_interval_base_seconds", Labels::new(), policy.admission.interval.into());
+        let longest = policy.admission.max_interval.max(policy.admission.interval);
+        level("riptide_announce_interval_limit_seconds", Labels::new(), longest.into());
         level("riptide_reply_peers_limit", Labels::new(), policy.admission.most_by_udp(measures) as u64);
+        level("riptide_peers_limit", Labels::new(), policy.max_peers as u64);
         let totals = self.engine.totals();
         level("riptide_torrents", Labels::new(), totals.torrents as u64);
         level("riptide_retained_torrents", Labels::new(), totals.retained as u64);
@@ -529,14 +540,18 @@ fn describe() {
         ("riptide_torrents", "Torrents with at least one peer"),
         ("riptide_retained_torrents", "Torrents without peers whose count of downloads is kept"),
         ("riptide_peers", "Peers by family and role"),
+        ("riptide_peers_limit", "Peers that may be stored in all: limits.peers"),
         (
             "riptide_announce_interval_seconds",
             "How long clients of UDP and HTTP are asked to wait between announces now, before swarm.interval_jitter",
         ),
+        ("riptide_announce_interval_base_seconds", "The same without pressure: swarm.interval"),
+        ("riptide_announce_interval_limit_seconds", "The same at the greatest pressure: swarm.max_interval"),
         (
             "riptide_reply_peers_limit",
             "Peers in a UDP reply at most: swarm.max_num_want, or fewer near limits.udp_bytes_per_second",
         ),
+        ("riptide_xdp_wanted", "1 for each interface that the XDP program is wanted on, attached or not"),
         (
             "riptide_xdp_info",
             "1 for each interface with the XDP program: how it is attached and its sockets bound",

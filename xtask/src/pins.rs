@@ -59,7 +59,7 @@ pub(crate) const CARGO_FUZZ: CargoTool = CargoTool {
 pub(crate) const MDBOOK: CargoTool = CargoTool {
     package: "mdbook",
     version: (0, 5, 4),
-    accept: Match::AtLeast,
+    accept: Match::Since((0, 5, 0)),
     probe: &["mdbook", "--version"],
     why: "it makes pages of the handbook",
     takes: "about two minutes",

@@ -1,13 +1,15 @@
 //! `status`: what the tracker is, where it listens, what it holds and what it has answered.
 
 use super::Shared;
-use crate::{clock::monotonic_ns, http::Stage, memory::Memory, stats::Present, swarms::Tally};
-use nix::unistd::{SysconfVar, sysconf};
-use serde::Serialize;
-use std::{
-    fs,
-    time::{SystemTime, UNIX_EPOCH},
+use crate::{
+    clock::monotonic_ns,
+    http::Stage,
+    memory::{Memory, resident},
+    stats::Present,
+    swarms::Tally,
 };
+use serde::Serialize;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where the tracker listens, as its log tells.
 #[derive(Clone, Debug, Serialize)]
@@ -95,23 +97,5 @@ impl<'a> Status<'a> {
             },
             saving: Saving::take(&shared.sources.swarms),
         }
-    }
-}
-
-/// What proc_pid_statm(5) tells.
-fn resident() -> Option<u64> {
-    let statm = fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    let page = sysconf(SysconfVar::PAGE_SIZE).ok()??;
-    Some(pages * u64::try_from(page).ok()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn this_process_has_some_memory() {
-        assert!(resident().unwrap() > 1 << 20);
     }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     cli::RunArgs,
     clock::Clock,
-    config::{BusyPoll, Config, ListenAddress},
+    config::{BusyPoll, Config, ListenAddress, XdpMode},
     control::{self, Control},
     counters::{self, Dropped, WorkerCounters},
     decisions::{self, Keeper},
@@ -267,6 +267,10 @@ impl Server {
             workers: pool.counters().into_iter().chain([closed.clone()]).collect(),
             sockets: pool.sockets(),
             xdp: reports,
+            xdp_wanted: match config.xdp.mode {
+                XdpMode::Off => Vec::new(),
+                _ => config.xdp.interfaces.clone(),
+            },
             http: counters.clone(),
             websocket: hub.clone(),
             log: log.clone(),

@@ -209,6 +209,7 @@ fn sources() -> Arc<Sources> {
         workers: vec![Arc::default(), Arc::default()],
         sockets: Vec::new(),
         xdp: Reports::default(),
+        xdp_wanted: Vec::new(),
         http: Arc::new(Counters::new(1)),
         websocket: None,
         log: Arc::new(Lines::new(0)),
