@@ -75,6 +75,18 @@ pub(crate) fn ensure(packages: &[Package], why: &str) -> Result<()> {
     Ok(())
 }
 
+/// Brings the lists of packages, through sudo if not root.
+///
+/// # Errors
+/// No apt-get, no right to call it, or it failed.
+pub(crate) fn update() -> Result<()> {
+    let has_apt = machine::find_program("apt-get").is_some();
+    let Some(prefix) = install_prefix(has_apt, machine::is_root(), has_sudo()) else {
+        bail!("the lists of packages are missing: run `apt-get update` as root");
+    };
+    apt_get(prefix, &["-qq", "update"])
+}
+
 fn has_sudo() -> bool {
     machine::find_program("sudo").is_some()
 }

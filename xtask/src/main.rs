@@ -20,6 +20,7 @@ mod say;
 mod screenshot;
 mod test;
 mod toolchain;
+mod unpacked;
 
 use clap::Parser;
 use std::process::ExitCode;

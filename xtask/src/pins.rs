@@ -6,6 +6,7 @@
 use crate::{
     apt::{Package, Proof},
     cargo_tool::{CargoTool, Match},
+    unpacked::Unpacked,
 };
 
 /// Target of the XDP program.
@@ -87,6 +88,10 @@ pub(crate) const TEST_PACKAGES: &[Package] = &[
     Package { name: "transmission-cli", proof: Proof::Program("transmission-cli") },
     Package { name: "python3-libtorrent", proof: Proof::PythonModule("libtorrent") },
 ];
+
+/// Prometheus and `promtool`, which try the alert rules and the dashboard. Installed, it would listen on port 9090 from then on.
+pub(crate) const PROMETHEUS: Unpacked =
+    Unpacked { package: "prometheus", programs: &["promtool", "prometheus"] };
 
 /// What the bench calls: network set-up, and programs pinned to processors.
 pub(crate) const BENCH_PACKAGES: &[Package] = &[

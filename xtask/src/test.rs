@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test, with the tools and the binary that they drive.
 
-use crate::{apt, build_ebpf, machine, npm, pins, process, run, say};
+use crate::{apt, build_ebpf, machine, npm, pins, process, run, say, unpacked};
 use anyhow::{Context, Result, bail};
 
 /// Tests that need root say so by name: a function or a binary that starts with `root_`.
@@ -15,6 +15,7 @@ pub(crate) fn run() -> Result<()> {
     }
     apt::ensure(pins::TEST_PACKAGES, "network set-up and BitTorrent clients of the tests")?;
     apt::ensure(pins::BROWSER_PACKAGES, "WebTorrent clients of the tests")?;
+    unpacked::ensure(&pins::PROMETHEUS, "tests of alert rules and dashboard")?;
     npm::ensure()?;
     pins::NEXTEST.ensure()?;
     build_ebpf::run(&build_ebpf::Arguments::default())?;
