@@ -24,6 +24,7 @@ pub mod load;
 pub mod maps;
 pub mod markdown;
 pub mod metrics;
+pub mod monitoring;
 pub mod net;
 pub mod openapi;
 pub mod private;
