@@ -2,7 +2,7 @@
 //! own programs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, time::UNIX_EPOCH};
 use tests::{
     eventually,
     metrics::Metrics,
@@ -112,6 +112,8 @@ fn xdp_that_is_not_to_be_had_is_wanted_all_the_same() {
 
 #[test]
 fn limits_are_told_beside_what_they_limit() {
+    let seconds = || UNIX_EPOCH.elapsed().expect("a time after 1970").as_secs_f64();
+    let before = seconds();
     let riptide = Start::new(None)
         .arguments("--udp 127.0.0.1:0")
         .config("[limits]\npeers = 12345\n[swarm]\ninterval = \"20m\"\nmax_interval = \"50m\"\n")
@@ -125,6 +127,9 @@ fn limits_are_told_beside_what_they_limit() {
     ] {
         assert_eq!(metrics.sum(name, &[]), expected, "{name}");
     }
+    let started = metrics.sum("process_start_time_seconds", &[]);
+    // The system tells its own start in whole seconds.
+    assert!((before - 2.0..seconds() + 2.0).contains(&started), "{started}, and the test began at {before}");
     let (resident, limit) =
         (metrics.sum("process_resident_memory_bytes", &[]), metrics.sum("riptide_memory_limit_bytes", &[]));
     assert!(resident > 1e6 && limit > resident, "{resident} of {limit}");
