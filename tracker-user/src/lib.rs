@@ -38,5 +38,6 @@ pub mod threads;
 pub mod tls;
 pub mod udp;
 pub mod unix;
+pub mod utc;
 pub mod ws;
 pub mod xdp;
