@@ -6,7 +6,10 @@ use crate::{
     clientele::{Clientele, ClienteleError},
     config::{Config, ConfigErrors, Loaded},
     privileges::{Identity, PrivilegeError},
-    tls::{Role, Tls, TlsError},
+    tls::{
+        Role, Tls, TlsError,
+        acme::{RootsError, Settings},
+    },
 };
 use std::sync::Arc;
 use tracker_core::{access::AccessList, banned::NetworkSet};
@@ -20,8 +23,10 @@ pub struct Material {
     pub networks: Arc<NetworkSet>,
     /// Who is served.
     pub clientele: Clientele,
-    /// The certificate and key of `[tls]`, where it is served.
+    /// TLS, where it is served: with the certificate and key of `[tls]`, or yet without one.
     pub tls: Option<Tls>,
+    /// Whom to ask for a certificate, where one is to be had so.
+    pub acme: Option<Settings>,
     /// Who `[privileges]` says to become.
     pub identity: Option<Identity>,
     /// What is odd about it all.
@@ -56,7 +61,13 @@ impl Material {
         });
         let clientele = Clientele::read(&config.access, |error| problems.push(error.into()));
         let served = !config.tls.listen.addresses.is_empty();
-        let tls = served.then(|| Tls::load(&config.tls)).transpose().unwrap_or_else(|error| {
+        let is_asked_for = !config.tls_acme.domains.is_empty();
+        let load = || if is_asked_for { Tls::new(&config.tls) } else { Tls::load(&config.tls) };
+        let tls = served.then(load).transpose().unwrap_or_else(|error| {
+            problems.push(error.into());
+            None
+        });
+        let acme = Settings::of(&config.tls_acme).unwrap_or_else(|error| {
             problems.push(error.into());
             None
         });
@@ -64,7 +75,7 @@ impl Material {
             problems.push(error.into());
             None
         });
-        (Self { access, networks: Arc::new(networks), clientele, tls, identity, warnings }, problems)
+        (Self { access, networks: Arc::new(networks), clientele, tls, acme, identity, warnings }, problems)
     }
 
     /// The configuration that was read, with all that it names.
@@ -100,6 +111,13 @@ impl From<TlsError> for Problem {
         let (reason, of_this_user) =
             (without_key(&error.to_string(), "tls", key), error.is_permission_denied());
         Self { table: "tls", key, reason, of_this_user }
+    }
+}
+
+impl From<RootsError> for Problem {
+    fn from(error: RootsError) -> Self {
+        let of_this_user = error.is_permission_denied();
+        Self { table: "tls.acme", key: "directory_ca", reason: error.to_string(), of_this_user }
     }
 }
 
@@ -214,6 +232,20 @@ mod tests {
             ("privileges", "user"),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_certificate_that_is_to_be_had_needs_no_files() {
+        let mut config = Config::default();
+        config.tls.listen.addresses = vec!["127.0.0.1:443".parse().unwrap()];
+        config.tls_acme.domains = vec!["a.example".to_owned()];
+        let (material, problems) = Material::gather(&config);
+        assert_eq!(problems, []);
+        assert!(material.tls.is_some_and(|tls| tls.leaf().is_none()) && material.acme.is_some());
+        config.tls_acme.directory_ca = Some("/nonexistent/ca.pem".into());
+        let (_, problems) = Material::gather(&config);
+        let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+        assert_eq!((problem.table, problem.key, problem.of_this_user), ("tls.acme", "directory_ca", false));
     }
 
     #[test]

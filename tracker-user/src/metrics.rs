@@ -11,6 +11,7 @@ use crate::{
     http::counters::{self as http},
     logging::Lines,
     swarms,
+    tls::{Source, Tls},
     udp::{pool::OpenSocket, socket::receive_buffer_drops},
     ws::Hub,
     xdp::{interface::Report, manager::Reports, socket::Gauges},
@@ -58,6 +59,8 @@ pub struct Sources {
     pub log: Arc<Lines>,
     /// Saving and restoring.
     pub swarms: Arc<swarms::Tally>,
+    /// TLS, if it is served.
+    pub tls: Option<Arc<Tls>>,
     /// Which clients have a series.
     pub clients: Arc<clients::Named>,
     /// What processes before this one counted.
@@ -166,6 +169,9 @@ impl Sources {
         self.collect_clients();
         count("riptide_log_lines_lost_total", Labels::new(), self.log.lost());
         collect_saving(&self.swarms);
+        if let Some(tls) = &self.tls {
+            collect_tls(tls);
+        }
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("RIPTIDE_COMMIT"))];
         level("riptide_build_info", labels(build), 1);
     }
@@ -492,6 +498,15 @@ fn collect_saving(tally: &swarms::Tally) {
     level("riptide_state_restored_peers", Labels::new(), tally.restored.get());
 }
 
+fn collect_tls(tls: &Tls) {
+    let end = tls.leaf().map_or(0, |leaf| leaf.not_after);
+    let source = [("source", tls.source().label())];
+    level("riptide_tls_certificate_expiry_timestamp_seconds", labels(source), end);
+    if tls.source() == Source::Acme {
+        count_each("riptide_tls_acme_orders_total", &[], "outcome", tls.orders());
+    }
+}
+
 fn describe() {
     for (name, help) in [
         ("riptide_udp_requests_total", "UDP requests that were answered or could have been"),
@@ -531,6 +546,10 @@ fn describe() {
             clients::NAME,
             "Announces by client software as peer IDs tell it: a sample, counted for all. The 50 commonest, and other",
         ),
+        (
+            "riptide_tls_acme_orders_total",
+            "Certificates asked for by [tls.acme], and what came of it; challenge: the server did not find this tracker at a name",
+        ),
         ("riptide_log_lines_lost_total", "Log lines that standard error did not take"),
         ("riptide_state_saves_total", "Saves of the swarms, and how they ended"),
     ] {
@@ -568,6 +587,10 @@ fn describe() {
         ),
         ("riptide_state_size_bytes", "Size of the file of swarms; 0 if there is none"),
         ("riptide_state_restored_peers", "Peers that were restored at the start"),
+        (
+            "riptide_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate expires that is served; 0 while there is none. source: file, or acme as in [tls.acme]",
+        ),
         ("riptide_build_info", "1, with the version and commit of this binary"),
     ] {
         describe_gauge!(name, help);

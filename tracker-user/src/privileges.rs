@@ -8,7 +8,7 @@
 
 use crate::{
     config,
-    state_directory::{DECISIONS_FILE, KEY_FILE, SWARMS_FILE, is_ours},
+    state_directory::{self, KEY_FILE, is_ours},
 };
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::{
@@ -133,9 +133,9 @@ impl Identity {
         Ok(Some(Self { name, uid, gid }))
     }
 
-    /// Gives the key file and the swarms in the state directory to the new user, and the directory with them if it holds
-    /// nothing but the tracker's own files. Links are not followed: nobody may aim this at another file. What is wrong with
-    /// the swarms is for whoever reads them, and no reason not to start.
+    /// Gives the key file and the tracker's other files in the state directory to the new user, and the directory with them if
+    /// it holds nothing else. Links are not followed: nobody may aim this at another file. What is wrong with the other
+    /// files is for whoever reads them, and no reason not to start.
     ///
     /// # Errors
     /// If an owner cannot be changed. What does not exist needs none.
@@ -163,7 +163,7 @@ impl Identity {
             Err(Errno::ENOENT) => {}
             Err(source) => return Err(failed(&path, source)),
         }
-        for name in [SWARMS_FILE, DECISIONS_FILE] {
+        for name in state_directory::others() {
             if let Ok(file) = openat(&held, name, flags, Mode::empty())
                 && fstat(&file).is_ok_and(|status| is_one_file(&status))
             {

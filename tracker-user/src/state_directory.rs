@@ -15,6 +15,14 @@ pub const KEY_FILE: &str = "connection-id.key";
 pub const SWARMS_FILE: &str = "swarms.riptide";
 /// What was decided by control.
 pub const DECISIONS_FILE: &str = "decisions.riptide";
+/// The certificate that the ACME server gave, with its key.
+pub const ACME_CERTIFICATE_FILE: &str = "acme-certificate.pem";
+/// The account at the ACME server, with its key.
+pub const ACME_ACCOUNT_FILE: &str = "acme-account.json";
+/// When certificates were asked for, and what came of it.
+pub const ACME_ORDERS_FILE: &str = "acme-orders.json";
+/// Locked by the process that asks for one.
+pub const ACME_LOCK_FILE: &str = "acme.lock";
 /// What follows the name of a file that was set aside since it could not be read; then comes the time.
 pub const ASIDE: &str = ".bad-";
 /// What follows the name of a file that is being written; then comes the process ID.
@@ -27,7 +35,20 @@ pub fn is_ours(name: &str) -> bool {
 }
 
 /// All that there may be.
-const FILES: [&str; 3] = [KEY_FILE, SWARMS_FILE, DECISIONS_FILE];
+const FILES: [&str; 7] = [
+    KEY_FILE,
+    SWARMS_FILE,
+    DECISIONS_FILE,
+    ACME_CERTIFICATE_FILE,
+    ACME_ACCOUNT_FILE,
+    ACME_ORDERS_FILE,
+    ACME_LOCK_FILE,
+];
+
+/// Those but the key of connection IDs: what is wrong with one is for whoever reads it.
+pub fn others() -> impl Iterator<Item = &'static str> {
+    FILES.into_iter().filter(|name| *name != KEY_FILE)
+}
 
 /// Whether this is the name of a file that was set aside.
 #[must_use]
@@ -69,6 +90,14 @@ pub fn is_writable(directory: &Path) -> bool {
     Replacement::begin(directory, SWARMS_FILE).is_ok()
 }
 
+/// Makes the directory if need be.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn make(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() { Ok(()) } else { DirBuilder::new().recursive(true).mode(0o750).create(directory) }
+}
+
 /// Whoever may write to the directory may not make us open something else through a link, or wait on a pipe.
 pub const FLAGS: i32 = O_NOFOLLOW | O_NONBLOCK;
 
@@ -88,9 +117,7 @@ impl Replacement {
     /// # Errors
     /// If either cannot be made.
     pub fn begin(directory: &Path, name: &str) -> io::Result<Self> {
-        if !directory.is_dir() {
-            DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
-        }
+        make(directory)?;
         let beside = directory.join(format!("{name}{NEW}{}", std::process::id()));
         match fs::remove_file(&beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -189,6 +216,10 @@ mod tests {
             "decisions.riptide",
             "decisions.riptide.new.7",
             "decisions.riptide.bad-20261130T070000Z",
+            "acme-certificate.pem",
+            "acme-account.json",
+            "acme-orders.json.new.8",
+            "acme.lock",
         ];
         assert!(ours.into_iter().all(is_ours));
         let others =

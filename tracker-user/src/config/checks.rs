@@ -13,6 +13,9 @@ use tracker_core::{policy::Policy, promises::Promises};
 /// Nobody is remembered longer.
 const MAX_PEER_TIMEOUT: Duration = Duration::from_secs(Policy::MAX_PEER_TIMEOUT as u64);
 
+/// Where an ACME server looks for a challenge by TLS-ALPN-01 (RFC 8737 section 3).
+const ACME_PORT: u16 = 443;
+
 /// Bytes of a scrape reply before the rows, and of each row (BEP 15).
 const SCRAPE_HEAD: usize = 8;
 const SCRAPE_ROW: usize = 12;
@@ -123,6 +126,13 @@ pub(super) fn cross_check(config: &Config, values: &mut Values) {
             .warnings
             .push(Warning::ShortPeerTimeout { peer_timeout: units::duration(swarm.peer_timeout), interval });
     }
+    let tls_ports = &config.tls.listen.addresses;
+    if !config.tls_acme.domains.is_empty()
+        && !tls_ports.is_empty()
+        && tls_ports.iter().all(|address| address.port() != ACME_PORT)
+    {
+        values.warnings.push(Warning::NoAcmePort);
+    }
     if config.tls.certificate.is_some() && config.tls.listen.addresses.is_empty() {
         values.warnings.push(Warning::NoTlsListener);
     }
@@ -157,6 +167,31 @@ fn longest_interval(swarm: &Swarm) -> Duration {
     minutes.take_while(|interval| remembered(swarm, *interval) <= MAX_PEER_TIMEOUT).last().unwrap_or_default()
 }
 
+/// What is wrong with where the certificate is from: files, or an ACME server, but not both.
+fn check_certificate(config: &Config, wrong: &mut impl FnMut(&'static str, &'static str, String)) {
+    let (tls, acme) = (&config.tls, &config.tls_acme);
+    let files = [("certificate", &tls.certificate), ("key", &tls.key)];
+    if acme.domains.is_empty() {
+        for (key, _) in files.iter().filter(|(_, file)| file.is_none() && !tls.listen.addresses.is_empty()) {
+            let reason = format!(
+                "TLS is to be served and no file is named: set tls.{key}, or tls.acme.domains, or tls.listen = []"
+            );
+            wrong("tls", key, reason);
+        }
+        return;
+    }
+    if let Some((key, _)) = files.iter().find(|(_, file)| file.is_some()) {
+        let reason =
+            format!("a certificate is to be had for these and tls.{key} names one: leave one of the two out");
+        wrong("tls.acme", "domains", reason);
+    }
+    if tls.listen.addresses.is_empty() {
+        let reason = "a certificate is to be had for these and tls.listen is empty, so that it would be shown to nobody, and \
+                      the ACME server would find nobody: set tls.listen, as [\"0.0.0.0:443\", \"[::]:443\"]";
+        wrong("tls.acme", "domains", reason.to_owned());
+    }
+}
+
 /// What is wrong with the listeners, TLS and WebSocket.
 fn check_streams(config: &Config, wrong: &mut impl FnMut(&'static str, &'static str, String)) {
     let Config { udp, xdp, http, tls, websocket, .. } = config;
@@ -169,15 +204,7 @@ fn check_streams(config: &Config, wrong: &mut impl FnMut(&'static str, &'static 
             wrong("xdp", "interfaces", reason.to_owned());
         }
     }
-    if !tls.listen.addresses.is_empty() {
-        for (key, file) in [("certificate", &tls.certificate), ("key", &tls.key)] {
-            if file.is_none() {
-                let reason =
-                    format!("TLS is to be served and no file is named: set tls.{key}, or tls.listen = []");
-                wrong("tls", key, reason);
-            }
-        }
-    }
+    check_certificate(config, wrong);
     let by_unix = http.listen.addresses.iter().any(|address| matches!(address, ListenAddress::Unix(_)));
     if http.proxy_protocol && http.trusted_proxies.is_empty() && !by_unix {
         let reason = "nobody may send a PROXY header: name the proxies in http.trusted_proxies, or let them come by a \

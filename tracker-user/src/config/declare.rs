@@ -1,8 +1,20 @@
 //! The macro that turns the one declaration of all keys into the typed [`super::Config`], the reader that fills it,
 //! the comparison for a reload, and the table that documentation is written from.
 
+/// The name of a table: that of its field, unless it lies in another table.
+macro_rules! table_name {
+    (tls_acme) => {
+        "tls.acme"
+    };
+    ($table:ident) => {
+        stringify!($table)
+    };
+}
+pub(super) use table_name;
+
 /// Declares the configuration: for each table its documentation, name and struct; for each key its documentation,
-/// name, type, default as a TOML literal, kind, and when a change of it takes effect.
+/// name, type, default as a TOML literal, kind, and when a change of it takes effect. A table that lies in another one has
+/// its whole name in `table_name`.
 macro_rules! declare {
     ($(
         $(#[doc = $table_doc:literal])*
@@ -33,7 +45,7 @@ macro_rules! declare {
                 $(
                     // Each key is read before any is asked for, so that every error is found.
                     let $table = {
-                        $( let $name: Option<$Type> = values.read(stringify!($table), stringify!($name), $default, &$kind); )*
+                        $( let $name: Option<$Type> = values.read(table_name!($table), stringify!($name), $default, &$kind); )*
                         (|| Some($Struct { $( $name: $name?, )* }))()
                     };
                 )*
@@ -46,7 +58,7 @@ macro_rules! declare {
                 let mut changes = Vec::new();
                 $( $(
                     if old.$table.$name != new.$table.$name {
-                        let (table, key) = (stringify!($table), stringify!($name));
+                        let (table, key) = (table_name!($table), stringify!($name));
                         changes.push(Change { table, key, apply: Apply::$apply });
                     }
                 )* )*
@@ -57,7 +69,7 @@ macro_rules! declare {
         /// Every table and key.
         pub(super) fn tables() -> Vec<Table> {
             vec![ $( Table {
-                name: stringify!($table),
+                name: table_name!($table),
                 doc: &[ $( $table_doc ),* ],
                 keys: vec![ $(
                     Key::new::<$Type>(stringify!($name), $default, &[ $( $doc ),* ], &$kind, Apply::$apply),

@@ -1,6 +1,6 @@
 //! The declaration as text: the file of defaults and the reference.
 
-use super::{keys, table::Table, values::Apply};
+use super::{keys, values::Apply};
 use std::fmt::Write;
 
 /// A complete, commented configuration file with every key at its default.
@@ -28,17 +28,18 @@ pub fn default_file() -> String {
 #[must_use]
 pub fn reference() -> String {
     let mut text = String::from(INTRODUCTION);
-    for Table { name: table, doc, keys } in keys::tables() {
-        let _ = write!(text, "\n## `[{table}]`\n\n{}\n", paragraph(doc));
-        for key in keys {
-            let variable = format!("RIPTIDE_{table}__{}", key.name).to_ascii_uppercase();
+    for table in keys::tables() {
+        let name = table.name;
+        let _ = write!(text, "\n## `[{name}]`\n\n{}\n", paragraph(table.doc));
+        for key in &table.keys {
+            let variable = table.variable(key.name);
             let apply = match key.apply {
                 Apply::Reload => "SIGHUP",
                 Apply::Restart => "the next start",
             };
             let _ = write!(
                 text,
-                "\n### `{table}.{}`\n\n{}\n\n- Accepts: {}.\n- Default: `{}`\n- Environment: `{variable}`\n- A change takes effect at {apply}.\n",
+                "\n### `{name}.{}`\n\n{}\n\n- Accepts: {}.\n- Default: `{}`\n- Environment: `{variable}`\n- A change takes effect at {apply}.\n",
                 key.name,
                 paragraph(key.doc),
                 key.accepts,

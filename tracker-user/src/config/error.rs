@@ -90,6 +90,12 @@ pub enum Warning {
         /// As configured.
         interval: String,
     },
+    /// Where an ACME server will look, nothing listens here.
+    #[error(
+        "tls.acme.domains is set and no address of tls.listen has port 443, to which the ACME server connects: let port 443 of \
+         each name be forwarded to one of them"
+    )]
+    NoAcmePort,
     /// A certificate is named for no listener.
     #[error("tls.certificate is set and tls.listen is empty: TLS is not served")]
     NoTlsListener,

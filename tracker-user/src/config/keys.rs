@@ -2,14 +2,15 @@
 //! file that `riptide config default` prints, `docs/configuration.md` and the checks all follow from it.
 
 use super::{
-    declare::declare,
+    declare::{declare, table_name},
     kinds::{
         Auto, Bandwidth, Count, Limit, Listeners, Many, Moment, Optional, Required, Share, Size, SocketPath,
         Span, Switch, Threads, Word,
     },
     readers::{
-        absolute_path, account, any_path, file_mode, header_name, interface_name, listening_address,
-        log_filter, network, origin, socket_address, stream_address, unix_socket,
+        absolute_path, account, any_path, contact, domain_name, file_mode, header_name, https_address,
+        interface_name, listening_address, log_filter, network, origin, socket_address, stream_address,
+        unix_socket,
     },
     table::{Change, Key, Table},
     values::{
@@ -193,7 +194,7 @@ declare! {
         /// Where to listen, such as `["0.0.0.0:443", "[::]:443"]`. None: no TLS.
         listen: Listen = "[]", TLS_ADDRESSES, Restart;
         /// The file with the certificate and those that signed it, the server's own first, in PEM
-        /// (`fullchain.pem` of most ACME clients).
+        /// (`fullchain.pem` of most ACME clients). The tracker can be one itself: see `[tls.acme]`.
         certificate: Option<PathBuf> = r#""""#, Optional { what: "an absolute path", read: absolute_path }, Restart;
         /// The file with its private key, in PEM without a passphrase. The user of `[privileges]` must be able to read it
         /// as long as the tracker runs.
@@ -203,6 +204,26 @@ declare! {
         /// How often the files are looked at for a renewed certificate, which new connections then get.
         /// "0s": only at SIGHUP.
         reload_interval: Duration = r#""10s""#, Span { least: 0, most: DAY }, Restart;
+    }
+
+    /// Certificates that the tracker gets and renews by itself, from a server that speaks ACME (RFC 8555), in place of
+    /// the files of `[tls]`. Whether a name leads here the server sees at port 443 of it (TLS-ALPN-01), where one of
+    /// `tls.listen` must be reached without anything before it that ends TLS. Account and certificate are kept in
+    /// `state.directory`.
+    [tls_acme] Acme {
+        /// The names of the tracker, such as `["tracker.example"]`: one certificate is for all of them. To name any is to
+        /// agree to the terms of service of the server in `directory`. []: the certificate is in the files of `[tls]`.
+        domains: Vec<String> = "[]", Many { what: "domain names", most: 100, read: domain_name }, Reload;
+        /// The directory of the ACME server. Let's Encrypt has one for trials, which allows far more orders, and whose
+        /// certificates no client trusts: "https://acme-staging-v02.api.letsencrypt.org/directory".
+        directory: String = r#""https://acme-v02.api.letsencrypt.org/directory""#, Required { what: "the https address of an ACME directory", read: https_address }, Reload;
+        /// A file with the CA that signed that server's own certificate, in PEM, where it is none that the system
+        /// trusts: a private server, such as step-ca, has one. SIGHUP reads it again.
+        directory_ca: Option<PathBuf> = r#""""#, Optional { what: "an absolute path", read: absolute_path }, Reload;
+        /// Whom the server may write to, such as `["mailto:admin@tracker.example"]`.
+        contact: Vec<String> = "[]", Many { what: "addresses that begin with mailto:", most: 10, read: contact }, Reload;
+        /// How long the server may take for each reply.
+        request_timeout: Duration = r#""30s""#, Span { least: 1, most: 10 * MINUTE }, Reload;
     }
 
     /// WebTorrent: browsers that find each other by WebSocket messages, at any path of the listeners of `[http]` and

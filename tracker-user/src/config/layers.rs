@@ -4,7 +4,7 @@ use super::{
     error::{ConfigError, Warning},
     kinds::Kind,
     raw::Raw,
-    table::Table,
+    table::{Table, VARIABLE_PREFIX},
     values::Place,
 };
 use std::{collections::HashMap, ffi::OsString, path::Path};
@@ -12,9 +12,6 @@ use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
-
-/// What every environment variable of the product begins with.
-pub const VARIABLE_PREFIX: &str = "RIPTIDE_";
 
 /// The values that were given, each with its place; a later layer covers an earlier one.
 pub(super) struct Values {
@@ -46,13 +43,14 @@ impl Values {
             return;
         }
         for (name, value) in in_order(document.get_ref()) {
-            let Some(table) = tables.iter().find(|t| t.name == name.get_ref()) else {
+            let outer = || tables.iter().filter(|table| !table.name.contains('.'));
+            let Some(table) = outer().find(|t| t.name == name.get_ref()) else {
                 self.unknown(
                     place(name.span().start),
                     "table",
                     name.get_ref(),
                     None,
-                    tables.iter().map(|t| t.name),
+                    outer().map(|t| t.name),
                 );
                 continue;
             };
@@ -65,16 +63,36 @@ impl Values {
                 self.errors.push(ConfigError::Value { place: place(value.span().start), key, reason });
                 continue;
             };
-            for (name, value) in in_order(keys) {
-                let place = place(name.span().start);
-                match table.keys.iter().find(|k| k.name == name.get_ref()) {
-                    Some(key) => {
-                        self.given.insert((table.name, key.name), (Raw::from_toml(value.get_ref()), place));
-                    }
-                    None => {
-                        let names = table.keys.iter().map(|k| k.name);
-                        self.unknown(place, "key", name.get_ref(), Some(table.name), names);
-                    }
+            self.add_table(tables, table, keys, &place);
+        }
+    }
+
+    /// Lays the keys of a table over what is there, and those of tables in it.
+    fn add_table(
+        &mut self,
+        tables: &[Table],
+        table: &Table,
+        keys: &DeTable<'_>,
+        place: &impl Fn(usize) -> Place,
+    ) {
+        for (name, value) in in_order(keys) {
+            let inner = tables.iter().find(|inner| inner.is_in(table.name) == Some(name.get_ref()));
+            let place_of_name = place(name.span().start);
+            match (inner, table.keys.iter().find(|k| k.name == name.get_ref()), value.get_ref()) {
+                (Some(inner), _, DeValue::Table(keys)) => self.add_table(tables, inner, keys, place),
+                (Some(inner), _, other) => {
+                    let reason =
+                        format!("found {}; a table of keys is needed", Raw::from_toml(other).describe());
+                    let (place, key) = (place(value.span().start), inner.name.to_owned());
+                    self.errors.push(ConfigError::Value { place, key, reason });
+                }
+                (None, Some(key), value) => {
+                    self.given.insert((table.name, key.name), (Raw::from_toml(value), place_of_name));
+                }
+                (None, None, _) => {
+                    let inner = tables.iter().filter_map(|inner| inner.is_in(table.name));
+                    let names = table.keys.iter().map(|k| k.name).chain(inner);
+                    self.unknown(place_of_name, "key", name.get_ref(), Some(table.name), names);
                 }
             }
         }
@@ -85,8 +103,7 @@ impl Values {
         let mut names = HashMap::new();
         for table in tables {
             for key in &table.keys {
-                let name = format!("{VARIABLE_PREFIX}{}__{}", table.name, key.name).to_ascii_uppercase();
-                names.insert(name, (table.name, key));
+                names.insert(table.variable(key.name), (table.name, key));
             }
         }
         let mut variables: Vec<_> = variables.iter().map(|(n, v)| (n.to_string_lossy(), v)).collect();

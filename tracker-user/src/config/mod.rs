@@ -20,12 +20,12 @@ pub use document::{default_file, reference};
 pub use error::{ConfigError, ConfigErrors, Warning};
 pub use keys::CONTROL_SOCKET;
 pub use keys::{
-    Access, Config, Control, Http, Limits, Log, Metrics, Privileges, State, Swarm, Tls, Udp, Websocket, Xdp,
+    Access, Acme, Config, Control, Http, Limits, Log, Metrics, Privileges, State, Swarm, Tls, Udp, Websocket,
+    Xdp,
 };
-pub use layers::VARIABLE_PREFIX;
 pub use loaded::Loaded;
 pub(crate) use readers::is_directive;
-pub use table::Change;
+pub use table::{Change, VARIABLE_PREFIX};
 pub use values::{
     AccessMode, Apply, BusyPoll, ControlSocket, Listen, ListenAddress, LogFormat, Part, Place, TlsVersion,
     XdpMode, ZeroCopy,

@@ -133,6 +133,72 @@ pub(super) fn header_name(text: &str) -> Result<HeaderName, String> {
     })
 }
 
+/// The longest name of a host in bytes, and the longest part of one (RFC 1035 section 2.3.4).
+const MAX_NAME: usize = 253;
+const MAX_LABEL: usize = 63;
+
+/// Reads the name of a host that a certificate can be for, in lower case.
+pub(super) fn domain_name(text: &str) -> Result<String, String> {
+    if text.starts_with("*.") {
+        return Err(format!(
+            "`{text}` is a pattern, which would have to be proved in DNS: name each host, as \"tracker.example\""
+        ));
+    }
+    if text.parse::<IpAddr>().is_ok() {
+        return Err(format!("`{text}` is an address: certificates are had for names"));
+    }
+    let is_label = |label: &str| {
+        (1..=MAX_LABEL).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // The last part of a name is no number (RFC 3696 section 2).
+    let ends_in_number = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    if text.len() > MAX_NAME || !text.split('.').all(is_label) || ends_in_number {
+        return Err(format!(
+            "`{text}` is not the name of a host: write letters, digits and hyphens between dots, as \"tracker.example\"; \
+             others in their ASCII form (xn--…)"
+        ));
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+/// Reads the address of something that is asked over TLS.
+pub(super) fn https_address(text: &str) -> Result<String, String> {
+    let uri: Option<Uri> = text.parse().ok();
+    let is_sound = uri.is_some_and(|uri| {
+        uri.scheme_str() == Some("https")
+            && uri
+                .authority()
+                .is_some_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'))
+    });
+    if is_sound && !text.contains('#') {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "`{text}` is not an https address: write it whole, as \"https://acme.example/directory\""
+        ))
+    }
+}
+
+/// Reads a mail address as ACME servers take it (RFC 8555 section 7.3): one, without headers.
+pub(super) fn contact(text: &str) -> Result<String, String> {
+    let address = text.strip_prefix("mailto:").and_then(|address| address.split_once('@'));
+    let is_sound = address.is_some_and(|(name, host)| {
+        !name.is_empty()
+            && domain_name(host).is_ok()
+            && name.bytes().all(|b| b.is_ascii_graphic() && !b",?&@".contains(&b))
+    });
+    if is_sound && text.len() <= 320 {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "`{text}` is not a contact: write \"mailto:\" and one mail address, as \"mailto:admin@tracker.example\""
+        ))
+    }
+}
+
 /// Reads the permission bits of a file, in octal digits.
 pub(super) fn file_mode(text: &str) -> Result<u32, String> {
     let digits = (3..=4).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'7'));
@@ -215,6 +281,73 @@ mod tests {
         assert_eq!(stream_address(&format!("unix:{path}")), Ok(ListenAddress::Unix(path.into())));
         for text in ["unix:", "unix:a", "unix:/a\0", &format!("unix:{}", "/".repeat(1 + MAX_UNIX_PATH))] {
             assert!(stream_address(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn domains_are_names_of_hosts() {
+        for (text, read) in [
+            ("tracker.example", "tracker.example"),
+            ("Tracker.EXAMPLE", "tracker.example"),
+            ("a-1.xn--bcher-kva.example", "a-1.xn--bcher-kva.example"),
+            ("tracker", "tracker"),
+            ("4.in-addr.arpa", "4.in-addr.arpa"),
+        ] {
+            assert_eq!(domain_name(text).as_deref(), Ok(read));
+        }
+        let long = format!("{}.example", "a".repeat(64));
+        let longer = ["a"; 127].join(".") + ".a";
+        for text in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "-a.b",
+            "a-.b",
+            "a_b.c",
+            "bücher.example",
+            "a b",
+            "a.1",
+            &long,
+            &longer,
+        ] {
+            assert!(domain_name(text).unwrap_err().contains("is not the name of a host"), "{text}");
+        }
+        assert!(domain_name("*.a.example").unwrap_err().contains("is a pattern"));
+        for text in ["192.0.2.1", "2001:db8::1"] {
+            assert!(domain_name(text).unwrap_err().contains("is an address"), "{text}");
+        }
+    }
+
+    #[test]
+    fn directories_are_https_addresses() {
+        for text in ["https://a.example/directory", "https://[::1]:14000/dir", "https://127.0.0.1"] {
+            assert_eq!(https_address(text).as_deref(), Ok(text));
+        }
+        for text in
+            ["", "http://a.example/d", "https://", "a.example", "https://u@a.example/", "https://a/#b", "/d"]
+        {
+            assert!(https_address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn contacts_are_mail_addresses() {
+        assert_eq!(contact("mailto:a.b+c@a.example").as_deref(), Ok("mailto:a.b+c@a.example"));
+        for text in [
+            "",
+            "a@a.example",
+            "mailto:",
+            "mailto:a",
+            "mailto:@a.example",
+            "mailto:a@",
+            "mailto:a@a.example,b@a.example",
+            "mailto:a@a.example?subject=x",
+            "mailto:a b@a.example",
+            "tel:1",
+        ] {
+            assert!(contact(text).is_err(), "{text}");
         }
     }
 

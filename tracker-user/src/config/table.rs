@@ -41,6 +41,21 @@ pub(super) struct Table {
     pub(super) keys: Vec<Key>,
 }
 
+impl Table {
+    /// Its own name within the table of this name, if it lies there.
+    pub(super) fn is_in(&self, outer: &str) -> Option<&'static str> {
+        self.name.strip_prefix(outer)?.strip_prefix('.')
+    }
+
+    /// The environment variable of one of its keys.
+    pub(super) fn variable(&self, key: &str) -> String {
+        format!("{VARIABLE_PREFIX}{}__{key}", self.name.replace('.', "__")).to_ascii_uppercase()
+    }
+}
+
+/// What every environment variable of the product begins with.
+pub const VARIABLE_PREFIX: &str = "RIPTIDE_";
+
 /// A key that differs between two configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {

@@ -237,6 +237,32 @@ fn a_certificate_that_is_not_served_is_a_warning() {
 }
 
 #[test]
+fn a_table_may_lie_in_another() {
+    let table = "[tls]\nlisten = [\"127.0.0.1:443\"]\n[tls.acme]\ndomains = [\"a.example\"]\n";
+    let dotted = "tls.listen = [\"127.0.0.1:443\"]\ntls.acme.domains = [\"a.example\"]\n";
+    for text in [table, dotted] {
+        assert_eq!(Given::file(text).config().tls_acme.domains, ["a.example"]);
+    }
+    let given = Given::file(table).variable("RIPTIDE_TLS__ACME__DOMAINS", "b.example, c.example");
+    assert_eq!(given.config().tls_acme.domains, ["b.example", "c.example"]);
+    assert_eq!(defaults().tls_acme.directory, "https://acme-v02.api.letsencrypt.org/directory");
+    let changes = Config::changed_keys(&defaults(), &Given::file(table).config());
+    let texts: Vec<_> = changes.iter().map(|c| (c.to_string(), c.apply)).collect();
+    let expected = [("tls.listen", Apply::Restart), ("tls.acme.domains", Apply::Reload)];
+    assert_eq!(texts, expected.map(|(key, apply)| (key.to_owned(), apply)));
+}
+
+#[test]
+fn an_acme_server_must_find_a_port_443() {
+    for (listen, warnings) in
+        [("127.0.0.1:8443", &[Warning::NoAcmePort][..]), ("127.0.0.1:8443\", \"127.0.0.1:443", &[])]
+    {
+        let text = format!("[tls]\nlisten = [\"{listen}\"]\n[tls.acme]\ndomains = [\"a.example\"]\n");
+        assert_eq!(Given::file(&text).load().unwrap().1, warnings);
+    }
+}
+
+#[test]
 fn a_proxy_header_needs_somebody_who_may_send_it() {
     let by_unix = "[http]\nproxy_protocol = true\nlisten = [\"unix:/a\"]\nunix_mode = \"600\"\n";
     let config = Given::file(by_unix).config().http;
@@ -468,5 +494,15 @@ fn the_policy_the_access_list_and_the_limits_reload_and_nothing_else() {
             others.extend(names);
         }
     }
-    assert_eq!(others, ["udp.trust_ip_field", "websocket.interval", "websocket.max_offers"]);
+    let expected = [
+        "udp.trust_ip_field",
+        "tls.acme.domains",
+        "tls.acme.directory",
+        "tls.acme.directory_ca",
+        "tls.acme.contact",
+        "tls.acme.request_timeout",
+        "websocket.interval",
+        "websocket.max_offers",
+    ];
+    assert_eq!(others, expected);
 }

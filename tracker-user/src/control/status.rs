@@ -7,9 +7,10 @@ use crate::{
     memory::{Memory, resident},
     stats::Present,
     swarms::Tally,
+    tls::Tls,
+    utc,
 };
 use serde::Serialize;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where the tracker listens, as its log tells.
 #[derive(Clone, Debug, Serialize)]
@@ -41,6 +42,30 @@ pub(super) struct Status<'a> {
     room_peers: usize,
     memory: Usage,
     saving: Saving,
+    /// Where TLS is served.
+    tls: Option<Certificate>,
+}
+
+/// The certificate that is served.
+#[derive(Serialize)]
+struct Certificate {
+    /// Where it is from.
+    source: &'static str,
+    /// What it is for; empty while there is none.
+    names: Vec<String>,
+    /// How long it is valid yet, 0 once it has expired; `None` while there is none.
+    expires_in_seconds: Option<u64>,
+}
+
+impl Certificate {
+    fn take(tls: &Tls) -> Self {
+        let (names, end) = tls.leaf().map(|leaf| (leaf.names, leaf.not_after)).unzip();
+        Self {
+            source: tls.source().label(),
+            names: names.unwrap_or_default(),
+            expires_in_seconds: end.map(|end: u64| end.saturating_sub(utc::wall())),
+        }
+    }
 }
 
 /// Memory, bytes.
@@ -65,7 +90,7 @@ struct Saving {
 
 impl Saving {
     fn take(tally: &Tally) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = utc::wall();
         let at = Some(tally.last_save.get()).filter(|at| *at > 0);
         Self {
             last_save_age_seconds: at.map(|at| now.saturating_sub(at)),
@@ -96,6 +121,7 @@ impl<'a> Status<'a> {
                 limit_bytes: Memory::detect().map(|memory| memory.bytes),
             },
             saving: Saving::take(&shared.sources.swarms),
+            tls: shared.sources.tls.as_deref().map(Certificate::take),
         }
     }
 }

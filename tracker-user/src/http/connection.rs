@@ -9,7 +9,7 @@ use super::{
     stage::Stage,
     stream::{Socket, Stream},
 };
-use crate::{clock::monotonic_ns, config::Http};
+use crate::{clock::monotonic_ns, config::Http, tls::Acceptor};
 use futures_util::{FutureExt as _, future::FusedFuture};
 use hyper::{
     Request, Response,
@@ -31,7 +31,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::{Instant, sleep_until, timeout, timeout_at},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 use tracker_common::address::Address;
 
 /// Requests that an HTTP/2 connection may have open, and so replies that may wait for a client that reads nothing.
@@ -105,7 +105,7 @@ impl Connections {
         self: Arc<Self>,
         socket: Socket,
         peer: Option<IpAddr>,
-        tls: Option<TlsAcceptor>,
+        tls: Option<Acceptor>,
         held: (Open, OwnedSemaphorePermit),
     ) {
         let _held = held;
@@ -130,7 +130,8 @@ impl Connections {
             }
         };
         let Begun { transport, peer, place } = match begun {
-            Ok(Ok(begun)) => begun,
+            Ok(Ok(Some(begun))) => begun,
+            Ok(Ok(None)) => return,
             Ok(Err(why)) => return self.counters.closed.add(why),
             Err(_) => return self.counters.closed.add(Closed::RequestTimeout),
         };
@@ -164,13 +165,13 @@ impl Connections {
         }
     }
 
-    /// What comes before HTTP.
+    /// What comes before HTTP. `None`: there will be none, and that is in order.
     async fn begin(
         &self,
         mut socket: Socket,
         mut peer: Option<IpAddr>,
-        tls: Option<TlsAcceptor>,
-    ) -> Result<Begun, Closed> {
+        tls: Option<Acceptor>,
+    ) -> Result<Option<Begun>, Closed> {
         let clients = &self.router.clients;
         let trusted = clients.trusts(peer);
         let mut told = false;
@@ -189,11 +190,12 @@ impl Connections {
         };
         let transport = match tls {
             None => Transport::Plain(socket),
-            Some(acceptor) => {
-                Transport::Tls(Box::new(acceptor.accept(socket).await.map_err(|_| Closed::Tls)?))
-            }
+            Some(acceptor) => match acceptor.accept(socket).await.map_err(|_| Closed::Tls)? {
+                Some(stream) => Transport::Tls(Box::new(stream)),
+                None => return Ok(None),
+            },
         };
-        Ok(Begun { transport, peer, place })
+        Ok(Some(Begun { transport, peer, place }))
     }
 
     /// Runs HTTP until the end, and watches that requests come.

@@ -24,7 +24,7 @@ use crate::{
     room::Room,
     state::ConnectionIdState,
     swarms::Saver,
-    tls::Tls,
+    tls::{Tls, acme::Acme},
     udp::pool::Pool,
     xdp::manager::Manager,
 };
@@ -67,6 +67,7 @@ pub struct Server {
     signals: Signals,
     orders: mpsc::Receiver<Order>,
     tls: Option<Arc<Tls>>,
+    acme: Option<Acme>,
     // In the order in which they go: frames to the network stack, then HTTP and the workers, then the runtime.
     xdp: Option<Manager>,
     http: Http,

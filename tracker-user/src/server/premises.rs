@@ -9,6 +9,7 @@ use crate::{
     http,
     metrics::{self, Sources, before::Counted},
     state::ConnectionIdState,
+    tls::acme,
     udp::{
         polling,
         pool::{OpenSocket, Readers},
@@ -36,6 +37,7 @@ pub(super) struct Premises {
     pub(super) sockets: Vec<Arc<OpenSocket>>,
     pub(super) readers: Readers,
     pub(super) http: http::Lending,
+    pub(super) acme: Option<acme::Lending>,
     pub(super) metrics: Option<metrics::listener::Serving>,
     pub(super) control: Option<control::Lending>,
     pub(super) xdp: Option<Lending>,
@@ -74,6 +76,9 @@ impl House for Premises {
     fn let_go(&mut self) -> Result<(), &'static str> {
         // The other process reads what is kept by now, and decides from here on.
         self.decisions.lend();
+        if let Some(acme) = &self.acme {
+            acme.lend();
+        }
         // First what may take a moment: the sockets are read all the while.
         if let Some(xdp) = &self.xdp {
             xdp.lend();
@@ -99,6 +104,9 @@ impl House for Premises {
             control.reclaim();
         }
         self.http.reclaim();
+        if let Some(acme) = &self.acme {
+            acme.reclaim();
+        }
         if let Some(xdp) = &self.xdp {
             xdp.reclaim();
         }

@@ -2,8 +2,8 @@
 
 use super::{Server, decide::Lists};
 use crate::{
-    config::{AccessMode, Apply, Config, process_environment},
-    material::Material,
+    config::{AccessMode, Apply, Change, Config, process_environment},
+    material::{Material, Problem},
     orders::{Certificate, NotReloaded, Reloaded},
     policy,
     room::Room,
@@ -37,7 +37,8 @@ impl Server {
             let (mut material, problems) = Material::gather(config);
             warnings.append(&mut material.warnings);
             // What takes a restart is read by whoever starts it.
-            for problem in problems.into_iter().filter(|p| p.table == "access" || !p.of_this_user) {
+            let is_read_here = |problem: &Problem| ["access", "tls.acme"].contains(&problem.table);
+            for problem in problems.into_iter().filter(|p| is_read_here(p) || !p.of_this_user) {
                 loaded.wrong(problem.table, problem.key, problem.reason);
             }
             material
@@ -45,7 +46,7 @@ impl Server {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        let (Some(config), Some(Material { access, mut networks, clientele, .. }), true) =
+        let (Some(config), Some(Material { access, mut networks, clientele, acme, .. }), true) =
             (config, material, loaded.errors.is_empty())
         else {
             let problems = loaded.errors.iter().map(ToString::to_string).collect();
@@ -87,8 +88,11 @@ impl Server {
         tell_networks(denied_networks);
         clientele.log();
         let (denied_clients, listed_keys) = self.lists.clientele.lengths();
+        // Whether the certificate is from files or from an ACME server is decided at the start.
+        let is_fixed = |change: &Change| change.table == "tls.acme" && self.acme.is_some() != acme.is_some();
         let keys = |apply| {
-            changes.iter().filter(|change| change.apply == apply).map(ToString::to_string).collect::<Vec<_>>()
+            let of = |change: &&Change| if is_fixed(change) { Apply::Restart } else { change.apply };
+            changes.iter().filter(|change| of(change) == apply).map(ToString::to_string).collect::<Vec<_>>()
         };
         let (taken_up, needs_restart) = (keys(Apply::Reload), keys(Apply::Restart));
         for key in &needs_restart {
@@ -100,6 +104,10 @@ impl Server {
         self.config.limits = config.limits;
         self.config.websocket.interval = config.websocket.interval;
         self.config.websocket.max_offers = config.websocket.max_offers;
+        if let (Some(running), Some(settings)) = (&self.acme, acme) {
+            running.take_up(settings);
+            self.config.tls_acme = config.tls_acme;
+        }
         self.running_config.send_replace(self.config.clone());
         let and_certificate = match certificate {
             None => "",

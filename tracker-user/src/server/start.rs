@@ -33,6 +33,7 @@ use crate::{
     swarms::{self, Saver},
     sweep,
     threads::{Threads, aside, yield_to_answers},
+    tls::acme::{self, Acme},
     udp::{
         bind, polling,
         pool::{Pool, Shared, usable_cpus},
@@ -114,7 +115,7 @@ impl Server {
         taker: &mut Option<Taker>,
     ) -> Result<Self, StartError> {
         let successor = Successor::of_this_process().map_err(|error| error.to_string());
-        let Material { access, networks, clientele, tls, identity, .. } = material;
+        let Material { access, networks, clientele, tls, acme, identity, .. } = material;
         let lists = Lists { access, networks, clientele };
         let tls = tls.map(Arc::new);
         let udp_workers = match config.udp.listen.addresses.is_empty() {
@@ -275,6 +276,7 @@ impl Server {
             websocket: hub.clone(),
             log: log.clone(),
             swarms: saver.tally().clone(),
+            tls: tls.clone(),
             clients: Arc::default(),
             before: before.clone(),
         });
@@ -285,10 +287,14 @@ impl Server {
         if let Some(tls) = &tls {
             let ends = Farewell::new("the watch over the certificate", farewell.clone());
             let watch = tls.clone().watch(config.tls.reload_interval);
+            let warn = tls.clone().warn_of_expiry();
             runtime.spawn(async move {
                 let _ends = ends;
-                watch.await;
+                tokio::join!(watch, warn);
             });
+        }
+        if let (Some(tls), Some(_)) = (&tls, &acme) {
+            acme::serve_kept(tls, &config.state.directory);
         }
         let shared = http::Shared {
             engine: engine.clone(),
@@ -347,6 +353,11 @@ impl Server {
             Some(taker) => finish_taking(taker, received, &engine, clock, &before, &closed)?,
             None => None,
         };
+        // Not before the process before has left it to this one.
+        let acme = tls.as_ref().zip(acme).map(|(tls, settings)| {
+            let _inside = runtime.enter();
+            Acme::start(settings, tls.clone(), &config.state.directory, &farewell)
+        });
 
         let premises = Premises {
             config: Arc::new(config.clone()),
@@ -358,6 +369,7 @@ impl Server {
             sockets: pool.sockets(),
             readers: pool.readers(),
             http: http.lending(),
+            acme: acme.as_ref().map(Acme::lending),
             metrics,
             control: control.as_ref().map(Control::lending),
             xdp: xdp.as_ref().map(Manager::lending),
@@ -382,6 +394,7 @@ impl Server {
             signals,
             orders,
             tls,
+            acme,
             xdp,
             http,
             control,

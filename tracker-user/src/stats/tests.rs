@@ -214,6 +214,7 @@ fn sources() -> Arc<Sources> {
         websocket: None,
         log: Arc::new(Lines::new(0)),
         swarms: Arc::default(),
+        tls: None,
         clients: Arc::default(),
         before: Arc::default(),
     })

@@ -4,8 +4,9 @@ use super::{
 };
 use crate::config::Config;
 use rustls::{
-    ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, client::Tls12Resumption,
-    pki_types::ServerName,
+    ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore,
+    client::Tls12Resumption,
+    pki_types::{ServerName, pem::PemObject as _},
 };
 use std::{
     fs,
@@ -110,7 +111,7 @@ async fn connect(tls: &Tls, client: &Arc<ClientConfig>) -> std::io::Result<Seen>
     let (ours, theirs) = duplex(64 << 10);
     let acceptor = tls.acceptor();
     let server = async move {
-        let mut stream = acceptor.accept(ours).await?;
+        let mut stream = acceptor.accept(ours).await?.unwrap();
         let mut word = [0; 4];
         stream.read_exact(&mut word).await?;
         stream.write_all(&word).await?;
@@ -241,6 +242,77 @@ async fn what_cannot_be_used_changes_nothing() {
     }
 }
 
+/// A client's hello, and what it is shown. `None` on the server's side: an ACME server was answered.
+async fn shake(
+    tls: &Tls,
+    client: &Arc<ClientConfig>,
+    name: &str,
+) -> (Option<bool>, std::io::Result<Vec<u8>>) {
+    let (ours, theirs) = duplex(64 << 10);
+    let acceptor = tls.acceptor();
+    let server = async move { acceptor.accept(ours).await.ok().map(|stream| stream.is_some()) };
+    let connector = TlsConnector::from(client.clone());
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let client = async move {
+        let stream = connector.connect(name, theirs).await?;
+        Ok(stream.get_ref().1.peer_certificates().unwrap()[0].to_vec())
+    };
+    tokio::join!(server, client)
+}
+
+fn certified(issued: &Issued) -> CertifiedKey {
+    let provider = ring::default_provider();
+    let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap();
+    CertifiedKey::new(vec![issued.der.clone()], provider.key_provider.load_private_key(key).unwrap())
+}
+
+#[tokio::test]
+async fn without_a_certificate_whoever_comes_is_refused() {
+    let issued = issue();
+    let tls = Tls::new(&Config::default().tls).unwrap();
+    assert_eq!((tls.source(), tls.leaf()), (Source::Acme, None));
+    let (served, seen) = shake(&tls, &client(&[&issued], BOTH, &[]), "tracker.test").await;
+    assert_eq!(served, None);
+    assert!(seen.unwrap_err().to_string().contains("AccessDenied"));
+    tls.serve(certified(&issued)).unwrap();
+    assert_eq!(connect(&tls, &client(&[&issued], BOTH, &[])).await.unwrap().certificate, issued.der);
+    assert_eq!(tls.leaf().unwrap().names, ["tracker.test"]);
+    assert!(!tls.reload().unwrap(), "there are no files");
+}
+
+#[tokio::test]
+async fn an_acme_server_alone_is_shown_its_challenge() {
+    let (own, challenge) = (issue(), issue());
+    let tls = Tls::new(&Config::default().tls).unwrap();
+    tls.serve(certified(&own)).unwrap();
+    let asks = client(&[&own, &challenge], BOTH, &["acme-tls/1"]);
+    let (served, seen) = shake(&tls, &asks, "tracker.test").await;
+    assert!(
+        served.is_none() && seen.unwrap_err().to_string().contains("NoApplicationProtocol"),
+        "none is pending"
+    );
+
+    let answers = [("tracker.test".to_owned(), Arc::new(certified(&challenge)))];
+    tls.challenges.set(answers.into(), &tls.provider).unwrap();
+    for name in ["tracker.test", "Tracker.TEST"] {
+        let (served, seen) = shake(&tls, &asks, name).await;
+        assert_eq!((served, seen.unwrap()), (Some(false), challenge.der.to_vec()), "{name}");
+    }
+    let (served, seen) = shake(&tls, &asks, "other.test").await;
+    assert!(served.is_none() && seen.unwrap_err().to_string().contains("AccessDenied"));
+    // Others see nothing of it, whatever they offer besides.
+    for alpn in [&["h2", "http/1.1"][..], &["http/1.1"], &[], &["acme-tls/1", "h2"], &["h2", "acme-tls/1"]] {
+        for versions in [&[&TLS12][..], &[&TLS13]] {
+            let seen = connect(&tls, &client(&[&own, &challenge], versions, alpn)).await.unwrap();
+            assert_eq!(seen.certificate, own.der, "{alpn:?}");
+            assert_ne!(seen.alpn.as_deref(), Some(&b"acme-tls/1"[..]));
+        }
+    }
+    tls.challenges.clear();
+    let (served, seen) = shake(&tls, &asks, "tracker.test").await;
+    assert!(served.is_none() && seen.is_err());
+}
+
 #[test]
 fn the_chain_may_have_several_certificates_and_the_key_its_own_comments() {
     let (first, second) = (issue(), issue());
@@ -322,7 +394,7 @@ fn a_look_tells_of_each_change_once() {
     let (first, second) = (issue(), issue());
     let place = Place::with(&first);
     let tls = place.load().unwrap();
-    let mut watch = Watch::new(tls.first_identity);
+    let mut watch = Watch::new(tls.files.as_ref().unwrap().1);
     assert!(matches!(watch.look(&tls), Look::Quiet));
 
     // A renewal that is seen half done is no error.
@@ -370,7 +442,7 @@ fn links_are_followed() {
     };
     link("1");
     let tls = place.load().unwrap();
-    let mut watch = Watch::new(tls.first_identity);
+    let mut watch = Watch::new(tls.files.as_ref().unwrap().1);
     link("2");
     assert!(matches!(watch.look(&tls), Look::Renewed));
     assert_eq!(tls.current.load().chain, [second.der]);

@@ -38,7 +38,8 @@ impl Watch {
     /// Files are renewed one after the other, so an error is told only once they stayed the same from one look to the
     /// next.
     pub(super) fn look(&mut self, tls: &Tls) -> Look {
-        let identity = tls.files.identity();
+        let Some((files, _)) = &tls.files else { return Look::Quiet };
+        let identity = files.identity();
         if identity == self.settled {
             return Look::Quiet;
         }
@@ -67,12 +68,12 @@ impl Watch {
 
 impl Tls {
     /// Looks at the files again and again and loads what has changed; the log tells of each change once. With an
-    /// interval of zero it does nothing. It never returns.
+    /// interval of zero, or without files, it does nothing. It never returns.
     pub async fn watch(self: Arc<Self>, every: Duration) {
-        if every.is_zero() {
+        let Some((_, first)) = self.files.as_ref().filter(|_| !every.is_zero()) else {
             return pending().await;
-        }
-        let mut watch = Watch::new(self.first_identity);
+        };
+        let mut watch = Watch::new(*first);
         loop {
             tokio::time::sleep(every).await;
             let tls = self.clone();
