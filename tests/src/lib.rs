@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub mod acme;
 pub mod cgroup;
 pub mod conformance;
 pub mod control;

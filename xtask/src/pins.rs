@@ -78,12 +78,13 @@ pub(crate) const DEBIAN_BPF_PACKAGES: &[Package] = &[
     Package { name: "libstd-rust-web-dev-bpf", proof: Proof::File(DEBIAN_BPF_CORE) },
 ];
 
-/// What the tests call: network set-up, and the BitTorrent clients that announce to Riptide.
+/// What the tests call: network set-up, an ACME server, and the BitTorrent clients that announce to Riptide.
 pub(crate) const TEST_PACKAGES: &[Package] = &[
     Package { name: "iproute2", proof: Proof::Program("ip") },
     Package { name: "ethtool", proof: Proof::Program("ethtool") },
     Package { name: "nftables", proof: Proof::Program("nft") },
     Package { name: "curl", proof: Proof::Program("curl") },
+    Package { name: "pebble", proof: Proof::Program("pebble") },
     Package { name: "aria2", proof: Proof::Program("aria2c") },
     Package { name: "transmission-cli", proof: Proof::Program("transmission-cli") },
     Package { name: "python3-libtorrent", proof: Proof::PythonModule("libtorrent") },

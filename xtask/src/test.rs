@@ -13,7 +13,7 @@ pub(crate) fn run() -> Result<()> {
     if machine::is_ci() && !root {
         bail!("with CI=true every test must run, and some need root: run this command as root");
     }
-    apt::ensure(pins::TEST_PACKAGES, "network set-up and BitTorrent clients of the tests")?;
+    apt::ensure(pins::TEST_PACKAGES, "network set-up, ACME server and BitTorrent clients of the tests")?;
     apt::ensure(pins::BROWSER_PACKAGES, "WebTorrent clients of the tests")?;
     unpacked::ensure(&pins::PROMETHEUS, "tests of alert rules and dashboard")?;
     npm::ensure()?;

@@ -111,7 +111,15 @@ impl Default for Certificate {
 /// # Errors
 /// Whatever prevents it.
 pub fn handshake(config: Arc<ClientConfig>, below: Stream) -> std::io::Result<Stream> {
-    let name = ServerName::try_from("localhost").expect("a name");
+    handshake_as(config, below, "localhost")
+}
+
+/// The same with whoever has this name.
+///
+/// # Errors
+/// Whatever prevents it.
+pub fn handshake_as(config: Arc<ClientConfig>, below: Stream, name: &str) -> std::io::Result<Stream> {
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
     let tls = ClientConnection::new(config, name).map_err(std::io::Error::other)?;
     let mut stream = Stream::over(below, Some(tls));
     stream.handshake()?;
