@@ -46,7 +46,7 @@ pub(crate) fn ensure(wanted: &Unpacked, why: &str) -> Result<()> {
 fn are_there(wanted: &Unpacked, place: &Path) -> bool {
     let is_there =
         |name: &&str| place.join("usr/bin").join(name).is_file() || machine::find_program(name).is_some();
-    wanted.programs.iter().all(|name| is_there(name))
+    wanted.programs.iter().all(is_there)
 }
 
 fn bring(package: &str, place: &Path) -> Result<()> {
