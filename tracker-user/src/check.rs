@@ -1,8 +1,11 @@
-//! `riptide config default` and `riptide config check FILE`.
+//! `riptide config`: `default`, `check FILE` and `from TRACKER FILE`.
 
 use crate::{
-    cli::ConfigCommand,
-    config::{Config, ControlSocket, ListenAddress, default_file},
+    cli::{ConfigCommand, FromCommand},
+    config::{
+        Config, ControlSocket, ListenAddress, default_file,
+        from::{self, Program, Tracker},
+    },
     exit::{Exit, print, warn},
     material::Material,
 };
@@ -18,6 +21,25 @@ pub fn run(command: &ConfigCommand) -> Exit {
     match command {
         ConfigCommand::Default => print(&default_file()),
         ConfigCommand::Check { file } => check(file),
+        ConfigCommand::From(FromCommand::Opentracker { file }) => convert(Tracker::Opentracker, file),
+        ConfigCommand::From(FromCommand::Aquatic { program, file }) => {
+            convert(Tracker::Aquatic(program.as_deref().and_then(Program::from_word)), file)
+        }
+    }
+}
+
+/// Prints what does the same as another tracker's file, and says on standard error what became of it.
+fn convert(tracker: Tracker, file: &Path) -> Exit {
+    let converted = match from::convert(tracker, file) {
+        Ok(converted) => converted,
+        Err(error) => return Exit::Usage.because(&error),
+    };
+    match print(&converted.toml) {
+        Exit::Clean => {
+            converted.warnings.iter().for_each(|warning| warn(warning));
+            Exit::Clean.because(&converted.summary)
+        }
+        exit => exit,
     }
 }
 

@@ -88,6 +88,32 @@ pub enum ConfigCommand {
         /// The file
         file: PathBuf,
     },
+    /// Print the configuration that does what another tracker's file says, and name what has no counterpart
+    #[command(
+        subcommand,
+        after_help = "The result goes to standard output; what to look at, and a line that counts, to standard error.
+
+Example: riptide config from opentracker /etc/opentracker/opentracker.conf > riptide.toml"
+    )]
+    From(FromCommand),
+}
+
+/// Whose configuration is turned into Riptide's.
+#[derive(Debug, Subcommand)]
+pub enum FromCommand {
+    /// A file of aquatic_udp, aquatic_http or aquatic_ws
+    Aquatic {
+        /// Whose file it is, where its keys do not tell
+        #[arg(long, value_name = "PROGRAM", value_parser = ["udp", "http", "ws"])]
+        program: Option<String>,
+        /// The file
+        file: PathBuf,
+    },
+    /// A file of opentracker
+    Opentracker {
+        /// The file
+        file: PathBuf,
+    },
 }
 
 /// The flags of `riptide control`.
@@ -251,6 +277,13 @@ mod tests {
         assert!(
             matches!(check, Command::Config(ConfigCommand::Check { file }) if file.as_os_str() == "a.toml")
         );
+        let from = parse("riptide config from aquatic --program ws a.toml").unwrap().command;
+        assert!(
+            matches!(from, Command::Config(ConfigCommand::From(FromCommand::Aquatic { program: Some(program), file }))
+            if program == "ws" && file.as_os_str() == "a.toml")
+        );
+        let from = parse("riptide config from opentracker a.conf").unwrap().command;
+        assert!(matches!(from, Command::Config(ConfigCommand::From(FromCommand::Opentracker { .. }))));
         assert!(matches!(parse("riptide doctor --interface eth0").unwrap().command, Command::Doctor(_)));
         for line in [
             "riptide control --socket /a.sock --json status",
@@ -270,6 +303,11 @@ mod tests {
             "riptide run --xdp fast",
             "riptide run --turbo",
             "riptide config check",
+            "riptide config from",
+            "riptide config from chihaya a.yaml",
+            "riptide config from opentracker",
+            "riptide config from opentracker --program udp a.conf",
+            "riptide config from aquatic --program tcp a.toml",
             "riptide control",
             "riptide control dance",
             "riptide control ban",

@@ -200,7 +200,7 @@ impl Values {
 }
 
 /// A table's entries in the order of the text, so that errors come out in that order too.
-fn in_order<'a, 'i>(
+pub(super) fn in_order<'a, 'i>(
     table: &'a DeTable<'i>,
 ) -> Vec<(&'a Spanned<std::borrow::Cow<'i, str>>, &'a Spanned<DeValue<'i>>)> {
     let mut entries: Vec<_> = table.iter().collect();
@@ -242,7 +242,7 @@ fn list_from_text(text: &str) -> Raw {
 }
 
 /// The name most like `name`, if any is near enough to have been meant.
-fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // A stranger's name may be long; beyond this nothing is near.
     if name.len() > 64 {
         return None;

@@ -6,6 +6,7 @@ mod checks;
 mod declare;
 mod document;
 mod error;
+pub mod from;
 mod keys;
 mod kinds;
 mod layers;
@@ -106,14 +107,26 @@ fn read_file(values: &mut Values, tables: &[table::Table], path: &Path) {
     }
 }
 
+/// Reads a text as if it stood in this file, alone over the defaults.
+fn read_text(path: &Path, text: &str) -> Loaded {
+    let mut values = Values::new();
+    values.add_file(&keys::tables(), path, text);
+    finish(values)
+}
+
 fn bounded_text(path: &Path) -> Result<String, String> {
+    let bytes = bounded_bytes(path)?;
+    String::from_utf8(bytes).map_err(|e| format!("it is not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
+}
+
+fn bounded_bytes(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|e| e.to_string())?;
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
     if bytes.len() as u64 > MAX_FILE {
         return Err(format!("it is longer than {}", units::size(MAX_FILE)));
     }
-    String::from_utf8(bytes).map_err(|e| format!("it is not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
+    Ok(bytes)
 }
 
 #[cfg(test)]
