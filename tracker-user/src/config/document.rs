@@ -30,20 +30,30 @@ pub fn reference() -> String {
     let mut text = String::from(INTRODUCTION);
     for table in keys::tables() {
         let name = table.name;
-        let _ = write!(text, "\n## `[{name}]`\n\n{}\n", paragraph(table.doc));
+        let _ = write!(text, "
+## `[{name}]`
+
+{}
+", paragraph(table.doc));
         for key in &table.keys {
             let variable = table.variable(key.name);
-            let apply = match key.apply {
-                Apply::Reload => "SIGHUP",
-                Apply::Restart => "the next start",
-            };
             let _ = write!(
                 text,
-                "\n### `{name}.{}`\n\n{}\n\n- Accepts: {}.\n- Default: `{}`\n- Environment: `{variable}`\n- A change takes effect at {apply}.\n",
+                "
+### `{name}.{}`
+
+{}
+
+- Accepts: {}.
+- Default: `{}`
+- Environment: `{variable}`
+- A change takes effect at {}.
+",
                 key.name,
                 paragraph(key.doc),
                 key.accepts,
                 key.default,
+                moment(key.apply),
             );
         }
     }
@@ -74,7 +84,16 @@ fn comment(text: &mut String, lines: &[&str]) {
     }
 }
 
-fn paragraph(lines: &[&str]) -> String {
+/// When a change takes effect, in words.
+pub(super) const fn moment(apply: Apply) -> &'static str {
+    match apply {
+        Apply::Reload => "SIGHUP",
+        Apply::Restart => "the next start",
+    }
+}
+
+/// The lines of a declaration's documentation as text.
+pub(super) fn paragraph(lines: &[&str]) -> String {
     lines.iter().map(|l| l.trim()).collect::<Vec<_>>().join("\n")
 }
 

@@ -11,6 +11,7 @@ mod keys;
 mod kinds;
 mod layers;
 mod loaded;
+mod manual;
 mod raw;
 mod readers;
 mod table;
@@ -25,6 +26,7 @@ pub use keys::{
     Xdp,
 };
 pub use loaded::Loaded;
+pub use manual::manual;
 pub(crate) use readers::is_directive;
 pub use table::{Change, VARIABLE_PREFIX};
 pub use values::{
