@@ -17,6 +17,7 @@ pub mod acme;
 pub mod cgroup;
 pub mod conformance;
 pub mod control;
+pub mod debian;
 pub mod doors;
 pub mod frames;
 pub mod handover;

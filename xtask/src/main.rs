@@ -11,8 +11,10 @@ mod build_ebpf;
 mod cargo_tool;
 mod ci;
 mod circles;
+mod debian_root;
 mod machine;
 mod npm;
+mod package;
 mod pins;
 mod process;
 mod run;
@@ -37,6 +39,8 @@ enum Command {
     BuildEbpf(build_ebpf::Arguments),
     /// Take the README's pictures of the stats page, from a tracker that has something to show
     Screenshot(screenshot::Arguments),
+    /// Make what is handed out, in target/package: .deb, .rpm, a tarball, man pages, completions, checksums
+    Package(package::Arguments),
     /// Measure Riptide beside other trackers and ceilings: ratios with floors and goals, in target/bench
     Bench(bench::Arguments),
     /// Write the handbook's pages to target/book
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::BuildEbpf(arguments) => build_ebpf::run(&arguments),
         Command::Screenshot(arguments) => screenshot::run(&arguments),
+        Command::Package(arguments) => package::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Book => book::run(),
         Command::Ci(arguments) => ci::run(&arguments),
@@ -84,6 +89,8 @@ mod tests {
             "xtask build-ebpf --way debian",
             "xtask screenshot",
             "xtask screenshot --minutes 1",
+            "xtask package",
+            "xtask package --binary /bin/sh --package-version 1.2.3 --output /tmp/packages",
             "xtask bench",
             "xtask bench --quick",
             "xtask bench udp http ws engine",

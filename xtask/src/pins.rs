@@ -36,6 +36,26 @@ pub(crate) const NEXTEST: CargoTool = CargoTool {
     takes: "about six minutes",
 };
 
+/// Writes the package for Debian.
+pub(crate) const CARGO_DEB: CargoTool = CargoTool {
+    package: "cargo-deb",
+    version: (3, 8, 0),
+    accept: Match::AtLeast,
+    probe: &["cargo-deb", "--version"],
+    why: "it writes the .deb",
+    takes: "about a minute",
+};
+
+/// Writes the package for distributions with RPM.
+pub(crate) const CARGO_GENERATE_RPM: CargoTool = CargoTool {
+    package: "cargo-generate-rpm",
+    version: (0, 21, 1),
+    accept: Match::AtLeast,
+    probe: &["cargo-generate-rpm", "--version"],
+    why: "it writes the .rpm",
+    takes: "about a minute",
+};
+
 /// Checks licences, sources and duplicates of the dependencies.
 pub(crate) const CARGO_DENY: CargoTool = CargoTool {
     package: "cargo-deny",
@@ -107,6 +127,23 @@ pub(crate) const BROWSER_PACKAGES: &[Package] = &[
     Package { name: "nodejs", proof: Proof::Program("node") },
     Package { name: "npm", proof: Proof::Program("npm") },
     Package { name: "chromium", proof: Proof::Program("chromium") },
+];
+
+/// What packages are made with: symbols apart, libraries found out, everything compressed.
+pub(crate) const PACKAGE_PACKAGES: &[Package] = &[
+    Package { name: "binutils", proof: Proof::Program("objcopy") },
+    Package { name: "dpkg-dev", proof: Proof::Program("dpkg-shlibdeps") },
+    Package { name: "xz-utils", proof: Proof::Program("xz") },
+];
+
+/// What the packages are tested with: checks of each format, a Debian to install into, and systemd's own checks.
+pub(crate) const PACKAGE_TEST_PACKAGES: &[Package] = &[
+    Package { name: "lintian", proof: Proof::Program("lintian") },
+    Package { name: "groff-base", proof: Proof::Program("groff") },
+    Package { name: "rpm", proof: Proof::Program("rpm") },
+    Package { name: "debootstrap", proof: Proof::Program("debootstrap") },
+    Package { name: "systemd", proof: Proof::Program("systemd-analyze") },
+    Package { name: "python3-yaml", proof: Proof::PythonModule("yaml") },
 ];
 
 /// The C++ compiler that libFuzzer is built with.
