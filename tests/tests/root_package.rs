@@ -221,6 +221,40 @@ fn answers(debian: &Debian) {
     client.announce(&Announce::leecher(id20("package", 0), 1));
 }
 
+fn install(debian: &Debian, package: &Path) -> String {
+    debian.run(&format!("dpkg --install /root/{}", package.file_name().unwrap().to_string_lossy()))
+}
+
+/// What the scripts tell a systemd that says that the unit is active: a stand-in for systemctl writes it down.
+fn systemd_is_told(deb: &Path, second: &Path) {
+    let debian = Debian::new();
+    [deb, second].into_iter().for_each(|package| debian.bring(package));
+    std::fs::create_dir_all(debian.path("/run/systemd/system")).unwrap();
+    let stand_in = debian.path("/usr/bin/systemctl");
+    std::fs::write(&stand_in, "#!/bin/sh\necho \"$*\" >>/root/told\n").unwrap();
+    std::fs::set_permissions(&stand_in, PermissionsExt::from_mode(0o755)).unwrap();
+    let told = || {
+        let told = std::fs::read_to_string(debian.path("/root/told")).unwrap_or_default();
+        let _ = std::fs::remove_file(debian.path("/root/told"));
+        told.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let restart = "restart riptide.service".to_owned();
+
+    install(&debian, deb);
+    let first = told();
+    assert!(first.iter().any(|line| line.contains("preset riptide.service")), "{first:?}");
+    // Nobody answers at the control socket, so there is nobody to hand over.
+    let said = install(&debian, second);
+    assert!(said.contains("restarting it") && told().contains(&restart), "{said}");
+    let config = debian.path("/etc/riptide/riptide.toml");
+    let mut file = File::options().append(true).open(config).unwrap();
+    file.write_all(b"[no_such_table]\n").unwrap();
+    let said = install(&debian, deb);
+    assert!(said.contains("`no_such_table` does not exist") && !told().contains(&restart), "{said}");
+    debian.run("dpkg --remove riptide");
+    assert!(told().contains(&"stop riptide.service".to_owned()));
+}
+
 #[test]
 fn the_packages_live_from_installation_to_purge() {
     let work = TempDir::with_prefix("riptide-test-").unwrap();
@@ -232,13 +266,10 @@ fn the_packages_live_from_installation_to_purge() {
     let deb = file(&packages, ".deb");
     let second = second_build(&deb, work.path());
     [&deb, &second].into_iter().for_each(|package| debian.bring(package));
-    let install = |package: &Path| {
-        debian.run(&format!("dpkg --install /root/{}", package.file_name().unwrap().to_string_lossy()))
-    };
     let before = debian.files();
 
     // Installed, it runs by the command line of its unit.
-    install(&deb);
+    install(&debian, &deb);
     pages_and_completions_are_right(&debian);
     let state = std::fs::metadata(debian.path("/var/lib/riptide")).unwrap();
     let user = debian.run("id -u riptide").trim().to_owned();
@@ -251,7 +282,7 @@ fn the_packages_live_from_installation_to_purge() {
     let load = Steady::start(Some(&debian.host), address("127.0.0.1:6969"), "127.0.1.0/29", 1);
     eventually("the load's peers", || (metrics(&debian).stored()[1] >= Steady::PEERS).then_some(()));
     let first = running(&debian);
-    let said = install(&second);
+    let said = install(&debian, &second);
     assert!(said.contains("riptide: handed over"), "{said}");
     assert_eq!(tracker.ended().code(), Some(0), "{}", tracker.said());
     assert_ne!(running(&debian), first, "{said}");
@@ -264,7 +295,7 @@ fn the_packages_live_from_installation_to_purge() {
     let right = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, format!("{right}\n[no_such_table]\n")).unwrap();
     let served = running(&debian);
-    let said = install(&deb);
+    let said = install(&debian, &deb);
     assert!(said.contains("did not hand over") && said.contains("serves on"), "{said}");
     assert_eq!(running(&debian), served);
     answers(&debian);
@@ -280,7 +311,7 @@ fn the_packages_live_from_installation_to_purge() {
     assert!(debian.path("/var/lib/riptide/swarms.riptide").exists() && config.exists());
 
     // Installed again it knows that still, and is purged while it runs.
-    install(&deb);
+    install(&debian, &deb);
     let mut tracker = Tracker::start(&debian, work.path());
     assert!(metrics(&debian).stored()[1] > Steady::PEERS);
     let said = debian.run("dpkg --purge riptide");
@@ -300,4 +331,6 @@ fn the_packages_live_from_installation_to_purge() {
         left.iter().filter(|path| !may_be_left.iter().any(|known| path.starts_with(known))).collect();
     assert!(litter.is_empty(), "{litter:?}");
     debian.run("id -u riptide");
+
+    systemd_is_told(&deb, &second);
 }

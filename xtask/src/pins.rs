@@ -53,7 +53,7 @@ pub(crate) const CARGO_GENERATE_RPM: CargoTool = CargoTool {
     accept: Match::AtLeast,
     probe: &["cargo-generate-rpm", "--version"],
     why: "it writes the .rpm",
-    takes: "about a minute",
+    takes: "about two minutes",
 };
 
 /// Checks licences, sources and duplicates of the dependencies.

@@ -56,18 +56,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Installs what packages are written with.
 pub(crate) fn ensure_tools() -> Result<()> {
     apt::ensure(pins::PACKAGE_PACKAGES, "what packages are made with")?;
-    for tool in [&pins::CARGO_DEB, &pins::CARGO_GENERATE_RPM] {
-        tool.ensure_with(|install| {
-            // They run for seconds, so building them must not take minutes.
-            install.args([
-                "--config",
-                "profile.release.opt-level=1",
-                "--config",
-                "profile.release.lto=false",
-            ]);
-            // `xz` compresses.
-            install.arg("--no-default-features");
-        })?;
-    }
+    // What is left out compresses; `xz` does.
+    pins::CARGO_DEB.ensure_with(&["--no-default-features"])?;
+    pins::CARGO_GENERATE_RPM.ensure()?;
     Ok(())
 }
