@@ -124,7 +124,7 @@ pub fn make_packages(directory: &Path) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        .args(["xtask", "package", "--binary"])
+        .args(["xtask", "package", "--fast", "--binary"])
         .arg(crate::riptide::binary().canonicalize().expect("the binary"));
     command.arg("--output").arg(directory).current_dir(workspace()).stdin(Stdio::null());
     let output = command.output().expect("cargo");

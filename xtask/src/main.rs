@@ -90,7 +90,7 @@ mod tests {
             "xtask screenshot",
             "xtask screenshot --minutes 1",
             "xtask package",
-            "xtask package --binary /bin/sh --package-version 1.2.3 --output /tmp/packages",
+            "xtask package --fast --binary /bin/sh --package-version 1.2.3 --output /tmp/packages",
             "xtask bench",
             "xtask bench --quick",
             "xtask bench udp http ws engine",

@@ -42,6 +42,9 @@ pub(super) fn tarball(job: &Job, made: &Made) -> Result<PathBuf> {
     let mut tar = process::program("tar");
     tar.args(["--create", "--xz", "--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);
     tar.arg(format!("--mtime=@{}", job.epoch)).arg("--directory").arg(&job.work);
+    if job.is_fast {
+        tar.env("XZ_OPT", "-0");
+    }
     process::run(tar.arg("--file").arg(&tarball).arg(&name))?;
     Ok(tarball)
 }

@@ -18,6 +18,9 @@ pub(super) fn deb(job: &Job, made: &Made) -> Result<PathBuf> {
     tool.arg("--manifest-path").arg(directory.join("Cargo.toml"));
     // The program is built and has no symbols; `xz` compresses.
     tool.args(["--quiet", "--no-build", "--no-strip", "--compress-system"]);
+    if job.is_fast {
+        tool.arg("--fast");
+    }
     write_package(job, tool, &directory, "deb")
 }
 
@@ -26,6 +29,9 @@ pub(super) fn rpm(job: &Job, made: &Made) -> Result<PathBuf> {
     let directory = prepare(job, made, Kind::Rpm)?;
     let mut tool = process::program(pins::CARGO_GENERATE_RPM.ensure()?);
     tool.args(["--auto-req", "builtin"]);
+    if job.is_fast {
+        tool.args(["--payload-compress", "none"]);
+    }
     write_package(job, tool, &directory, "rpm")
 }
 

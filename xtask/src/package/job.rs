@@ -15,13 +15,15 @@ pub(super) struct Job {
     pub(super) work: PathBuf,
     /// The version of the packages.
     pub(super) version: String,
+    /// Whether to compress little.
+    pub(super) is_fast: bool,
     /// Seconds since 1970 that files and packages bear, so that the same sources give the same bytes.
     pub(super) epoch: String,
 }
 
 impl Job {
     /// Makes room for it in this directory, or in `target/package`.
-    pub(super) fn begin(output: Option<&Path>, version: &str) -> Result<Self> {
+    pub(super) fn begin(output: Option<&Path>, version: &str, is_fast: bool) -> Result<Self> {
         let output = match output {
             Some(directory) => env::current_dir().context("there is no current directory")?.join(directory),
             None => machine::workspace_root().join("target/package"),
@@ -35,7 +37,7 @@ impl Job {
             }
         }
         make_directory(&work)?;
-        Ok(Self { output, work, version: version.to_owned(), epoch: epoch() })
+        Ok(Self { output, work, version: version.to_owned(), is_fast, epoch: epoch() })
     }
 
     /// `riptide-0.1.0-x86_64-linux`: the beginning of the names of what is no package.

@@ -28,6 +28,9 @@ pub(crate) struct Arguments {
     /// The version that the packages get
     #[arg(long, value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"))]
     package_version: String,
+    /// Compress little, for packages that are thrown away
+    #[arg(long)]
+    fast: bool,
     /// Write here instead of target/package
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -36,7 +39,7 @@ pub(crate) struct Arguments {
 /// Makes everything and lists it with checksums.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ensure_tools()?;
-    let job = Job::begin(arguments.output.as_deref(), &arguments.package_version)?;
+    let job = Job::begin(arguments.output.as_deref(), &arguments.package_version, arguments.fast)?;
     let made = Made::make(&job, arguments.binary.as_deref())?;
 
     say::step("packing");
