@@ -3,7 +3,8 @@
 use crate::net::workspace;
 use std::{
     fs::File,
-    path::Path,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -22,11 +23,46 @@ impl Drop for Script {
     }
 }
 
+/// A script that runs until it is dropped, and has printed one line of JSON once it was ready.
+pub struct Server {
+    _running: Script,
+    /// What it said.
+    pub said: serde_json::Value,
+}
+
+impl Server {
+    /// Starts a script of `tests/clients`, and waits for what it says.
+    #[must_use]
+    pub fn start(script: &str) -> Self {
+        let mut command = Command::new("node");
+        command
+            .arg(workspace().join("tests/clients").join(script))
+            .env("NODE_PATH", modules())
+            // It ends with its input, whatever becomes of this process.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut running = Script(spawn(&mut command));
+        let mut line = String::new();
+        let out = running.0.stdout.take().expect("a pipe");
+        BufReader::new(out).read_line(&mut line).expect("a line");
+        let said = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{script}: {e}: {line}"));
+        Self { _running: running, said }
+    }
+}
+
+fn modules() -> PathBuf {
+    let modules = workspace().join("target/npm/node_modules");
+    assert!(modules.is_dir(), "no npm packages at {}: `cargo xtask test` installs them", modules.display());
+    modules
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.spawn().unwrap_or_else(|e| panic!("node: {e}; `cargo xtask test` installs it"))
+}
+
 /// Runs a script of `tests/clients` to its end and gives what it printed. It trusts the certificates of machines, and
 /// those in the file `trusted`.
 pub fn node(script: &str, arguments: &[&str], trusted: Option<&Path>) -> String {
-    let modules = workspace().join("target/npm/node_modules");
-    assert!(modules.is_dir(), "no npm packages at {}: `cargo xtask test` installs them", modules.display());
     // A browser's profile and whatever else it writes.
     let directory = TempDir::with_prefix("riptide-script-").expect("a directory");
     let log = directory.path().join("log");
@@ -35,7 +71,7 @@ pub fn node(script: &str, arguments: &[&str], trusted: Option<&Path>) -> String 
     command
         .arg(workspace().join("tests/clients").join(script))
         .args(arguments)
-        .env("NODE_PATH", modules)
+        .env("NODE_PATH", modules())
         .env("HOME", directory.path())
         .env("TMPDIR", directory.path())
         .stdin(Stdio::null())
@@ -44,8 +80,7 @@ pub fn node(script: &str, arguments: &[&str], trusted: Option<&Path>) -> String 
     if let Some(trusted) = trusted {
         command.env("NODE_EXTRA_CA_CERTS", trusted);
     }
-    let child = command.spawn().unwrap_or_else(|e| panic!("node: {e}; `cargo xtask test` installs it"));
-    let mut running = Script(child);
+    let mut running = Script(spawn(&mut command));
     let deadline = Instant::now() + SCRIPT_PATIENCE;
     let status = loop {
         if let Some(status) = running.0.try_wait().expect("a child") {

@@ -27,6 +27,8 @@ pub enum Command {
     Config(ConfigCommand),
     /// Say what this machine can do for the tracker, and what to change
     Doctor(DoctorArgs),
+    /// Ask any tracker as two clients would, and say what is wrong
+    Probe(ProbeArgs),
     /// Ask a running tracker, or tell it what to do, over its control socket
     Control(ControlArgs),
 }
@@ -237,6 +239,42 @@ pub struct DoctorArgs {
     pub interface: Vec<String>,
 }
 
+/// The flags of `riptide probe`. Values are text here: [`crate::probe::run`] gives them types.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Two clients announce a torrent that nobody knows, one after the other, and have to find each other; they \
+scrape, and leave.
+Each address that the name has is asked by itself, IPv4 and IPv6. A note tells of what is odd, and leaves the status at 0.
+A tracker that serves a list of torrents alone wants one of them named with --info-hash.
+
+Exit status: 0 if all is well, 1 if anything is wrong, 2 for wrong usage.
+
+Example: riptide probe udp://tracker.example:6969/announce"
+)]
+pub struct ProbeArgs {
+    /// The announce address, of udp:, http:, https:, ws: or wss:
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// Ask at IPv4 addresses alone
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub ipv4: bool,
+    /// Ask at IPv6 addresses alone
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+    /// How long each step may take. Over UDP a request is sent again after a third of it
+    #[arg(long, value_name = "TIME", default_value = "6s")]
+    pub timeout: String,
+    /// Announce this torrent, which others may have, instead of one that is made up
+    #[arg(long, value_name = "HASH")]
+    pub info_hash: Option<String>,
+    /// Trust the authorities in this file (PEM) too, besides those that the system trusts
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Print the report in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,6 +323,9 @@ mod tests {
         let from = parse("riptide config from opentracker a.conf").unwrap().command;
         assert!(matches!(from, Command::Config(ConfigCommand::From(FromCommand::Opentracker { .. }))));
         assert!(matches!(parse("riptide doctor --interface eth0").unwrap().command, Command::Doctor(_)));
+        let line = "riptide probe -6 --timeout 2s --info-hash 00 --ca ca.pem --json wss://a";
+        let Command::Probe(args) = parse(line).unwrap().command else { panic!("not probe") };
+        assert!(args.ipv6 && !args.ipv4 && args.json && args.url == "wss://a" && args.timeout == "2s");
         for line in [
             "riptide control --socket /a.sock --json status",
             "riptide control --socket /a.sock status --json",
@@ -308,6 +349,8 @@ mod tests {
             "riptide config from opentracker",
             "riptide config from opentracker --program udp a.conf",
             "riptide config from aquatic --program tcp a.toml",
+            "riptide probe",
+            "riptide probe -4 -6 udp://a:1",
             "riptide control",
             "riptide control dance",
             "riptide control ban",

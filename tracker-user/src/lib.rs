@@ -25,6 +25,7 @@ pub mod pace;
 pub mod policy;
 pub mod pressure;
 pub mod privileges;
+pub mod probe;
 pub mod random;
 pub mod room;
 pub mod server;

@@ -10,6 +10,7 @@ use tracker_user::{
     exit::{Exit, survive_file_limits},
     logging,
     material::Material,
+    probe,
     server::Server,
 };
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run(args),
         Command::Config(command) => check::run(&command),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Probe(args) => probe::run(&args),
         Command::Control(args) => control::client::run(&args),
     };
     exit.into()

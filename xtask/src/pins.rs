@@ -40,7 +40,7 @@ pub(crate) const NEXTEST: CargoTool = CargoTool {
 pub(crate) const CARGO_DEB: CargoTool = CargoTool {
     package: "cargo-deb",
     version: (3, 8, 0),
-    accept: Match::AtLeast,
+    accept: Match::Since((3, 8, 0)),
     probe: &["cargo-deb", "--version"],
     why: "it writes the .deb",
     takes: "about a minute",
@@ -50,7 +50,7 @@ pub(crate) const CARGO_DEB: CargoTool = CargoTool {
 pub(crate) const CARGO_GENERATE_RPM: CargoTool = CargoTool {
     package: "cargo-generate-rpm",
     version: (0, 21, 1),
-    accept: Match::AtLeast,
+    accept: Match::Since((0, 21, 1)),
     probe: &["cargo-generate-rpm", "--version"],
     why: "it writes the .rpm",
     takes: "about two minutes",

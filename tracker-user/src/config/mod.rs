@@ -29,6 +29,7 @@ pub use loaded::Loaded;
 pub use manual::manual;
 pub(crate) use readers::is_directive;
 pub use table::{Change, VARIABLE_PREFIX};
+pub use units::parse_duration;
 pub use values::{
     AccessMode, Apply, BusyPoll, ControlSocket, Listen, ListenAddress, LogFormat, Part, Place, TlsVersion,
     XdpMode, ZeroCopy,

@@ -8,7 +8,10 @@ const DURATIONS: [(&str, u64); 5] =
 const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Reads a duration: a whole number and `ms`, `s`, `m`, `h` or `d`.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// If it is none; the text says how one is written.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     parse(text, &DURATIONS).map(Duration::from_millis).ok_or_else(|| {
         format!("`{text}` is not a duration: write a whole number and ms, s, m, h or d, as \"45m\"")
     })
