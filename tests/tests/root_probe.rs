@@ -80,7 +80,7 @@ fn opentracker_is_asked_for_a_torrent_of_its_list() {
     std::os::unix::fs::chown(directory.path(), Some(65_534), None).unwrap();
     let hash = "5a".repeat(20);
     std::fs::write(directory.path().join("list"), format!("{hash}\n")).unwrap();
-    let unpacked = workspace().join("target/debs");
+    let unpacked = workspace().join("target/unpacked");
     let program = unpacked.join("usr/bin/opentracker");
     assert!(program.is_file(), "no {}: `cargo xtask test` unpacks it", program.display());
     let mut command = wire.tracker.command(&program.to_string_lossy());

@@ -112,7 +112,11 @@ pub(crate) const TEST_PACKAGES: &[Package] = &[
 
 /// Prometheus and `promtool`, which try the alert rules and the dashboard. Installed, it would listen on port 9090 from then on.
 pub(crate) const PROMETHEUS: Unpacked =
-    Unpacked { package: "prometheus", programs: &["promtool", "prometheus"] };
+    Unpacked { packages: &["prometheus"], programs: &["promtool", "prometheus"] };
+
+/// A tracker of others that `riptide probe` is tested with. Installed, it would serve at Riptide's usual port.
+pub(crate) const OPENTRACKER: Unpacked =
+    Unpacked { packages: &["opentracker", "libowfat0"], programs: &["opentracker"] };
 
 /// What the bench calls: network set-up, and programs pinned to processors.
 pub(crate) const BENCH_PACKAGES: &[Package] = &[

@@ -16,6 +16,7 @@ pub(crate) fn run() -> Result<()> {
     apt::ensure(pins::TEST_PACKAGES, "network set-up, ACME server and BitTorrent clients of the tests")?;
     apt::ensure(pins::BROWSER_PACKAGES, "WebTorrent clients of the tests")?;
     unpacked::ensure(&pins::PROMETHEUS, "tests of alert rules and dashboard")?;
+    unpacked::ensure(&pins::OPENTRACKER, "tests of `riptide probe`")?;
     npm::ensure()?;
     apt::ensure(pins::PACKAGE_TEST_PACKAGES, "what packages are tested with")?;
     if root {

