@@ -82,7 +82,8 @@ fn opentracker_is_asked_for_a_torrent_of_its_list() {
     std::fs::write(directory.path().join("list"), format!("{hash}\n")).unwrap();
     let unpacked = workspace().join("target/unpacked");
     let program = unpacked.join("usr/bin/opentracker");
-    assert!(program.is_file(), "no {}: `cargo xtask test` unpacks it", program.display());
+    // Who has it installed needs no other one.
+    let program = if program.is_file() { program } else { "opentracker".into() };
     let mut command = wire.tracker.command(&program.to_string_lossy());
     command.env("LD_LIBRARY_PATH", unpacked.join("usr/lib"));
     command.args(["-i", "10.77.0.1", "-p", "6969", "-P", "6969", "-w", "list"]);
