@@ -78,5 +78,5 @@ fn client_software_is_counted_by_every_protocol() {
         (&"qBittorrent".into(), &(2 * PER_LOOK).into())
     );
     assert_eq!(clients.last().expect("others")["name"], "other");
-    assert!(web.get("/stats").text().contains("<td>WebTorrent</td>"));
+    assert!(web.get("/stats").text().contains(">WebTorrent</th>"));
 }

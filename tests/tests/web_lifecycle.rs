@@ -105,9 +105,10 @@ fn new_connections_are_refused_while_it_drains() {
 fn statistics_can_be_turned_off() {
     let house = House::with(Door::Plain, "stats = false", "");
     let client = house.client(Family::V4, 1);
-    for path in ["/stats", "/stats.json", "/stats/"] {
+    for path in ["/stats", "/stats.json", "/stats/", "/stats/events"] {
         assert_eq!(client.get(path).status, 404, "{path}");
     }
+    assert!(!client.get("/").text().contains("stats"));
     assert_eq!(client.get("/health").status, 200);
 }
 
@@ -265,6 +266,10 @@ fn configuration_errors_name_the_key() {
         ("[http]\nproxy_protocol = true\n", &["http.proxy_protocol", "trusted_proxies"]),
         ("[http]\nunix_mode = \"rw\"\n", &["http.unix_mode"]),
         ("[http]\nstats = \"yes\"\n", &["http.stats"]),
+        ("[http]\nmax_stats_streams = -1\n", &["http.max_stats_streams"]),
+        ("[http]\npage = 1\n", &["http.page"]),
+        ("[http]\npublic_host = \"tracker.example:80\"\n", &["http.public_host", "tracker.example:80"]),
+        ("[http]\npublic_host = \"<b>\"\n", &["http.public_host"]),
         ("[http]\nno_such_key = 1\n", &["http.no_such_key"]),
         ("[tls]\nlisten = [\"127.0.0.1:0\"]\n", &["tls.certificate", "tls.key"]),
         (tls_without_key.as_str(), &["tls.key"]),

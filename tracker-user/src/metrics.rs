@@ -238,7 +238,8 @@ impl Sources {
     }
 
     /// Peers that were not kept, by any protocol.
-    fn not_kept(&self, why: NotKept) -> u64 {
+    #[must_use]
+    pub fn not_kept(&self, why: NotKept) -> u64 {
         let udp: u64 =
             Path::ALL.iter().flat_map(|path| self.paths(*path)).map(|path| path.not_kept(why)).sum();
         let websocket = self.websocket.as_ref().map_or(0, |hub| hub.counters().not_kept.of(why));

@@ -127,7 +127,15 @@ pub fn paths_are_read_with_tolerance(door: Door) {
     }
     // The absolute form of a target, which a server must take (RFC 9112, section 3.2.2).
     assert_eq!(Announced::read(&client.get(&format!("http://tracker{target}"))).incomplete, 1);
-    for path in ["/", "/announcement", "/announce/more", "/no/such/path", "/%00", "/metrics", "/announce%2"] {
+    for path in [
+        "/stats/event",
+        "/announcement",
+        "/announce/more",
+        "/no/such/path",
+        "/%00",
+        "/metrics",
+        "/announce%2",
+    ] {
         assert_eq!(client.get(path).status, 404, "{path}");
     }
 }
@@ -164,7 +172,7 @@ pub fn pages_answer_head_and_options(door: Door) {
         connection.send(&request);
         connection.try_receive(method == "HEAD").expect("an answer")
     };
-    for path in ["/health", "/stats", "/stats.json", "/stats/"] {
+    for path in ["/", "//", "/health", "/stats", "/stats.json", "/stats/"] {
         let (get, head, options) = (ask("GET", path), ask("HEAD", path), ask("OPTIONS", path));
         assert_eq!((get.status, head.status, options.status), (200, 200, 204), "{path}");
         let described = ["content-type", "cache-control", "content-security-policy"];

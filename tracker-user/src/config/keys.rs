@@ -9,8 +9,8 @@ use super::{
     },
     readers::{
         absolute_path, account, any_path, contact, domain_name, file_mode, header_name, https_address,
-        interface_name, listening_address, log_filter, network, origin, socket_address, stream_address,
-        unix_socket,
+        interface_name, listening_address, log_filter, network, origin, public_host, socket_address,
+        stream_address, unix_socket,
     },
     table::{Change, Key, Table},
     values::{
@@ -18,6 +18,7 @@ use super::{
         XdpMode, ZeroCopy,
     },
 };
+use crate::host::PublicHost;
 use axum::http::HeaderName;
 use ipnet::IpNet;
 use std::{
@@ -144,8 +145,8 @@ declare! {
         log: bool = "false", Switch, Restart;
     }
 
-    /// HTTP trackers (BEP 3) and, on the same listeners, WebTorrent. Each address serves both, and the pages /health and
-    /// /stats.
+    /// HTTP trackers (BEP 3) and, on the same listeners, WebTorrent. Each address serves both, and the pages /, /health
+    /// and /stats.
     [http] Http {
         /// Where to listen: addresses, or Unix sockets such as "unix:/run/riptide/http.sock". An address of a family
         /// that the host lacks is an error, unless it is one of these built-in two. []: no HTTP without TLS.
@@ -185,8 +186,17 @@ declare! {
         /// The permissions of the Unix sockets, in octal. A proxy needs to write: it shares the tracker's group, or
         /// this is "0666".
         unix_mode: u32 = r#""0660""#, Required { what: "a file mode from \"0000\" to \"0777\"", read: file_mode }, Restart;
+        /// Whether /, a page for people with the announce URLs to copy, is served.
+        page: bool = "true", Switch, Restart;
+        /// The name or address by which clients reach this tracker, for the URLs on that page, which have the ports of the
+        /// listeners. "https://tracker.example.org" (or http, with a port where it is another) where a reverse proxy serves
+        /// HTTP and WebSocket there. "": as whoever looks at the page has called it.
+        public_host: Option<PublicHost> = r#""""#, Optional { what: "a name or an address, as \"tracker.example.org\" or \"https://tracker.example.org\"", read: public_host }, Restart;
         /// Whether /stats, a page for people, and /stats.json, the same for programs, are served.
         stats: bool = "true", Switch, Restart;
+        /// Those who have /stats open and see it change live, by server-sent events. For further ones it refreshes every ten
+        /// seconds. 0: for all.
+        max_stats_streams: usize = "64", Count::new(0, 16_384), Restart;
     }
 
     /// HTTPS and secure WebSocket, which browsers need on secure pages. HTTP/2 is offered.

@@ -1,6 +1,7 @@
 //! How the strings among the values are read: addresses, paths, names.
 
 use super::values::ListenAddress;
+use crate::host::PublicHost;
 use axum::http::{HeaderName, Uri};
 use ipnet::IpNet;
 use std::{
@@ -197,6 +198,16 @@ pub(super) fn contact(text: &str) -> Result<String, String> {
             "`{text}` is not a contact: write \"mailto:\" and one mail address, as \"mailto:admin@tracker.example\""
         ))
     }
+}
+
+/// Reads how clients reach the tracker.
+pub(super) fn public_host(text: &str) -> Result<PublicHost, String> {
+    PublicHost::parse(text).ok_or_else(|| {
+        format!(
+            "`{text}` is not how clients reach a host: write a name or an address without a port, or for a proxy as \
+             https://tracker.example.org"
+        )
+    })
 }
 
 /// Reads the permission bits of a file, in octal digits.

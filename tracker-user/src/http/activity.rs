@@ -2,7 +2,10 @@
 
 use crate::clock::monotonic_ns;
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,8 @@ pub(super) struct Activity {
     /// What was read last looks like the end of a request without a body.
     ends_request: AtomicBool,
     expect_more: AtomicBool,
+    /// The client has taken all there is of a reply, and waits for more.
+    awaits: AtomicBool,
 }
 
 impl Activity {
@@ -69,6 +74,16 @@ impl Activity {
         Some(self.last_request.load(Ordering::Relaxed)).filter(|&at| at != 0)
     }
 
+    /// A reply begins that has an end only with the connection, or the tracker.
+    pub(super) fn awaiting(self: Arc<Self>) -> Awaiting {
+        Awaiting(self)
+    }
+
+    /// Whether the tracker is the one that is to speak.
+    pub(super) fn awaits(&self) -> bool {
+        self.awaits.load(Ordering::Relaxed)
+    }
+
     /// A reply refuses a request that is still on its way.
     pub(super) fn expect_more(&self) {
         self.expect_more.store(true, Ordering::Relaxed);
@@ -77,5 +92,25 @@ impl Activity {
     /// Whether it does.
     pub(super) fn expects_more(&self) -> bool {
         self.expect_more.load(Ordering::Relaxed)
+    }
+}
+
+/// A reply without an end, on its way.
+#[derive(Debug)]
+pub(super) struct Awaiting(Arc<Activity>);
+
+impl Awaiting {
+    /// Whether the client has taken all there is. What it has not taken yet it may take as long for as for a request.
+    pub(super) fn set(&self, awaits: bool) {
+        self.0.awaits.store(awaits, Ordering::Relaxed);
+        if !awaits {
+            self.0.last_request.store(monotonic_ns(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Awaiting {
+    fn drop(&mut self) {
+        self.set(false);
     }
 }

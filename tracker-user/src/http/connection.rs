@@ -231,6 +231,7 @@ impl Connections {
     /// How long the next request may still take.
     fn silence_left(&self, activity: &Activity) -> Result<Duration, Closed> {
         match activity.last_request() {
+            _ if activity.awaits() => Ok(self.idle_timeout),
             None => Err(Closed::RequestTimeout),
             Some(last) => {
                 let silent = Duration::from_nanos(monotonic_ns().saturating_sub(last));

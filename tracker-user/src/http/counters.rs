@@ -15,9 +15,11 @@ labelled! {
         Scrape = "scrape",
         /// A WebSocket handshake.
         Websocket = "websocket",
+        /// `/`.
+        Page = "page",
         /// `/health`.
         Health = "health",
-        /// `/stats` and `/stats.json`.
+        /// `/stats`, its events and `/stats.json`.
         Stats = "stats",
         /// Anything else.
         Other = "other",

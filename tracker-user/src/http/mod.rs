@@ -7,10 +7,11 @@ mod connection;
 pub mod counters;
 pub mod endpoint;
 mod limits;
+mod pages;
 mod proxy_protocol;
 mod router;
+mod shown;
 mod stage;
-mod statistics;
 mod stream;
 mod tracker;
 
@@ -23,8 +24,8 @@ use endpoint::Bound;
 pub(crate) use limits::MostConnections;
 use limits::PerAddress;
 use router::Router;
+pub use shown::{Front, Statistics};
 pub use stage::Stage;
-pub use statistics::Statistics;
 use std::{io, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tracker::Tracker;
@@ -45,6 +46,8 @@ pub struct Shared {
     pub counters: Arc<Counters>,
     /// WebSockets, if they are served.
     pub hub: Option<Arc<Hub>>,
+    /// The page at `/`, if it is served.
+    pub front: Option<Arc<dyn Front>>,
     /// The pages of numbers, if they are served.
     pub stats: Option<Arc<dyn Statistics>>,
 }
@@ -102,7 +105,7 @@ impl Http {
         shared: Shared,
         ended: &mpsc::UnboundedSender<String>,
     ) -> io::Result<Self> {
-        let Shared { engine, clock, threads, connections, counters, hub, stats } = shared;
+        let Shared { engine, clock, threads, connections, counters, hub, front, stats } = shared;
         // What applies to a port applies to all that its connections may become.
         let user_timeout = config.idle_timeout.max(send_timeout);
         let (stage, staged) = watch::channel(Stage::Starting);
@@ -116,7 +119,7 @@ impl Http {
             max_body_size: config.max_body_size,
             per_address: config.max_connections_per_address.map(PerAddress::new),
             hub: hub.clone(),
-            pages: router::pages(staged.clone(), stats),
+            pages: pages::serve(staged.clone(), front, stats),
         };
         let connections = Arc::new(Connections::new(config, Arc::new(router), counters, staged));
         for bound in listeners {

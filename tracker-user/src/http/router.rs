@@ -6,29 +6,23 @@ use super::{
     client::{Clients, NoAddress},
     counters::{Action, Counters, Outcome},
     limits::{PerAddress, Place},
-    stage::Stage,
-    statistics::Statistics,
+    pages,
     tracker::{self, Tracker},
 };
 use crate::ws::Hub;
-use axum::{Router as Pages, body::Body, extract::State, response::IntoResponse, routing};
+use axum::{Router as Pages, body::Body};
 use bytes::Bytes;
 use futures_util::future::{Either as AnyFuture, Ready, ready};
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper::{
     Method, Request, Response, StatusCode, Uri, Version,
     body::{Body as _, Incoming},
-    header::{
-        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-        HeaderValue, UPGRADE, X_CONTENT_TYPE_OPTIONS,
-    },
+    header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE},
     http::request::Parts,
     service::Service as _,
 };
 use hyper_util::service::TowerToHyperService;
 use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc};
-use tokio::sync::watch;
 use tracker_common::{
     address::{Address, Family},
     hex,
@@ -45,13 +39,6 @@ pub(super) type Answer = AnyFuture<Ready<Result<Response<Reply>, Infallible>>, W
 /// Whom a request is from.
 type Client = Result<Address, NoAddress>;
 type Waiting = Pin<Box<dyn Future<Output = Result<Response<Reply>, Infallible>> + Send>>;
-
-const HEALTH: &str = "/health";
-const STATS: &str = "/stats";
-const STATS_JSON: &str = "/stats.json";
-
-/// What pages answer (RFC 9110, section 9.1, wants GET and HEAD of every server).
-const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 /// Nothing here depends on who asks, so pages from anywhere may read it (the CORS protocol of the Fetch standard).
@@ -192,7 +179,7 @@ impl Router {
         mut request: Request<Incoming>,
         client: Client,
         target: Target,
-        activity: &Activity,
+        activity: &Arc<Activity>,
     ) -> Response<Reply> {
         let has_body = !request.body().is_end_stream();
         let read_out = self.read_out(request.body_mut()).await;
@@ -210,8 +197,13 @@ impl Router {
                     return self.track(target, parts, client);
                 }
                 if let Some(path) = target.path() {
+                    // What HTTP/2 and the absolute form of a target call this host goes with the target.
+                    if let Some(authority) = parts.uri.authority() {
+                        parts.extensions.insert(authority.clone());
+                    }
                     parts.uri = Uri::from_static(path);
                 }
+                parts.extensions.insert(activity.clone());
                 match self.pages.call(Request::from_parts(parts, Body::empty())).await {
                     Ok(response) => response.map(Either::Right),
                     Err(never) => match never {},
@@ -289,73 +281,24 @@ fn is_handshake(request: &Request<Incoming>) -> bool {
         })
 }
 
-/// The pages.
-pub(super) fn pages(
-    stage: watch::Receiver<Stage>,
-    stats: Option<Arc<dyn Statistics>>,
-) -> TowerToHyperService<Pages> {
-    let mut pages = Pages::new().route(HEALTH, routing::get(health).options(options).with_state(stage));
-    if let Some(stats) = stats {
-        let stats = Pages::new()
-            .route(STATS, routing::get(stats_page).options(options))
-            .route(STATS_JSON, routing::get(stats_json).options(options))
-            .with_state(stats);
-        pages = pages.merge(stats);
-    }
-    let pages = pages.fallback(async || (StatusCode::NOT_FOUND, [(CONTENT_TYPE, TEXT)], "Not Found"));
-    TowerToHyperService::new(pages)
-}
-
-/// What may be done with a page, told to whoever asks and to a browser before it lets another site's page ask with
-/// headers of its own.
-async fn options() -> impl IntoResponse {
-    let headers = [
-        (ALLOW, PAGE_METHODS),
-        (ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"),
-        (ACCESS_CONTROL_ALLOW_HEADERS, "*"),
-        (ACCESS_CONTROL_MAX_AGE, "86400"),
-    ];
-    (StatusCode::NO_CONTENT, headers)
-}
-
-async fn health(State(stage): State<watch::Receiver<Stage>>) -> impl IntoResponse {
-    let (status, text) = match *stage.borrow() {
-        Stage::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        Stage::Serving | Stage::Lent => (StatusCode::OK, "ok\n"),
-        Stage::Draining | Stage::Left => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-    };
-    (status, [(CONTENT_TYPE, TEXT), (CACHE_CONTROL, HeaderValue::from_static("no-store"))], text)
-}
-
-async fn stats_page(State(stats): State<Arc<dyn Statistics>>) -> impl IntoResponse {
-    let headers = [
-        (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CACHE_CONTROL, "no-store"),
-        (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (headers, stats.page())
-}
-
-async fn stats_json(State(stats): State<Arc<dyn Statistics>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], stats.json())
-}
-
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
     Announce,
     Scrape,
+    Front,
     Health,
     Stats,
     StatsJson,
+    StatsEvents,
     Nothing,
 }
 
 impl Target {
-    const ALL: [(&'static str, Self); 5] = [
+    const ALL: [(&'static str, Self); 6] = [
         ("announce", Self::Announce),
         ("scrape", Self::Scrape),
+        ("", Self::Front),
         ("health", Self::Health),
         ("stats", Self::Stats),
         ("stats.json", Self::StatsJson),
@@ -367,8 +310,12 @@ impl Target {
         if path == "/announce" {
             return Self::Announce;
         }
-        // Where the link of the page leads to from `/stats/`.
-        let path = path.strip_prefix("/stats").filter(|rest| rest.ends_with("/stats.json")).unwrap_or(path);
+        let path = match path.strip_prefix("/stats") {
+            Some("/events" | "/stats/events") => return Self::StatsEvents,
+            // Where the link of the page leads to from `/stats/`, as its events do.
+            Some(below) if below.ends_with("/stats.json") => below,
+            _ => path,
+        };
         let mut name = [0; 16];
         let Some(name) = decode(path, &mut name) else { return Self::Nothing };
         let found = Self::ALL.iter().find(|(own, _)| own.as_bytes() == name);
@@ -384,9 +331,11 @@ impl Target {
     /// Where the pages have it, if it is one of them.
     const fn path(self) -> Option<&'static str> {
         match self {
-            Self::Health => Some(HEALTH),
-            Self::Stats => Some(STATS),
-            Self::StatsJson => Some(STATS_JSON),
+            Self::Front => Some(pages::FRONT),
+            Self::Health => Some(pages::HEALTH),
+            Self::Stats => Some(pages::STATS),
+            Self::StatsJson => Some(pages::STATS_JSON),
+            Self::StatsEvents => Some(pages::STATS_EVENTS),
             Self::Announce | Self::Scrape | Self::Nothing => None,
         }
     }
@@ -395,7 +344,12 @@ impl Target {
     const fn methods(self) -> &'static str {
         match self {
             Self::Announce | Self::Scrape => "GET",
-            Self::Health | Self::Stats | Self::StatsJson | Self::Nothing => PAGE_METHODS,
+            Self::Front
+            | Self::Health
+            | Self::Stats
+            | Self::StatsJson
+            | Self::StatsEvents
+            | Self::Nothing => pages::METHODS,
         }
     }
 
@@ -407,8 +361,9 @@ impl Target {
         match self {
             Self::Announce => Action::Announce,
             Self::Scrape => Action::Scrape,
+            Self::Front => Action::Page,
             Self::Health => Action::Health,
-            Self::Stats | Self::StatsJson => Action::Stats,
+            Self::Stats | Self::StatsJson | Self::StatsEvents => Action::Stats,
             Self::Nothing => Action::Other,
         }
     }
@@ -470,8 +425,13 @@ mod tests {
             ("/stats//stats.json", Target::StatsJson),
             ("/stats/x/stats.json", Target::Nothing),
             ("/x/stats/stats.json", Target::Nothing),
-            ("/", Target::Nothing),
-            ("", Target::Nothing),
+            ("/stats/events", Target::StatsEvents),
+            ("/stats/stats/events", Target::StatsEvents),
+            ("/stats/events/x", Target::Nothing),
+            ("/events", Target::Nothing),
+            ("/", Target::Front),
+            ("//%20", Target::Front),
+            ("", Target::Front),
             ("*", Target::Nothing),
             ("/announce/x", Target::Nothing),
             ("/x/announce", Target::Nothing),
@@ -501,12 +461,13 @@ mod tests {
             ("/ABCDEFGH/stats", Target::Nothing, Some("ABCDEFGH")),
             ("/ABCDEFGH/health", Target::Nothing, Some("ABCDEFGH")),
             ("/x/ABCDEFGH/announce", Target::Nothing, Some("x")),
-            ("", Target::Nothing, None),
         ] {
             assert_eq!((Target::of(path), Target::below_key(path)), (Target::Nothing, target), "{path}");
             assert_eq!(key_in(path), key.map(str::as_bytes), "{path}");
         }
-        for path in ["/announce", "//announce", "/announce%20", "/scrape/", "/stats"] {
+        for path in
+            ["/announce", "//announce", "/announce%20", "/scrape/", "/stats", "/stats/events", "/", ""]
+        {
             assert_eq!(key_in(path), None, "{path}");
         }
     }

@@ -15,6 +15,7 @@ use crate::{
     counters::{self, Dropped, WorkerCounters},
     decisions::{self, Keeper},
     farewell::Farewell,
+    front::{self, FrontPage},
     handover::{
         descriptors::Received,
         successor::Successor,
@@ -280,7 +281,8 @@ impl Server {
             clients: Arc::default(),
             before: before.clone(),
         });
-        let stats = (config.http.stats && !listeners.is_empty()).then(|| Stats::new(sources.clone()));
+        let stats = (config.http.stats && !listeners.is_empty())
+            .then(|| Stats::new(sources.clone(), config.http.max_stats_streams));
         if let Some(stats) = &stats {
             runtime.spawn(stats.clone().sample());
         }
@@ -302,6 +304,7 @@ impl Server {
             threads: io_threads,
             connections: most.http,
             counters,
+            front: front_page(&config, &addresses, &engine),
             hub,
             stats: stats.map(|stats| stats as Arc<dyn http::Statistics>),
         };
@@ -408,6 +411,20 @@ impl Server {
             runtime,
         })
     }
+}
+
+/// The page at `/`, if it is served.
+fn front_page(config: &Config, addresses: &Addresses, engine: &Arc<Engine>) -> Option<Arc<dyn http::Front>> {
+    let listeners = front::Listeners {
+        udp: addresses.udp.clone(),
+        http: addresses.http.clone(),
+        https: addresses.https.clone(),
+        websocket: config.websocket.enabled,
+    };
+    config
+        .http
+        .page
+        .then(|| Arc::new(FrontPage::new(&config.http, engine.clone(), listeners)) as Arc<dyn http::Front>)
 }
 
 /// Where the tracker that runs is asked.

@@ -1,7 +1,8 @@
 //! Charts as inline SVG. Places along the width are percentages, so that a chart is as wide as its card while text and
 //! lines keep their size.
 
-use super::text::{Escaped, Short};
+use super::text::Short;
+use crate::html::Escaped;
 use std::fmt::{self, Write as _};
 
 /// Pixels from the top line to the base line.

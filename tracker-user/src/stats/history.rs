@@ -1,13 +1,18 @@
-//! Rates from counters: of the last seconds, and of each minute of the last hour.
+//! Rates from counters: of the last seconds, of each minute of the last hour, and of each quarter of an hour of the last day.
+//! However long it runs, it keeps no more.
 
+use super::reasons::REASONS;
 use std::{collections::VecDeque, ops::Index};
 
 /// Minutes that are kept, the present one included.
 pub(super) const MINUTES: usize = 60;
+/// Quarters of an hour that are kept, the present one included.
+pub(super) const QUARTERS: usize = 96;
 /// A rate of the present is taken over at least so long, as soon as there is as much.
 const WINDOW_NS: u64 = 10_000_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
 const MINUTE_NS: u64 = 60 * SECOND_NS;
+const QUARTER_NS: u64 = 15 * MINUTE_NS;
 
 /// What is followed over time: counters that only grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +48,31 @@ pub(super) enum Series {
 }
 
 impl Series {
-    pub(super) const COUNT: usize = 14;
+    const COUNT: usize = 14;
     /// Requests by protocol and path; together they are all.
     pub(super) const PATHS: [Self; 5] =
         [Self::UdpKernel, Self::UdpXsk, Self::UdpSocket, Self::Http, Self::Websocket];
 }
 
-/// One number for each [`Series`].
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Of<T>(pub(super) [T; Series::COUNT]);
+/// Numbers of one kind.
+const NUMBERS: usize = Series::COUNT + REASONS.len();
+
+/// One number for each [`Series`], and one for each of [`REASONS`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Of<T>([T; NUMBERS]);
+
+impl<T: Copy + Default> Default for Of<T> {
+    fn default() -> Self {
+        Self([T::default(); NUMBERS])
+    }
+}
+
+impl<T: Copy> Of<T> {
+    /// That of the reason at this place in [`REASONS`].
+    pub(super) fn refused(&self, place: usize) -> T {
+        self.0[Series::COUNT + place]
+    }
+}
 
 impl<T> Index<Series> for Of<T> {
     type Output = T;
@@ -64,6 +85,11 @@ impl<T> Index<Series> for Of<T> {
 impl Of<u64> {
     pub(super) fn add(&mut self, series: Series, n: u64) {
         self.0[series as usize] += n;
+    }
+
+    /// Adds to that of the reason at this place in [`REASONS`].
+    pub(super) fn refuse(&mut self, place: usize, n: u64) {
+        self.0[Series::COUNT + place] += n;
     }
 }
 
@@ -80,13 +106,88 @@ struct Sample {
     counts: Of<u64>,
 }
 
+/// A stretch of time.
 #[derive(Clone, Copy, Debug)]
-struct Minute {
+struct Stretch {
     /// Since the clock's zero.
     number: u64,
     /// How much of it has been seen, seconds.
     seen: f64,
     counts: Of<f64>,
+}
+
+/// The last `N` stretches of the same length.
+#[derive(Debug)]
+struct Ring<const N: usize> {
+    length_ns: u64,
+    /// Oldest first, at most `N`.
+    stretches: VecDeque<Stretch>,
+}
+
+impl<const N: usize> Ring<N> {
+    fn new(length_ns: u64) -> Self {
+        Self { length_ns, stretches: VecDeque::with_capacity(N + 1) }
+    }
+
+    /// Spreads what was counted between two moments evenly over the stretches between.
+    fn record(&mut self, from_ns: u64, at_ns: u64, increase: &Of<f64>) {
+        let length = self.length_ns;
+        let end = at_ns / length;
+        let start = (from_ns / length).max((end + 1).saturating_sub(N as u64));
+        for number in start..=end {
+            let overlap = at_ns.min((number + 1) * length) - from_ns.max(number * length);
+            if overlap > 0 {
+                self.add(number, overlap, overlap as f64 / (at_ns - from_ns) as f64, increase);
+            }
+        }
+    }
+
+    fn add(&mut self, number: u64, overlap_ns: u64, share: f64, increase: &Of<f64>) {
+        if self.stretches.back().is_none_or(|stretch| stretch.number != number) {
+            self.stretches.push_back(Stretch { number, seen: 0.0, counts: Of::default() });
+            while self.stretches.len() > N {
+                self.stretches.pop_front();
+            }
+        }
+        if let Some(stretch) = self.stretches.back_mut() {
+            stretch.seen += seconds(overlap_ns);
+            for (sum, more) in stretch.counts.0.iter_mut().zip(increase.0) {
+                *sum += more * share;
+            }
+        }
+    }
+
+    /// What was counted up to the present stretch, which is the last.
+    fn course(&self, at_ns: u64) -> Course {
+        let present = at_ns / self.length_ns;
+        let (mut stretches, mut sum, mut seen) = (vec![None; N], Of::<f64>::default(), 0.0);
+        for stretch in &self.stretches {
+            let age = usize::try_from(present.saturating_sub(stretch.number)).unwrap_or(usize::MAX);
+            if let Some(place) = (N - 1).checked_sub(age) {
+                stretches[place] = Some(per_second(&stretch.counts, stretch.seen));
+                sum.0.iter_mut().zip(stretch.counts.0).for_each(|(sum, count)| *sum += count);
+                seen += stretch.seen;
+            }
+        }
+        let mean = if seen > 0.0 { per_second(&sum, seen) } else { sum };
+        Course { stretches, mean }
+    }
+}
+
+/// What counters have done over some time: of each stretch of it, and of all of it.
+#[derive(Clone, Debug)]
+pub(super) struct Course {
+    /// Per second in each stretch, the present one last; `None` from before the first reading.
+    pub(super) stretches: Vec<Option<Of<f64>>>,
+    /// Per second, over all that was seen.
+    pub(super) mean: Of<f64>,
+}
+
+impl Course {
+    /// Requests of every protocol and path in the busiest stretch, per second.
+    pub(super) fn busiest(&self) -> f64 {
+        self.stretches.iter().flatten().map(Of::all_paths).fold(0.0, f64::max)
+    }
 }
 
 /// What counters have done. Times are those of one monotonic clock, nanoseconds.
@@ -95,48 +196,28 @@ pub(super) struct History {
     /// Oldest first, at least one. The first is the youngest that is a whole window older than the last, or the first
     /// of all.
     recent: VecDeque<Sample>,
-    /// Oldest first, at most [`MINUTES`].
-    minutes: VecDeque<Minute>,
+    hour: Ring<MINUTES>,
+    day: Ring<QUARTERS>,
 }
 
 impl History {
     pub(super) fn new(at_ns: u64, counts: Of<u64>) -> Self {
         let recent = VecDeque::from([Sample { at_ns, counts }]);
-        Self { recent, minutes: VecDeque::with_capacity(MINUTES) }
+        Self { recent, hour: Ring::new(MINUTE_NS), day: Ring::new(QUARTER_NS) }
     }
 
     /// Takes up a reading. What was counted since the last one is spread evenly over the time between.
     pub(super) fn record(&mut self, at_ns: u64, counts: Of<u64>) {
         let Some(&last) = self.recent.back() else { return };
-        let Some(elapsed) = at_ns.checked_sub(last.at_ns).filter(|&elapsed| elapsed > 0) else { return };
-        let increase = increase(&last.counts, &counts);
-        let end = at_ns / MINUTE_NS;
-        let start = (last.at_ns / MINUTE_NS).max((end + 1).saturating_sub(MINUTES as u64));
-        for number in start..=end {
-            let from = last.at_ns.max(number * MINUTE_NS);
-            let overlap = at_ns.min((number + 1) * MINUTE_NS) - from;
-            if overlap > 0 {
-                self.spread(number, overlap, overlap as f64 / elapsed as f64, &increase);
-            }
+        if at_ns <= last.at_ns {
+            return;
         }
+        let increase = increase(&last.counts, &counts);
+        self.hour.record(last.at_ns, at_ns, &increase);
+        self.day.record(last.at_ns, at_ns, &increase);
         self.recent.push_back(Sample { at_ns, counts });
         while self.recent.get(1).is_some_and(|second| at_ns - second.at_ns >= WINDOW_NS) {
             self.recent.pop_front();
-        }
-    }
-
-    fn spread(&mut self, number: u64, overlap_ns: u64, share: f64, increase: &Of<f64>) {
-        if self.minutes.back().is_none_or(|minute| minute.number != number) {
-            self.minutes.push_back(Minute { number, seen: 0.0, counts: Of::default() });
-            while self.minutes.len() > MINUTES {
-                self.minutes.pop_front();
-            }
-        }
-        if let Some(minute) = self.minutes.back_mut() {
-            minute.seen += seconds(overlap_ns);
-            for (sum, more) in minute.counts.0.iter_mut().zip(increase.0) {
-                *sum += more * share;
-            }
         }
     }
 
@@ -148,18 +229,14 @@ impl History {
         per_second(&increase(&first.counts, counts), seconds(elapsed))
     }
 
-    /// What was counted per second in each minute of the hour before `at_ns`, the present minute last; `None` before
-    /// the first reading.
-    pub(super) fn minutes(&self, at_ns: u64) -> [Option<Of<f64>>; MINUTES] {
-        let present = at_ns / MINUTE_NS;
-        let mut all = [None; MINUTES];
-        for minute in &self.minutes {
-            let age = usize::try_from(present.saturating_sub(minute.number)).unwrap_or(usize::MAX);
-            if let Some(place) = (MINUTES - 1).checked_sub(age) {
-                all[place] = Some(per_second(&minute.counts, minute.seen));
-            }
-        }
-        all
+    /// The minutes of the hour before `at_ns`.
+    pub(super) fn hour(&self, at_ns: u64) -> Course {
+        self.hour.course(at_ns)
+    }
+
+    /// The quarters of an hour of the day before `at_ns`.
+    pub(super) fn day(&self, at_ns: u64) -> Course {
+        self.day.course(at_ns)
     }
 }
 
@@ -188,7 +265,7 @@ mod tests {
 
     /// The rate of each minute that was seen, oldest first.
     fn rates(history: &History, at_ns: u64) -> Vec<f64> {
-        history.minutes(at_ns).iter().flatten().map(|rates| rates[Series::Http]).collect()
+        history.hour(at_ns).stretches.iter().flatten().map(|rates| rates[Series::Http]).collect()
     }
 
     #[track_caller]
@@ -217,7 +294,8 @@ mod tests {
         history.record(90 * SECOND_NS, http(1_300));
         // 10 s of the first minute and 20 s of the second at 10 a second, then 10 s of nothing.
         assert_near(&rates(&history, 90 * SECOND_NS), &[10.0, 200.0 / 30.0]);
-        let minutes = history.minutes(90 * SECOND_NS);
+        let Course { stretches: minutes, mean } = history.hour(90 * SECOND_NS);
+        assert_near(&[mean[Series::Http]], &[300.0 / 40.0]);
         assert!(minutes[..MINUTES - 2].iter().all(Option::is_none));
         assert!(minutes[MINUTES - 2..].iter().all(Option::is_some));
     }
@@ -232,13 +310,13 @@ mod tests {
         }
         let at = 200 * MINUTE_NS - 1;
         let all = rates(&history, at);
-        assert_eq!((all.len(), history.minutes.len()), (MINUTES, MINUTES));
+        assert_eq!((all.len(), history.hour.stretches.len()), (MINUTES, MINUTES));
         assert!(
             all.iter().zip(140..).all(|(rate, minute)| (rate - f64::from(minute)).abs() < 0.001),
             "{all:?}"
         );
         // Half an hour later without a reading the younger half is left, further back.
-        let later = history.minutes(at + 30 * MINUTE_NS);
+        let later = history.hour(at + 30 * MINUTE_NS).stretches;
         assert!(later[..30].iter().all(Option::is_some) && later[30..].iter().all(Option::is_none));
         assert!(rates(&history, at + 500 * MINUTE_NS).is_empty());
     }
@@ -248,6 +326,36 @@ mod tests {
         let mut history = History::new(0, http(0));
         history.record(1_000_000 * MINUTE_NS, http(60_000_000));
         assert_near(&rates(&history, 1_000_000 * MINUTE_NS), &[1.0; MINUTES - 1]);
+    }
+
+    #[test]
+    fn a_day_is_kept_in_quarters_of_an_hour() {
+        // A request a second in the first hour, two in the second, and so on for thirty hours.
+        let mut history = History::new(0, http(0));
+        let mut count = 0;
+        for minute in 0..30 * 60 {
+            count += 60 * (minute / 60 + 1);
+            history.record((minute + 1) * MINUTE_NS - 1, http(count));
+        }
+        let Course { stretches: quarters, mean } = history.day(30 * 60 * MINUTE_NS - 1);
+        assert_eq!((quarters.len(), history.day.stretches.len()), (QUARTERS, QUARTERS));
+        for (place, quarter) in quarters.iter().enumerate() {
+            let hour = 7.0 + (place / 4) as f64;
+            let rate = quarter.unwrap()[Series::Http];
+            assert!((rate - hour).abs() < 0.001, "{place}: {rate} is not {hour}");
+        }
+        assert!((mean[Series::Http] - 18.5).abs() < 0.001, "{}", mean[Series::Http]);
+    }
+
+    #[test]
+    fn refusals_have_rates_of_their_own() {
+        let mut history = History::new(0, Of::default());
+        let mut counts = Of::default();
+        counts.refuse(REASONS.len() - 1, 50);
+        history.record(10 * SECOND_NS, counts);
+        let rates = history.rates(10 * SECOND_NS, &counts);
+        assert!((rates.refused(REASONS.len() - 1) - 5.0).abs() < 1e-9 && rates.refused(0) == 0.0);
+        assert!(Series::PATHS.iter().all(|path| rates[*path] == 0.0));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use super::{
     Interface, View,
-    history::{MINUTES, Of, Series},
+    history::{MINUTES, Of, QUARTERS, Series},
     reading::{Connections as Open, Reading},
+    reasons::REASONS,
 };
 use crate::metrics::Sources;
 use serde::Serialize;
@@ -27,7 +28,9 @@ struct Document<'a> {
     actions: Rates<ByAction<f64>, ByAction<u64>>,
     families: Rates<ByFamily<f64>, ByFamily<u64>>,
     udp: Rates<Udp<f64>, Udp<u64>>,
+    refusals: Vec<Refusal>,
     hour: Vec<Minute>,
+    day: Vec<Quarter>,
     swarm_sizes: Vec<Size>,
     clients: Vec<Client>,
     interfaces: &'a [Interface],
@@ -117,6 +120,20 @@ struct Udp<T> {
 }
 
 #[derive(Serialize)]
+struct Refusal {
+    at: &'static str,
+    reason: &'static str,
+    per_second: f64,
+    total: u64,
+}
+
+#[derive(Serialize)]
+struct Quarter {
+    quarters_ago: usize,
+    requests_per_second: Option<ByPath<f64>>,
+}
+
+#[derive(Serialize)]
 struct Minute {
     minutes_ago: usize,
     requests_per_second: Option<ByPath<f64>>,
@@ -138,7 +155,7 @@ struct Client {
 pub(super) fn render(view: &View) -> Vec<u8> {
     let reading = &view.reading;
     let (rates, counts) = (&view.rates, &reading.counts);
-    let minutes = view.minutes.iter().enumerate();
+    let (minutes, quarters) = (view.hour.stretches.iter().enumerate(), view.day.stretches.iter().enumerate());
     let document = Document {
         version: view.version,
         commit: view.commit,
@@ -153,9 +170,25 @@ pub(super) fn render(view: &View) -> Vec<u8> {
         actions: Rates { per_second: by_action(rates), total: by_action(counts) },
         families: Rates { per_second: by_family(rates), total: by_family(counts) },
         udp: Rates { per_second: udp(rates), total: udp(counts) },
+        refusals: REASONS
+            .iter()
+            .enumerate()
+            .map(|(i, reason)| Refusal {
+                at: reason.place.label(),
+                reason: reason.label,
+                per_second: rates.refused(i),
+                total: counts.refused(i),
+            })
+            .collect(),
         hour: minutes
             .map(|(i, rates)| Minute {
                 minutes_ago: MINUTES - 1 - i,
+                requests_per_second: rates.as_ref().map(by_path),
+            })
+            .collect(),
+        day: quarters
+            .map(|(i, rates)| Quarter {
+                quarters_ago: QUARTERS - 1 - i,
                 requests_per_second: rates.as_ref().map(by_path),
             })
             .collect(),

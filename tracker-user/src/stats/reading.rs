@@ -1,10 +1,13 @@
 //! What the counters say at one moment.
 
-use super::history::{Of, Series};
+use super::{
+    history::{Of, Series},
+    refusals,
+};
 use crate::{
-    counters::{Dropped, Path},
+    counters::Path,
     http::counters::{Action as HttpAction, Outcome as HttpOutcome},
-    metrics::{Sources, kernel_bytes, kernel_connects, kernel_drops},
+    metrics::{Sources, kernel_bytes, kernel_connects},
     ws::{self, Hub},
     xdp::{interface::Report, program::Mode, socket::Bind},
 };
@@ -118,11 +121,7 @@ pub(super) fn counts(sources: &Sources) -> Of<u64> {
     if let Some(hub) = &sources.websocket {
         count_websocket(hub, &mut counts);
     }
-    for path in Path::ALL {
-        let dropped = Dropped::ALL.iter().map(|why| sources.udp_drops(&reports, path, *why)).sum();
-        counts.add(Series::Dropped, dropped);
-    }
-    counts.add(Series::Dropped, kernel_drops(&reports).map(|(_, frames)| frames).sum());
+    refusals::count(sources, &reports, &mut counts);
     counts
 }
 

@@ -1,18 +1,27 @@
 //! The page and the JSON as a browser and a program take them.
 
 use super::{
-    FRESH_NS, History, Interface, MINUTES, Of, Reading, Stats, View,
-    history::Series,
+    FRESH_NS, History, Interface, Of, Reading, Stats, View, events,
+    history::{MINUTES, Series},
     json, page,
     reading::{self, Connections},
+    refusals,
 };
 use crate::{
+    clock::Clock,
+    config::Config,
     counters::Path,
-    http::counters::{self as http, Counters},
+    html::assert_well_formed,
+    http::{
+        Statistics as _,
+        counters::{self as http, Counters},
+    },
     logging::Lines,
     metrics::Sources,
+    ws::Hub,
     xdp::manager::Reports,
 };
+use futures_util::StreamExt as _;
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc};
 use tracker_common::{address::Family, bep15::Action};
@@ -49,6 +58,7 @@ fn busy() -> View {
         }
         counts.add(Series::Ipv4, seconds * 9);
         counts.add(Series::Ipv6, seconds);
+        counts.refuse(0, 2 * seconds);
         counts
     };
     let mut history = History::new(0, counts_at(0));
@@ -70,47 +80,32 @@ fn busy() -> View {
     View::new(reading, &history, 0, 120 * SECOND_NS)
 }
 
-/// Every element is closed by its own end, and every attribute is quoted.
-fn assert_well_formed(html: &str) {
-    const VOID: [&str; 1] = ["meta"];
-    let mut open = Vec::new();
-    let mut rest = html;
-    while let Some((_, behind)) = rest.split_once('<') {
-        let (tag, behind) = behind.split_once('>').expect("a tag without an end");
-        rest = behind;
-        let name: String = tag.chars().take_while(|c| !c.is_whitespace()).collect();
-        if let Some(name) = name.strip_prefix('/') {
-            assert_eq!(open.pop().as_deref(), Some(name), "before {behind:.80}");
-        } else if !tag.ends_with('/') && !tag.starts_with('!') && !VOID.contains(&name.as_str()) {
-            open.push(name);
-        }
-        assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
-        if tag.starts_with("style") {
-            rest = rest.split_once("</style>").expect("the end of the style").1;
-            open.pop();
-        }
-    }
-    assert!(open.is_empty(), "left open: {open:?}");
-}
-
 #[test]
 fn pages_are_well_formed_and_need_nothing_from_elsewhere() {
     for view in [fresh(), busy()] {
         let html = page::render(&view);
         assert_well_formed(&html);
-        for part in ["<script", "http://", "https://", "url(", "src=", "@import", "NaN", "inf"] {
+        // The name of a namespace is no address.
+        let html = html.replace("xmlns='http://www.w3.org/2000/svg'", "");
+        for part in ["http://", "https://", "url(", "src=", "@import", "style=", "onclick", "NaN", "inf"] {
             assert!(!html.contains(part), "{part}");
         }
-        assert!(html.contains(r#"http-equiv="refresh" content="10""#));
+        assert_eq!(html.matches("<script").count(), 1);
+        assert!(html.contains(r#"<noscript><meta http-equiv="refresh" content="10"></noscript>"#));
     }
 }
 
 #[test]
 fn the_page_of_a_fresh_tracker_says_that_there_is_nothing() {
     let html = page::render(&fresh());
-    for text in
-        ["No requests in the last hour", "No torrents yet", "On no interface", "up 1 s", "No announces yet"]
-    {
+    for text in [
+        "No requests yet",
+        "No torrents yet",
+        "On no interface",
+        ">up 1 s<",
+        "No announces yet",
+        "Nothing so far",
+    ] {
         assert!(html.contains(text), "{text}");
     }
 }
@@ -126,11 +121,15 @@ fn the_page_shows_the_numbers_and_no_markup_of_others() {
         "more than 500,000 peers: 1 torrent<",
         "2 peers: 0 torrents<",
         "90% IPv4, 10% IPv6",
-        "<dt>Announce interval</dt><dd class=\"big\">30 min 0 s</dd><dd><small>at most 200 peers by UDP<",
+        "<dt>Announce interval</dt><dd class=\"big\">30 min</dd><dd><small>200 peers at most<",
         "not attached",
         "UDP sockets: 3.0/s",
-        "<td>qBittorrent</td><td>7,503</td><td>75%</td>",
-        "<td>Other</td><td>61</td><td>1%</td>",
+        "<th scope=\"row\">qBittorrent</th><td>7,503</td><td>75%</td>",
+        "<th scope=\"row\">Other</th><td>61</td><td>1%</td>",
+        "UDP sockets</th><td>3</td><td>3</td><td>3</td><td>360</td>",
+        "<th scope=\"row\">UDP: connection ID forged or expired</th><td>2</td><td>240</td>",
+        "for each minute of the last hour; at most 15.0",
+        "for each quarter of an hour of the last day; at most 15.0",
     ] {
         assert!(html.contains(text), "{text}");
     }
@@ -150,6 +149,15 @@ fn the_json_holds_the_same_numbers() {
     assert_eq!(hour.len(), MINUTES);
     assert_eq!((&hour[0]["minutes_ago"], &hour[0]["requests_per_second"]), (&59.into(), &Value::Null));
     assert_eq!(hour[58]["requests_per_second"]["udp_xsk"], 2.0);
+    let day = json["day"].as_array().unwrap();
+    assert_eq!((day.len(), &day[0]["quarters_ago"], &day[95]["quarters_ago"]), (96, &95.into(), &0.into()));
+    assert_eq!(
+        (&day[94]["requests_per_second"], &day[95]["requests_per_second"]["http"]),
+        (&Value::Null, &4.0.into())
+    );
+    let forged =
+        serde_json::json!({"at": "udp", "reason": "bad_connection_id", "per_second": 2.0, "total": 240});
+    assert_eq!(json["refusals"][0], forged);
     let sizes = json["swarm_sizes"].as_array().unwrap();
     assert_eq!((&sizes[0]["at_most"], &sizes[18]["at_most"]), (&1.into(), &Value::Null));
     assert_eq!(
@@ -159,7 +167,8 @@ fn the_json_holds_the_same_numbers() {
     assert_eq!(json["clients"][2]["name"], "other");
     assert_eq!(json["interfaces"][0]["name"], "<&\"'>");
     let mut without = names(&json);
-    without.retain(|name| !name.starts_with("interfaces[]") && !name.starts_with("hour[].requests"));
+    let comes_later = ["interfaces[]", "hour[].requests", "day[].requests"];
+    without.retain(|name| !comes_later.iter().any(|later| name.starts_with(later)));
     let fresh: Value = serde_json::from_slice(&json::render(&fresh())).unwrap();
     assert_eq!(names(&fresh), without, "all names are there from the start");
 }
@@ -173,7 +182,7 @@ fn names(json: &Value) -> BTreeSet<String> {
                 members.iter().for_each(|(name, value)| walk(value, &format!("{path}{dot}{name}"), names));
             }
             Value::Array(values) => values.iter().for_each(|value| walk(value, &format!("{path}[]"), names)),
-            Value::Null if path == "hour[].requests_per_second" => {}
+            Value::Null if path.ends_with("[].requests_per_second") => {}
             _ => {
                 names.insert(path.to_owned());
             }
@@ -258,7 +267,7 @@ fn requests_are_counted_by_path_action_and_family() {
 
 #[test]
 fn what_is_shown_stays_for_a_second() {
-    let stats = Stats::new(sources());
+    let stats = Stats::new(sources(), 1);
     let at = stats.started_ns;
     let first = stats.page_at(at);
     assert_eq!(stats.page_at(at + FRESH_NS - 1).as_ptr(), first.as_ptr());
@@ -266,4 +275,61 @@ fn what_is_shown_stays_for_a_second() {
     let later = stats.json_at(at + FRESH_NS);
     assert!(later != json && stats.page_at(at + FRESH_NS) != first, "the time since the start has changed");
     assert_eq!(stats.json_at(at + 2 * FRESH_NS - 1).as_ptr(), later.as_ptr());
+}
+
+/// The parts of the page that an event tells of, and what is in them.
+fn parts(event: &str) -> Vec<(&str, String)> {
+    let mut parts = Vec::new();
+    for one in event.split_terminator("\n\n") {
+        let mut lines = one.lines().map(|line| line.strip_prefix("data: ").expect("a line of data"));
+        let id = lines.next().expect("a name");
+        parts.push((id, lines.collect::<Vec<_>>().join("\n")));
+    }
+    parts
+}
+
+#[test]
+fn events_hold_the_parts_of_the_page_as_they_stand_in_it() {
+    let view = busy();
+    let html = page::render(&view);
+    let (all, some) = (events::render(&view, 15), events::render(&view, 1));
+    let (all, some) = (parts(&all), parts(&some));
+    assert_eq!((all.len(), some.len()), (page::PARTS.len(), 7), "charts change less often");
+    for (id, inside) in all.iter().chain(&some) {
+        assert!(
+            !inside.is_empty() && html.contains(&format!(" id=\"{id}\"")) && html.contains(inside),
+            "{id}"
+        );
+        assert_well_formed(inside);
+    }
+}
+
+#[test]
+fn a_tick_is_made_once_for_all_who_follow() {
+    let stats = Stats::new(sources(), 1);
+    let at = stats.started_ns;
+    let first = stats.event_at(7, at);
+    assert_eq!(stats.event_at(7, at + 10 * FRESH_NS).as_ptr(), first.as_ptr());
+    assert_ne!(stats.event_at(8, at + 10 * FRESH_NS), first);
+}
+
+#[tokio::test]
+async fn who_follows_has_a_place_until_they_go() {
+    let stats = Stats::new(sources(), 2);
+    let mut first = stats.clone().follow().unwrap();
+    let second = stats.clone().follow().unwrap();
+    assert!(stats.clone().follow().is_none());
+    assert_eq!(first.next().await.unwrap(), "retry: 2000\n\n");
+    drop(second);
+    assert!(stats.follow().is_some());
+}
+
+#[test]
+fn every_reason_for_a_refusal_has_its_words() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _inside = runtime.enter();
+    let mut sources = Arc::into_inner(sources()).unwrap();
+    let websocket = Config::default().websocket;
+    sources.websocket = Some(Hub::new(&websocket, sources.engine.clone(), Clock::new(0), [1, 2], [3, 4]));
+    refusals::assert_all_known(&sources);
 }

@@ -116,7 +116,7 @@ fn a_drain_lets_requests_in_hand_finish() {
 fn a_drain_serves_what_had_come() {
     // Nothing runs on this runtime before the drain.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let rig = Rig::on(runtime, 1, |_| {});
+    let rig = Rig::on(runtime, 1, None, |_| {});
     let mut clients: Vec<_> = (0..50).map(|_| rig.client()).collect();
     for client in &mut clients {
         client.send(ANNOUNCE);

@@ -1,9 +1,10 @@
 //! HTTP over loopback, byte by byte.
 
+mod events;
 mod limits_and_drain;
 
 use super::{
-    Http, Shared, Stage,
+    Http, Shared, Stage, Statistics,
     counters::{Action, Closed, Counters, Outcome, Pause},
     endpoint::{Bound, Listening},
     limits::MostConnections,
@@ -48,10 +49,22 @@ impl Rig {
     fn with(listeners: usize, change: impl FnOnce(&mut config::Http)) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        Self::on(runtime, listeners, change)
+        Self::on(runtime, listeners, None, change)
     }
 
-    fn on(runtime: Runtime, listeners: usize, change: impl FnOnce(&mut config::Http)) -> Self {
+    /// With pages of numbers.
+    fn showing(stats: impl Statistics + 'static, change: impl FnOnce(&mut config::Http)) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        Self::on(runtime, 1, Some(Arc::new(stats)), change)
+    }
+
+    fn on(
+        runtime: Runtime,
+        listeners: usize,
+        stats: Option<Arc<dyn Statistics>>,
+        change: impl FnOnce(&mut config::Http),
+    ) -> Self {
         let mut config = Config::default();
         change(&mut config.http);
         let engine = Arc::new(Engine::new(policy::from_config(&config), [1, 2]));
@@ -78,7 +91,8 @@ impl Rig {
             connections: most.http,
             counters: counters.clone(),
             hub,
-            stats: None,
+            front: None,
+            stats,
         };
         let http = Http::start(&config.http, config.websocket.send_timeout, bound, None, shared, &farewells)
             .unwrap();
@@ -286,7 +300,7 @@ fn announces_are_asked_for_by_get_alone() {
 fn unknown_paths_are_not_found_and_the_connection_is_kept() {
     let rig = Rig::new(|_| {});
     let mut client = rig.client();
-    for path in ["/", "/announce/x", "/metrics", "/%ff", "/stats.jso"] {
+    for path in ["/x", "/announce/x", "/metrics", "/%ff", "/stats.jso"] {
         let reply = client.ask(get(path));
         assert_eq!(reply.status(), 404, "{path}: {reply:?}");
         assert!(!reply.body.is_empty());
