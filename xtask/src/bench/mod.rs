@@ -2,36 +2,33 @@
 
 mod aims;
 mod chart;
-mod cpus;
+pub(crate) mod cpus;
 mod engine;
 mod figures;
 mod host;
 mod http;
-mod lab;
+pub(crate) mod lab;
 mod load;
 mod page;
 mod peers;
-mod program;
+pub(crate) mod program;
 mod result;
-mod rig;
+pub(crate) mod rig;
 mod site;
 mod state;
 mod turns;
 mod udp;
 mod ws;
 
-use crate::{apt, build_ebpf, machine, pins, process, run, say};
+use crate::{apt, build_ebpf, machine, pins, process, root, run, say};
 use anyhow::{Context, Result, bail};
 use cpus::Cpus;
 use lab::Lab;
 use peers::Given;
 use result::Report;
 use std::{
-    convert::Infallible,
     env,
     io::{self, Write},
-    os::unix::process::CommandExt,
-    process::Command,
     time::Duration,
 };
 
@@ -117,7 +114,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         build(&subjects, arguments.quick)?;
         if rigged && !machine::is_root() {
-            become_root()?;
+            root::become_root("measuring")?;
         }
     }
     measure(arguments, &subjects, cpus)
@@ -142,18 +139,8 @@ fn build(subjects: &[Subject], quick: bool) -> Result<()> {
     Ok(())
 }
 
-/// Becomes this program again, as root. What cargo told it goes along, and its signals and exit status are its own.
-fn become_root() -> Result<Infallible> {
-    let program = env::current_exe().context("cannot tell which program this is")?;
-    say::step("measuring through sudo: network namespaces need root");
-    let mut sudo = Command::new("sudo");
-    sudo.args(["--preserve-env=CARGO_MANIFEST_DIR,CARGO_TARGET_DIR", "--"]).arg(program);
-    let error = sudo.args(env::args_os().skip(1)).arg("--built").exec();
-    bail!("cannot start sudo: {error}")
-}
-
 fn measure(arguments: &Arguments, subjects: &[Subject], cpus: Cpus) -> Result<()> {
-    let typed: Vec<String> = env::args().skip(1).filter(|word| word != "--built").collect();
+    let typed: Vec<String> = env::args().skip(1).filter(|word| word != root::BUILT).collect();
     // The machine is described before this process gives up a processor.
     let command = format!("cargo xtask {}", typed.join(" "));
     let mut report = Report::new(&arguments.name(), &command, arguments.quick);

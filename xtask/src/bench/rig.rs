@@ -48,6 +48,11 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// What `ip netns` calls it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A command that will run in it on this processor. It keeps the process ID that it is started with, gets no signals
     /// from the terminal, and does not outlive this process.
     pub(crate) fn command(&self, cpu: usize, program: &Path) -> Command {
