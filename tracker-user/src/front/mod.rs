@@ -99,9 +99,9 @@ fn write_page(
     if has_stats {
         page.push_str("<p class=\"more\"><a href=\"stats\">What it is doing right now</a></p>");
     }
-    write!(
+    writeln!(
         page,
-        "<p id=\"said\" class=\"sign\" role=\"status\"></p></main><footer><span>Riptide {}</span></footer></body></html>\n",
+        "<p id=\"said\" class=\"sign\" role=\"status\"></p></main><footer><span>Riptide {}</span></footer></body></html>",
         env!("CARGO_PKG_VERSION")
     )
 }

@@ -201,21 +201,21 @@ pub(super) struct History {
 }
 
 impl History {
-    pub(super) fn new(at_ns: u64, counts: Of<u64>) -> Self {
-        let recent = VecDeque::from([Sample { at_ns, counts }]);
+    pub(super) fn new(at_ns: u64, counts: &Of<u64>) -> Self {
+        let recent = VecDeque::from([Sample { at_ns, counts: *counts }]);
         Self { recent, hour: Ring::new(MINUTE_NS), day: Ring::new(QUARTER_NS) }
     }
 
     /// Takes up a reading. What was counted since the last one is spread evenly over the time between.
-    pub(super) fn record(&mut self, at_ns: u64, counts: Of<u64>) {
+    pub(super) fn record(&mut self, at_ns: u64, counts: &Of<u64>) {
         let Some(&last) = self.recent.back() else { return };
         if at_ns <= last.at_ns {
             return;
         }
-        let increase = increase(&last.counts, &counts);
+        let increase = increase(&last.counts, counts);
         self.hour.record(last.at_ns, at_ns, &increase);
         self.day.record(last.at_ns, at_ns, &increase);
-        self.recent.push_back(Sample { at_ns, counts });
+        self.recent.push_back(Sample { at_ns, counts: *counts });
         while self.recent.get(1).is_some_and(|second| at_ns - second.at_ns >= WINDOW_NS) {
             self.recent.pop_front();
         }
@@ -278,9 +278,9 @@ mod tests {
     fn a_steady_rate_is_the_same_in_every_minute() {
         // Readings every 10 s, off the minutes' borders.
         let at = |i: u64| 1_234_567_890 + i * 10 * SECOND_NS;
-        let mut history = History::new(at(0), http(0));
+        let mut history = History::new(at(0), &http(0));
         for i in 1..=30 {
-            history.record(at(i), http(i * 70));
+            history.record(at(i), &http(i * 70));
             assert_near(&[history.rates(at(i), &http(i * 70))[Series::Http]], &[7.0]);
         }
         assert_near(&rates(&history, at(30)), &[7.0; 6]);
@@ -289,9 +289,9 @@ mod tests {
 
     #[test]
     fn what_was_counted_between_two_minutes_goes_to_both() {
-        let mut history = History::new(50 * SECOND_NS, http(1_000));
-        history.record(80 * SECOND_NS, http(1_300));
-        history.record(90 * SECOND_NS, http(1_300));
+        let mut history = History::new(50 * SECOND_NS, &http(1_000));
+        history.record(80 * SECOND_NS, &http(1_300));
+        history.record(90 * SECOND_NS, &http(1_300));
         // 10 s of the first minute and 20 s of the second at 10 a second, then 10 s of nothing.
         assert_near(&rates(&history, 90 * SECOND_NS), &[10.0, 200.0 / 30.0]);
         let Course { stretches: minutes, mean } = history.hour(90 * SECOND_NS);
@@ -302,11 +302,11 @@ mod tests {
 
     #[test]
     fn an_hour_is_kept_and_older_minutes_go() {
-        let mut history = History::new(0, http(0));
+        let mut history = History::new(0, &http(0));
         let mut count = 0;
         for minute in 0..200 {
             count += 60 * minute;
-            history.record((minute + 1) * MINUTE_NS - 1, http(count));
+            history.record((minute + 1) * MINUTE_NS - 1, &http(count));
         }
         let at = 200 * MINUTE_NS - 1;
         let all = rates(&history, at);
@@ -323,19 +323,19 @@ mod tests {
 
     #[test]
     fn a_long_gap_is_filled_evenly_and_costs_no_more_than_an_hour() {
-        let mut history = History::new(0, http(0));
-        history.record(1_000_000 * MINUTE_NS, http(60_000_000));
+        let mut history = History::new(0, &http(0));
+        history.record(1_000_000 * MINUTE_NS, &http(60_000_000));
         assert_near(&rates(&history, 1_000_000 * MINUTE_NS), &[1.0; MINUTES - 1]);
     }
 
     #[test]
     fn a_day_is_kept_in_quarters_of_an_hour() {
         // A request a second in the first hour, two in the second, and so on for thirty hours.
-        let mut history = History::new(0, http(0));
+        let mut history = History::new(0, &http(0));
         let mut count = 0;
         for minute in 0..30 * 60 {
             count += 60 * (minute / 60 + 1);
-            history.record((minute + 1) * MINUTE_NS - 1, http(count));
+            history.record((minute + 1) * MINUTE_NS - 1, &http(count));
         }
         let Course { stretches: quarters, mean } = history.day(30 * 60 * MINUTE_NS - 1);
         assert_eq!((quarters.len(), history.day.stretches.len()), (QUARTERS, QUARTERS));
@@ -349,10 +349,10 @@ mod tests {
 
     #[test]
     fn refusals_have_rates_of_their_own() {
-        let mut history = History::new(0, Of::default());
+        let mut history = History::new(0, &Of::default());
         let mut counts = Of::default();
         counts.refuse(REASONS.len() - 1, 50);
-        history.record(10 * SECOND_NS, counts);
+        history.record(10 * SECOND_NS, &counts);
         let rates = history.rates(10 * SECOND_NS, &counts);
         assert!((rates.refused(REASONS.len() - 1) - 5.0).abs() < 1e-9 && rates.refused(0) == 0.0);
         assert!(Series::PATHS.iter().all(|path| rates[*path] == 0.0));
@@ -360,27 +360,27 @@ mod tests {
 
     #[test]
     fn a_counter_that_goes_back_counts_as_none() {
-        let mut history = History::new(0, http(500));
-        history.record(10 * SECOND_NS, http(100));
+        let mut history = History::new(0, &http(500));
+        history.record(10 * SECOND_NS, &http(100));
         assert_near(&rates(&history, 10 * SECOND_NS), &[0.0]);
-        history.record(20 * SECOND_NS, http(160));
+        history.record(20 * SECOND_NS, &http(160));
         assert_near(&rates(&history, 20 * SECOND_NS), &[3.0]);
     }
 
     #[test]
     fn time_that_stands_still_or_goes_back_adds_nothing() {
-        let mut history = History::new(5 * SECOND_NS, http(0));
-        history.record(5 * SECOND_NS, http(10));
-        history.record(4 * SECOND_NS, http(10));
+        let mut history = History::new(5 * SECOND_NS, &http(0));
+        history.record(5 * SECOND_NS, &http(10));
+        history.record(4 * SECOND_NS, &http(10));
         assert!(rates(&history, 5 * SECOND_NS).is_empty());
         assert_near(&[history.rates(5 * SECOND_NS, &http(10))[Series::Http]], &[10.0]);
     }
 
     #[test]
     fn the_present_is_a_window_that_moves() {
-        let mut history = History::new(0, http(0));
+        let mut history = History::new(0, &http(0));
         for second in 1..=100 {
-            history.record(second * SECOND_NS, http(if second <= 50 { 0 } else { (second - 50) * 5 }));
+            history.record(second * SECOND_NS, &http(if second <= 50 { 0 } else { (second - 50) * 5 }));
         }
         assert_near(&[history.rates(100 * SECOND_NS, &http(250))[Series::Http]], &[5.0]);
         assert!(history.recent.len() <= 12);

@@ -96,7 +96,7 @@ impl Stats {
     pub fn new(sources: Arc<Sources>, max_streams: usize) -> Arc<Self> {
         let at_ns = monotonic_ns();
         let reading = Reading::take(&sources);
-        let history = History::new(at_ns, reading.counts);
+        let history = History::new(at_ns, &reading.counts);
         let view = View::new(reading, &history, at_ns, at_ns);
         let shown = Mutex::new(Shown { history, view, at_ns, page: None, json: None, event: None });
         Arc::new(Self {
@@ -116,7 +116,7 @@ impl Stats {
         loop {
             tick.tick().await;
             let counts = reading::counts(&self.sources);
-            self.shown().history.record(monotonic_ns(), counts);
+            self.shown().history.record(monotonic_ns(), &counts);
         }
     }
 

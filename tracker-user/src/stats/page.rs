@@ -87,10 +87,10 @@ fn write_page(page: &mut String, view: &View) -> fmt::Result {
     page.push_str("</div><div>");
     write_part(page, view, "section", "actions", "card")?;
     write_part(page, view, "section", "refusals", "card")?;
-    write!(
+    writeln!(
         page,
         "</div></div></main><footer><span id=\"state\" role=\"status\">Refreshes every {REFRESH} seconds</span>\
-        <a href=\"stats.json\">The same as JSON</a></footer></body></html>\n"
+        <a href=\"stats.json\">The same as JSON</a></footer></body></html>"
     )
 }
 

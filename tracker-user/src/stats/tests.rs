@@ -46,7 +46,7 @@ fn fresh() -> View {
         clients: vec![(ClientSoftware::OTHER, 0)],
         interfaces: Vec::new(),
     };
-    View::new(reading, &History::new(0, counts), 0, SECOND_NS)
+    View::new(reading, &History::new(0, &counts), 0, SECOND_NS)
 }
 
 /// Two minutes with 1 request a second on the first path, 2 on the next and so on.
@@ -61,11 +61,11 @@ fn busy() -> View {
         counts.refuse(0, 2 * seconds);
         counts
     };
-    let mut history = History::new(0, counts_at(0));
+    let mut history = History::new(0, &counts_at(0));
     let mut reading = fresh().reading;
     for seconds in (10..=120).step_by(10) {
         reading.counts = counts_at(seconds);
-        history.record(seconds * SECOND_NS, reading.counts);
+        history.record(seconds * SECOND_NS, &reading.counts);
     }
     reading.totals = Totals { torrents: 12_345, peers: [[1, 1, 1], [3, 1, 3], [5, 1, 5]], retained: 7 };
     reading.sizes.torrents[0] = 12_344;
