@@ -150,16 +150,18 @@ async function needsNoScript (browser) {
 
 /** Wide and narrow, light and dark: nothing is wider than the window, and text can be told from what is behind it (WCAG 1.4.3). */
 async function fits (browser) {
-  for (const colorScheme of ['light', 'dark']) {
-    for (const width of [360, 700, 1280]) {
-      for (const path of ['', 'stats']) {
-        const page = await open(browser, `${place}${path}`, { colorScheme, viewport: { width, height: 800 } })
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth)
-        assert(wide <= width, `/${path} is ${wide} pixels wide in a window of ${width}`)
-        assert.deepStrictEqual(await page.evaluate(faint), [], `/${path} ${colorScheme}`)
-        await close(page)
-      }
+  for (const path of ['', 'stats']) {
+    const page = await open(browser, `${place}${path}`)
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme })
+      assert.deepStrictEqual(await page.evaluate(faint), [], `/${path} ${colorScheme}`)
     }
+    for (const width of [360, 700, 1280]) {
+      await page.setViewportSize({ width, height: 800 })
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth)
+      assert(wide <= width, `/${path} is ${wide} pixels wide in a window of ${width}`)
+    }
+    await close(page)
   }
 }
 
