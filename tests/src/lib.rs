@@ -38,6 +38,7 @@ pub mod rig;
 pub mod riptide;
 pub mod scripts;
 pub mod service;
+pub mod terminal;
 pub mod transfer;
 pub mod udp;
 pub mod web;

@@ -31,6 +31,8 @@ pub enum Command {
     Probe(ProbeArgs),
     /// Ask a running tracker, or tell it what to do, over its control socket
     Control(ControlArgs),
+    /// Show what a running tracker does, live in the terminal
+    Top(TopArgs),
 }
 
 /// The flags of `riptide run`. Values are text here: [`crate::config::Config::load`] gives them types, with the same
@@ -275,6 +277,27 @@ pub struct ProbeArgs {
     pub json: bool,
 }
 
+/// The flags of `riptide top`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Keys: q ends it, p pauses, s sorts, + and - change how often it reads, ? tells of all. NO_COLOR is respected.
+
+For a tracker elsewhere, whose metrics are best left on its loopback address: ssh -t HOST riptide top
+
+Exit status: 0 if it was ended, 1 if there is no terminal, or with --once nothing to read, 2 for wrong usage."
+)]
+pub struct TopArgs {
+    /// Where the tracker serves metrics, as its log tells; a bare HOST:PORT will do
+    #[arg(long, value_name = "METRICS_URL", default_value = "http://127.0.0.1:9000/metrics")]
+    pub url: String,
+    /// How often to read them, from 1s to 1m
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    pub every: String,
+    /// Read twice, print what would be on the screen as text, and end
+    #[arg(long)]
+    pub once: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,6 +349,11 @@ mod tests {
         let line = "riptide probe -6 --timeout 2s --info-hash 00 --ca ca.pem --json wss://a";
         let Command::Probe(args) = parse(line).unwrap().command else { panic!("not probe") };
         assert!(args.ipv6 && !args.ipv4 && args.json && args.url == "wss://a" && args.timeout == "2s");
+        let Command::Top(args) = parse("riptide top --url [::1]:9000 --every 5s --once").unwrap().command
+        else {
+            panic!("not top")
+        };
+        assert_eq!((args.url.as_str(), args.every.as_str(), args.once), ("[::1]:9000", "5s", true));
         for line in [
             "riptide control --socket /a.sock --json status",
             "riptide control --socket /a.sock status --json",

@@ -40,6 +40,7 @@ pub mod swarms;
 pub mod sweep;
 pub mod threads;
 pub mod tls;
+pub mod top;
 pub mod udp;
 pub mod unix;
 pub mod utc;

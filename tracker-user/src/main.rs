@@ -12,6 +12,7 @@ use tracker_user::{
     material::Material,
     probe,
     server::Server,
+    top,
 };
 
 /// How long the end of a run waits for its last log lines to be written.
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::Control(args) => control::client::run(&args),
+        Command::Top(args) => top::run(&args),
     };
     exit.into()
 }

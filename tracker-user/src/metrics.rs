@@ -4,6 +4,7 @@ pub mod before;
 pub mod clients;
 pub mod listener;
 mod process;
+pub mod serving;
 
 use crate::{
     counters::{DURATION_BOUNDS, Dropped, Path, PathCounters, WorkerCounters},
@@ -20,6 +21,7 @@ use axum::{Router, extract::State, http::header, response::IntoResponse, routing
 use before::{Adding, Before, Counted, Took};
 use metrics::{Label, Level, Metadata, NoopRecorder, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use serving::Serving;
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -65,6 +67,8 @@ pub struct Sources {
     pub clients: Arc<clients::Named>,
     /// What processes before this one counted.
     pub before: Arc<Before>,
+    /// Whether it serves, and by which threads.
+    pub serving: Arc<Serving>,
 }
 
 /// The metrics listener's one route.
@@ -124,6 +128,7 @@ impl Sources {
         adding.end(&METADATA);
         drop(recorder);
         let mut text = handle.render();
+        self.serving.write_busy(&mut text);
         write_durations(&mut text, &self.durations(&before));
         write_swarm_sizes(&mut text, &self.engine.swarm_sizes());
         process::write(&mut text);
@@ -172,6 +177,7 @@ impl Sources {
         if let Some(tls) = &self.tls {
             collect_tls(tls);
         }
+        self.serving.collect();
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("RIPTIDE_COMMIT"))];
         level("riptide_build_info", labels(build), 1);
     }
@@ -274,6 +280,7 @@ impl Sources {
         let longest = policy.admission.max_interval.max(policy.admission.interval);
         level("riptide_announce_interval_limit_seconds", Labels::new(), longest.into());
         level("riptide_reply_peers_limit", Labels::new(), policy.admission.most_by_udp(measures) as u64);
+        gauge!("riptide_pressure_ratio", Labels::new()).set(f64::from(measures.stretch) / 1000.0);
         level("riptide_peers_limit", Labels::new(), policy.max_peers as u64);
         let totals = self.engine.totals();
         level("riptide_torrents", Labels::new(), totals.torrents as u64);
@@ -509,6 +516,7 @@ fn collect_tls(tls: &Tls) {
 }
 
 fn describe() {
+    serving::describe();
     for (name, help) in [
         ("riptide_udp_requests_total", "UDP requests that were answered or could have been"),
         ("riptide_udp_responses_total", "UDP replies; path kernel: by the XDP program, xsk: through AF_XDP"),
@@ -560,7 +568,7 @@ fn describe() {
         ("riptide_torrents", "Torrents with at least one peer"),
         ("riptide_retained_torrents", "Torrents without peers whose count of downloads is kept"),
         ("riptide_peers", "Peers by family and role"),
-        ("riptide_peers_limit", "Peers that may be stored in all: limits.peers"),
+        ("riptide_peers_limit", "Peers that are kept at most: limits.peers, or what follows from memory"),
         (
             "riptide_announce_interval_seconds",
             "How long clients of UDP and HTTP are asked to wait between announces now, before swarm.interval_jitter",
@@ -572,6 +580,10 @@ fn describe() {
             "Peers in a UDP reply at most: swarm.max_num_want, or fewer near limits.udp_bytes_per_second",
         ),
         ("riptide_xdp_wanted", "1 for each interface that the XDP program is wanted on, attached or not"),
+        (
+            "riptide_pressure_ratio",
+            "How far announce intervals are from the shortest to the longest for the load there is, from 0 to 1",
+        ),
         (
             "riptide_xdp_info",
             "1 for each interface with the XDP program: how it is attached and its sockets bound",

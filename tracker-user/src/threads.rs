@@ -48,8 +48,15 @@ impl Threads {
     /// The processor time of all of them so far, without those that have ended.
     #[must_use]
     pub fn processor_time(&self) -> Duration {
+        self.processor_times().into_iter().map(|(_, time)| time).sum()
+    }
+
+    /// The processor time of each so far, by its number in the order of joining, without those that have ended.
+    #[must_use]
+    pub fn processor_times(&self) -> Vec<(usize, Duration)> {
         let known = self.known.lock();
-        known.iter().filter_map(|thread| clock_gettime(clock_of(*thread)).ok()).map(Duration::from).sum()
+        let time = |thread: &Pid| clock_gettime(clock_of(*thread)).ok().map(Duration::from);
+        known.iter().enumerate().filter_map(|(n, thread)| Some((n, time(thread)?))).collect()
     }
 }
 
@@ -119,6 +126,8 @@ mod tests {
         let after = order(true);
         assert!(after >= before + Duration::from_millis(20));
         assert!(threads.processor_time() >= after);
+        let each = threads.processor_times();
+        assert!(matches!(each[..], [(0, time)] if time >= after), "{each:?}");
         drop(orders);
         other.join().unwrap();
     }

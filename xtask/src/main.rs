@@ -38,7 +38,7 @@ enum Command {
     Test,
     /// Build the eBPF object from source and put it at target/bpf/riptide.bpf.o
     BuildEbpf(build_ebpf::Arguments),
-    /// Take the README's pictures of the tracker's pages, from one that has something to show
+    /// Take the README's pictures of the tracker's pages and of `riptide top`, from one that has something to show
     Screenshot(screenshot::Arguments),
     /// Make what is handed out, in target/package: .deb, .rpm, a tarball, man pages, completions, checksums
     Package(package::Arguments),

@@ -105,6 +105,7 @@ pub(crate) const TEST_PACKAGES: &[Package] = &[
     Package { name: "nftables", proof: Proof::Program("nft") },
     Package { name: "curl", proof: Proof::Program("curl") },
     Package { name: "pebble", proof: Proof::Program("pebble") },
+    Package { name: "tmux", proof: Proof::Program("tmux") },
     Package { name: "aria2", proof: Proof::Program("aria2c") },
     Package { name: "transmission-cli", proof: Proof::Program("transmission-cli") },
     Package { name: "python3-libtorrent", proof: Proof::PythonModule("libtorrent") },
@@ -117,6 +118,15 @@ pub(crate) const PROMETHEUS: Unpacked =
 /// A tracker of others that `riptide probe` is tested with. Installed, it would serve at Riptide's usual port.
 pub(crate) const OPENTRACKER: Unpacked =
     Unpacked { packages: &["opentracker", "libowfat0"], programs: &["opentracker"] };
+
+/// A terminal that a program drives, and a font that has all that is drawn in one.
+pub(crate) const TERMINAL_PACKAGES: &[Package] = &[
+    Package { name: "tmux", proof: Proof::Program("tmux") },
+    Package {
+        name: "fonts-dejavu-core",
+        proof: Proof::File("/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf"),
+    },
+];
 
 /// What the bench calls: network set-up, and programs pinned to processors.
 pub(crate) const BENCH_PACKAGES: &[Package] = &[

@@ -24,7 +24,7 @@ use crate::{
     http::{self, Http, counters::Counters, endpoint::Bound},
     logging::Lines,
     material::Material,
-    metrics::{Sources, before::Before},
+    metrics::{Sources, before::Before, serving::Serving},
     orders::Orders,
     policy, pressure,
     privileges::{Identity, Needs, PrivilegeError},
@@ -257,6 +257,9 @@ impl Server {
             io: (!listeners.is_empty()).then_some(serving_threads),
             cpus: usable_cpus().len(),
         };
+        let by_service = [("udp", &workers.udp), ("http", &workers.io)];
+        let known = by_service.into_iter().filter_map(|(what, threads)| Some((what, threads.as_ref()?.clone())));
+        let serving = Arc::new(Serving::new(known.collect()));
         let pool =
             Pool::spawn(&config.udp, sockets, udp_workers, &shared, &farewell).map_err(system("a worker"))?;
         let saving = swarms::Settings::of(&config.state, !is_kept);
@@ -280,6 +283,7 @@ impl Server {
             tls: tls.clone(),
             clients: Arc::default(),
             before: before.clone(),
+            serving: serving.clone(),
         });
         let stats = (config.http.stats && !listeners.is_empty())
             .then(|| Stats::new(sources.clone(), config.http.max_stats_streams));
@@ -320,6 +324,7 @@ impl Server {
             )
             .map_err(system("HTTP"))?
         };
+        serving.lives_by(http.stage());
         addresses.log();
 
         let (running_config, config_seen) = watch::channel(config.clone());

@@ -17,7 +17,7 @@ use crate::{
         counters::{self as http, Counters},
     },
     logging::Lines,
-    metrics::Sources,
+    metrics::{Sources, serving::Serving},
     ws::Hub,
     xdp::manager::Reports,
 };
@@ -226,6 +226,7 @@ fn sources() -> Arc<Sources> {
         tls: None,
         clients: Arc::default(),
         before: Arc::default(),
+        serving: Arc::new(Serving::new(Vec::new())),
     })
 }
 
