@@ -21,7 +21,9 @@ function html (text) {
   const parts = text.split(/\x1b\[([\d;]*)m/)
   return parts.map((part, n) => {
     if (n % 2 === 0) return part && `<span class="${[...styles].map((style) => `s${style}`).join(' ')}">${escaped(part)}</span>`
-    for (const number of (part || '0').split(';').map(Number)) {
+    // The first eight of the 256 colours are the eight that all terminals have.
+    const numbers = part.replace(/\b38;5;([0-7])\b/g, '3$1') || '0'
+    for (const number of numbers.split(';').map(Number)) {
       if (number === 0) styles = new Set()
       else if (number === 22) styles = new Set([...styles].filter((style) => style > 2))
       else if (number === 27) styles.delete(7)
@@ -47,7 +49,7 @@ async function main () {
   const text = readFileSync(file, 'utf8')
   const browser = await launch()
   for (const [theme, end] of [['light', '.png'], ['dark', '-dark.png']]) {
-    const tab = await browser.newPage({ deviceScaleFactor: 2 })
+    const tab = await browser.newPage({ deviceScaleFactor: 1.5 })
     await tab.setContent(page(text, THEMES[theme], columns, rows))
     await tab.locator('body').screenshot({ path: name + end })
   }

@@ -42,15 +42,28 @@ impl Terminal {
     /// What it shows, line by line.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let shown = said(self.tmux(&["capture-pane", "-p"]));
+        self.captured(&[])
+    }
+
+    fn captured(&self, more: &[&str]) -> Vec<String> {
+        let shown = said(self.tmux(&[&["capture-pane", "-p"], more].concat()));
         shown.lines().map(|line| line.trim_end().to_owned()).collect()
     }
 
     /// Waits until it shows what is awaited.
-    pub fn wait(&self, awaited: &str, mut good: impl FnMut(&[String]) -> bool) -> Vec<String> {
+    pub fn wait(&self, awaited: &str, good: impl FnMut(&[String]) -> bool) -> Vec<String> {
+        self.wait_with(&[], awaited, good)
+    }
+
+    fn wait_with(
+        &self,
+        more: &[&str],
+        awaited: &str,
+        mut good: impl FnMut(&[String]) -> bool,
+    ) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let lines = self.lines();
+            let lines = self.captured(more);
             if good(&lines) {
                 return lines;
             }
@@ -91,7 +104,8 @@ impl Terminal {
     /// cursor. Gives the exit status.
     pub fn wait_restored(&self) -> i32 {
         let mut status = None;
-        let lines = self.wait("the end of the program", |lines| {
+        // Lines that were too long for it are whole again.
+        let lines = self.wait_with(&["-J"], "the end of the program", |lines| {
             status = lines.iter().find_map(|line| line.strip_prefix("status ")?.parse::<i32>().ok());
             status.is_some() && settings(lines).len() == 2
         });

@@ -212,7 +212,8 @@ fn what_is_no_tracker_is_told() {
 fn a_program_that_is_no_tracker_is_told_on_the_screen() {
     let address = answering("HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nnode_load1 1\n");
     let terminal = top(80, 12, &address.to_string());
-    let lines =
-        terminal.wait("what is there", |lines| lines.iter().any(|line| line.contains("something else")));
+    let lines = terminal.wait("what is there", |lines| {
+        lines.join(" ").contains("has metrics, but of something else than Riptide")
+    });
     assert!(lines[1].starts_with("no reading yet: http://127.0.0.1:"), "{lines:?}");
 }

@@ -1,7 +1,10 @@
 //! What is known of the tracker, and what whoever looks wants to see of it.
 
 use super::{history::History, rates::Rates, reading::Reading};
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 /// How often the tracker may be read, from the shortest to the longest that a key leads to.
 pub(super) const PACES: [Duration; 6] = [
@@ -12,6 +15,9 @@ pub(super) const PACES: [Duration; 6] = [
     Duration::from_secs(30),
     Duration::from_secs(60),
 ];
+
+/// Over so many readings the rates of client software are taken: announces are looked at by samples, few a minute.
+const STEADY: usize = 60;
 
 /// By what tables are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +67,8 @@ pub(super) enum Wish {
 pub(super) struct Latest {
     pub(super) reading: Reading,
     pub(super) rates: Rates,
+    /// Over the last readings: for what is counted by samples.
+    pub(super) steady: Rates,
     pub(super) at: Instant,
 }
 
@@ -71,6 +79,8 @@ pub(super) struct App {
     pub(super) address: String,
     pub(super) every: Duration,
     pub(super) latest: Option<Latest>,
+    /// Readings before that, the oldest first, as far as counters went on since.
+    before: VecDeque<(Reading, Instant)>,
     pub(super) history: History,
     /// Why the last attempt came to nothing, if it did.
     pub(super) trouble: Option<String>,
@@ -85,6 +95,7 @@ impl App {
             address,
             every,
             latest: None,
+            before: VecDeque::new(),
             history: History::default(),
             trouble: None,
             paused: false,
@@ -97,16 +108,27 @@ impl App {
     pub(super) fn take(&mut self, outcome: Result<Reading, String>, now: Instant) {
         let rates = match outcome {
             Ok(reading) => {
-                let rates = self.latest.as_ref().map(|latest| {
-                    Rates::between(&latest.reading, &reading, now.saturating_duration_since(latest.at))
-                });
-                let is_first = rates.is_none();
-                let rates = rates.unwrap_or_default();
-                self.latest = Some(Latest { reading, rates: rates.clone(), at: now });
                 self.trouble = None;
-                if is_first {
+                let Some(latest) = self.latest.take() else {
+                    let (rates, steady) = Default::default();
+                    self.latest = Some(Latest { reading, rates, steady, at: now });
                     return;
+                };
+                let since = |then| now.saturating_duration_since(then);
+                let rates = Rates::between(&latest.reading, &reading, since(latest.at));
+                if rates.is_empty() {
+                    // Whatever was counted before is of no use for what is counted from here on.
+                    self.before.clear();
+                } else {
+                    if self.before.len() == STEADY {
+                        self.before.pop_front();
+                    }
+                    self.before.push_back((latest.reading, latest.at));
                 }
+                let oldest = self.before.front();
+                let steady = oldest.map(|(oldest, at)| Rates::between(oldest, &reading, since(*at)));
+                let steady = steady.unwrap_or_default();
+                self.latest = Some(Latest { reading, rates: rates.clone(), steady, at: now });
                 rates
             }
             Err(error) => {
@@ -117,7 +139,7 @@ impl App {
                 Rates::default()
             }
         };
-        self.history.push(&rates);
+        self.history.push(&rates, now);
     }
 
     /// Whether what was read is that of now, as far as anybody knows.
@@ -136,7 +158,7 @@ impl App {
             Wish::Pause => self.paused = !self.paused,
             Wish::Sort => self.order = self.order.next(),
             Wish::Slower => {
-                self.every = PACES.into_iter().find(|pace| *pace > self.every).unwrap_or(self.every)
+                self.every = PACES.into_iter().find(|pace| *pace > self.every).unwrap_or(self.every);
             }
             Wish::Faster => {
                 self.every = PACES.into_iter().rev().find(|pace| *pace < self.every).unwrap_or(self.every);
@@ -168,7 +190,7 @@ mod tests {
         assert!(!app.is_current() && app.latest.is_none());
         app.take(Ok(reading(10.0)), at(1));
         assert!(app.is_current());
-        assert_eq!(app.history.last(Figure::All, 9).count(), 0, "one reading is no rate");
+        assert!(app.history.points(Figure::All, 9).is_empty(), "one reading is no rate");
         app.take(Ok(reading(30.0)), at(3));
         app.take(Err("gone".to_owned()), at(4));
         assert!(!app.is_current());
@@ -178,9 +200,28 @@ mod tests {
             "what was read last is still there"
         );
         app.take(Ok(reading(60.0)), at(6));
-        let rates: Vec<_> = app.history.last(Figure::All, 9).collect();
-        assert_eq!(rates, [Some(10.0), None, Some(10.0)]);
+        assert_eq!(app.history.points(Figure::All, 9), [Some(10.0), None, Some(10.0)]);
         assert_eq!(app.trouble, None);
+    }
+
+    #[test]
+    fn steady_rates_are_those_of_many_readings_since_a_restart() {
+        let (mut app, begin) = (app(), Instant::now());
+        let xsk = Count::Path("xsk".to_owned());
+        let mut take = |second: u32, started, requests| {
+            let reading = Reading { started: Some(started), ..reading(requests) };
+            app.take(Ok(reading), begin + Duration::from_secs(second.into()));
+            app.latest.as_ref().and_then(|latest| latest.steady.of(&xsk))
+        };
+        assert_eq!(take(0, 1.0, 0.0), None);
+        assert_eq!(take(1, 1.0, 60.0), Some(60.0));
+        assert_eq!(take(2, 1.0, 60.0), Some(30.0));
+        assert_eq!(take(3, 2.0, 7.0), None, "another process counts anew");
+        assert_eq!(take(4, 2.0, 9.0), Some(2.0));
+        for second in 5..200 {
+            take(second, 2.0, 9.0);
+        }
+        assert_eq!(take(200, 2.0, 69.0), Some(1.0), "over a minute");
     }
 
     #[test]
@@ -200,8 +241,15 @@ mod tests {
             assert!(app.obey(Wish::Sort));
             assert_eq!(app.order, order);
         }
-        assert!(app.obey(Wish::Pause) && app.paused && app.obey(Wish::Pause) && !app.paused);
-        assert!(app.obey(Wish::Help) && app.help && app.obey(Wish::Back) && !app.help);
+        for paused in [true, false] {
+            assert!(app.obey(Wish::Pause));
+            assert_eq!(app.paused, paused);
+        }
+        for (wish, help) in [(Wish::Help, true), (Wish::Back, false), (Wish::Help, true), (Wish::Help, false)]
+        {
+            assert!(app.obey(wish));
+            assert_eq!(app.help, help);
+        }
         assert!(!app.obey(Wish::Back) && !app.obey(Wish::Quit));
     }
 }

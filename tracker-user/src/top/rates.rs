@@ -23,11 +23,18 @@ impl Rates {
             return Self::default();
         }
         let rate = |(count, value): (&Count, &f64)| {
-            let grown = value - before.counts.get(count)?;
+            // Software that nobody had yet has no series.
+            let none = matches!(count, Count::Client(_)).then_some(0.0);
+            let grown = value - before.counts.get(count).copied().or(none)?;
             let known = grown >= 0.0 && grown.is_finite() && (outlives(count) || !is_other);
             known.then(|| (count.clone(), grown / seconds))
         };
         Self(now.counts.iter().filter_map(rate).collect())
+    }
+
+    /// Whether nothing is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Of one.
@@ -81,6 +88,9 @@ mod tests {
         let rates = Rates::between(&before, &now, TWO_SECONDS);
         assert_eq!((rates.of(&path("kernel")), rates.of(&path("new"))), (None, None));
         assert_eq!(rates.of(&path("xsk")), Some(5.0));
+        let aria2 = Count::Client("aria2".to_owned());
+        let now = reading(1.0, [(aria2.clone(), 61.0)]);
+        assert_eq!(Rates::between(&before, &now, TWO_SECONDS).of(&aria2), Some(30.5), "it had none");
     }
 
     #[test]

@@ -215,7 +215,7 @@ impl Reading {
 
 /// What may be put on a screen of a text that comes from elsewhere.
 pub(super) fn printable(text: &str) -> String {
-    let shown = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    let shown = |c: char| if c.is_ascii_graphic() || c.is_alphanumeric() || c == ' ' { c } else { '?' };
     text.chars().take(MAX_NAME).map(shown).collect()
 }
 
@@ -302,8 +302,8 @@ mod tests {
 
     #[test]
     fn nothing_from_elsewhere_commands_the_terminal() {
-        let reading = reading("riptide_client_announces_total{client=\"\u{1b}[2J\u{9b}31mö\"} 1\n");
-        assert_eq!(reading.counts.keys().next(), Some(&Count::Client("?[2J?31m?".to_owned())));
+        let reading = reading("riptide_client_announces_total{client=\"\u{1b}[2J\u{9b}31m\u{202e}µ\"} 1\n");
+        assert_eq!(reading.counts.keys().next(), Some(&Count::Client("?[2J?31m?µ".to_owned())));
         assert_eq!(printable(&"x".repeat(1000)).len(), MAX_NAME);
     }
 }

@@ -35,27 +35,30 @@ impl Look {
         if self.colours { style.fg(Color::Red) } else { style }
     }
 
+    fn drawn(self) -> Style {
+        if self.colours { Style::new().fg(Color::Cyan) } else { Style::new() }
+    }
+
     /// A history, the latest at the right end, each as high as it is of the highest. What is not known is left out.
-    pub(super) fn history(self, points: impl Iterator<Item = Option<f64>> + Clone, width: usize) -> String {
+    pub(super) fn history(self, points: &[Option<f64>], width: usize) -> Span<'static> {
         const LEVELS: [[char; 8]; 2] = [
             ['_', '.', '-', ':', '=', '+', '*', '#'],
             ['\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}'],
         ];
         let levels = LEVELS[usize::from(self.unicode)];
-        let known = points.clone().flatten();
-        let highest = known.fold(0.0, f64::max);
-        let shown = points.map(|point| match point {
+        let highest = points.iter().flatten().copied().fold(0.0, f64::max);
+        let shown = points.iter().map(|point| match point {
             None => ' ',
             // Whatever happens is higher than nothing.
-            Some(rate) if rate > 0.0 => levels[1 + whole((rate / highest * 7.0).ceil() - 1.0).min(6)],
+            Some(rate) if *rate > 0.0 => levels[1 + whole((rate / highest * 7.0).ceil() - 1.0).min(6)],
             Some(_) => levels[0],
         });
         let shown: String = shown.collect();
-        format!("{shown:>width$}")
+        Span::styled(format!("{shown:>width$}"), self.drawn())
     }
 
     /// A bar, full up to this share.
-    pub(super) fn bar(self, share: f64, width: usize) -> String {
+    pub(super) fn bar(self, share: f64, width: usize) -> [Span<'static>; 2] {
         let [full, empty] = if self.unicode { ["\u{2588}", "\u{2591}"] } else { ["#", "."] };
         // Something is more than nothing, and all is only what is all.
         let filled = match width as f64 * share {
@@ -63,7 +66,10 @@ impl Look {
             length if length > 0.0 => whole(length.round()).clamp(1, width.saturating_sub(1).max(1)),
             _ => 0,
         };
-        full.repeat(filled) + &empty.repeat(width - filled)
+        [
+            Span::styled(full.repeat(filled), self.drawn()),
+            Span::styled(empty.repeat(width - filled), Style::new().dim()),
+        ]
     }
 }
 
@@ -89,14 +95,20 @@ impl Columns {
     }
 
     /// A row. What is nothing, or not known, is dim.
-    pub(super) fn row(self, label: &str, number: &str, rest: String) -> Line<'static> {
+    pub(super) fn row(
+        self,
+        label: &str,
+        number: &str,
+        rest: impl IntoIterator<Item = Span<'static>>,
+    ) -> Line<'static> {
         let Self { label: wide, number: far, .. } = self;
         let style = if ["0", "-", "0 B"].contains(&number) { Style::new().dim() } else { Style::new() };
-        Line::from(vec![
+        let columns = [
             Span::raw(format!("{:wide$}", cut(label, wide))),
             Span::styled(format!("{number:>far$}"), style),
-            Span::raw(format!(" {rest}")),
-        ])
+            Span::raw(" "),
+        ];
+        Line::from_iter(columns.into_iter().chain(rest))
     }
 }
 
@@ -182,11 +194,16 @@ mod tests {
 
     #[test]
     fn histories_are_as_high_as_their_highest() {
+        let shown = |look: Look, points: &[_], width| look.history(points, width).content.into_owned();
         let points = [Some(0.0), Some(0.01), None, Some(4.0), Some(8.0)];
-        assert_eq!(RICH.history(points.into_iter(), 7), "  ▁▂ ▅█");
-        assert_eq!(PLAIN.history(points.into_iter(), 5), "_. =#");
-        assert_eq!(PLAIN.history([Some(0.0), Some(0.0)].into_iter(), 2), "__");
-        assert_eq!(PLAIN.history([None, Some(f64::NAN)].into_iter(), 3), "  _");
+        assert_eq!(shown(RICH, &points, 7), "  ▁▂ ▅█");
+        assert_eq!(shown(PLAIN, &points, 5), "_. =#");
+        assert_eq!(shown(PLAIN, &[Some(0.0), Some(0.0)], 2), "__");
+        assert_eq!(shown(PLAIN, &[None, Some(f64::NAN)], 3), "  _");
+    }
+
+    fn drawn(look: Look, share: f64, width: usize) -> String {
+        look.bar(share, width).iter().map(|span| span.content.as_ref()).collect()
     }
 
     #[test]
@@ -201,10 +218,10 @@ mod tests {
             (-1.0, "....."),
             (f64::NAN, "....."),
         ] {
-            assert_eq!(PLAIN.bar(share, 5), bar, "{share}");
+            assert_eq!(drawn(PLAIN, share, 5), bar, "{share}");
         }
-        assert_eq!(RICH.bar(0.5, 2), "█░");
-        assert_eq!((PLAIN.bar(0.5, 0), PLAIN.bar(0.5, 1)), (String::new(), "#".to_owned()));
+        assert_eq!(drawn(RICH, 0.5, 2), "█░");
+        assert_eq!((drawn(PLAIN, 0.5, 0).as_str(), drawn(PLAIN, 0.5, 1).as_str()), ("", "#"));
     }
 
     #[test]
@@ -217,7 +234,7 @@ mod tests {
         assert_eq!(title(20, "workers", "busy").to_string(), "workers         busy");
         assert_eq!(title(12, "workers", "busy").to_string(), "workers");
         assert_eq!(
-            Columns::of(20).row("announcements", "12.3k", "#".into()).to_string(),
+            Columns::of(20).row("announcements", "12.3k", [Span::raw("#")]).to_string(),
             "announce   12.3k #"
         );
     }

@@ -8,7 +8,12 @@ mod tests;
 
 use super::app::{App, Latest};
 use cells::Look;
-use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Line};
+use ratatui::{
+    buffer::{Buffer, Cell},
+    layout::Rect,
+    style::Style,
+    text::Line,
+};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// From so many columns of the screen on there are two of panels, and three.
@@ -67,7 +72,7 @@ pub(super) fn text(app: &App, look: Look, moment: Moment, width: u16) -> String 
     let rest = Rect { y: top, height: area.height.saturating_sub(top), ..area };
     body(&mut buffer, rest, app, look, false);
     let rows = buffer.content().chunks(usize::from(width.max(1)));
-    let rows = rows.map(|cells| cells.iter().map(|cell| cell.symbol()).collect::<String>());
+    let rows = rows.map(|cells| cells.iter().map(Cell::symbol).collect::<String>());
     let text: String = rows.map(|row| row.trim_end().to_owned() + "\n").collect();
     text.trim_end().to_owned() + "\n"
 }

@@ -17,11 +17,13 @@ use std::collections::BTreeMap;
 const MOST_WORKERS: usize = 4;
 
 type Lines = Vec<Line<'static>>;
+/// How a number is written.
+type Unit = fn(f64) -> String;
 
 /// What a figure is now, and over the last minutes.
 fn figure(app: &App, look: Look, width: usize, figure: Figure) -> Line<'static> {
     let columns = Columns::of(width);
-    let (label, unit): (_, fn(f64) -> String) = match figure {
+    let (label, unit): (_, Unit) = match figure {
         Figure::All => ("all", amount),
         Figure::Path(name) | Figure::Action(name) => (name, amount),
         Figure::Dropped => ("dropped", amount),
@@ -29,7 +31,7 @@ fn figure(app: &App, look: Look, width: usize, figure: Figure) -> Line<'static> 
         Figure::Sent => ("out", bytes),
     };
     let now = app.history.latest(figure).map_or_else(|| "-".to_owned(), unit);
-    columns.row(label, &now, look.history(app.history.last(figure, columns.rest), columns.rest))
+    columns.row(label, &now, [look.history(&app.history.points(figure, columns.rest), columns.rest)])
 }
 
 /// The little that there is room for on a small screen.
@@ -41,8 +43,9 @@ pub(super) fn summary(app: &App, latest: &Latest, look: Look, width: usize) -> L
 
 /// Requests a second.
 pub(super) fn rates(app: &App, latest: &Latest, look: Look, width: usize, is_summed_up: bool) -> Lines {
-    let seen = (Columns::of(width).rest.min(crate::top::history::MOMENTS)) as f64 * app.every.as_secs_f64();
-    let more = if width < NARROW { String::new() } else { format!("last {}", span(seen)) };
+    let length = app.history.length().filter(|_| width >= NARROW);
+    let more = length
+        .map_or_else(String::new, |length| format!("last {}", span((length + app.every).as_secs_f64())));
     let counts = &latest.reading.counts;
     let is_there = |of: &Figure| match of {
         Figure::All | Figure::Dropped => !is_summed_up,
@@ -61,7 +64,7 @@ pub(super) fn room(latest: &Latest, look: Look, width: usize) -> Lines {
 
 fn uses(reading: &Reading, look: Look, width: usize) -> Lines {
     let peers = Some(reading.all_peers());
-    let all: [(_, _, _, fn(f64) -> String); 3] = [
+    let all: [(_, _, _, Unit); 3] = [
         ("peers", peers, reading.peers_limit, amount),
         ("memory", reading.memory, reading.memory_limit, bytes),
         ("websockets", reading.websocket_memory, reading.websocket_memory_limit, bytes),
@@ -78,12 +81,12 @@ fn one_use(
     label: &str,
     used: f64,
     limit: Option<f64>,
-    unit: fn(f64) -> String,
+    unit: Unit,
 ) -> Line<'static> {
     const OF: usize = 12;
     const PERCENT: usize = 4;
     let columns = Columns::of(width);
-    let Some(limit) = limit else { return columns.row(label, &unit(used), String::new()) };
+    let Some(limit) = limit else { return columns.row(label, &unit(used), []) };
     let (share, mut rest, mut left) = (used / limit, String::new(), columns.rest);
     if left >= OF + PERCENT {
         rest = format!("{:OF$}", format!("of {}", unit(limit)));
@@ -92,9 +95,10 @@ fn one_use(
     // Where there is no room for a sign the number is enough.
     rest += cut(&format!("{:>1$}", percent(share), PERCENT.min(left)), left);
     if left >= PERCENT + 5 {
-        rest += &format!(" {}", look.bar(share, left - PERCENT - 1));
+        let bar = look.bar(share, left - PERCENT - 1);
+        return columns.row(label, &unit(used), [Span::raw(rest + " ")].into_iter().chain(bar));
     }
-    columns.row(label, &unit(used), rest)
+    columns.row(label, &unit(used), [Span::raw(rest)])
 }
 
 /// Who is in the swarms.
@@ -136,8 +140,10 @@ pub(super) fn workers(latest: &Latest, look: Look, width: usize) -> Lines {
     let columns = Columns::of(width);
     let row = |label: &str, share: Option<f64>, most: String| {
         let room = columns.rest.saturating_sub(most.len());
-        let bar = share.map_or_else(|| " ".repeat(room), |share| look.bar(share, room));
-        columns.row(label, &share.map_or_else(|| "-".to_owned(), percent), bar + &most)
+        let bar =
+            share.map_or_else(|| [Span::raw(" ".repeat(room)), Span::raw("")], |share| look.bar(share, room));
+        let share = share.map_or_else(|| "-".to_owned(), percent);
+        columns.row(label, &share, bar.into_iter().chain([Span::raw(most)]))
     };
     let mut lines = vec![title(width, "workers", if width < NARROW { "" } else { "busy" })];
     for (serves, threads) in kinds.into_iter().rev() {
@@ -175,7 +181,7 @@ pub(super) fn queues(latest: &Latest, width: usize) -> Lines {
         let room = columns.label.saturating_sub(number.len() + 1);
         let label = format!("{} {number}", cut(interface, room));
         let waiting = format!("rx {} tx {}", amount(queue.rx), amount(queue.tx));
-        columns.row(&label, &percent(used(queue)), waiting)
+        columns.row(&label, &percent(used(queue)), [Span::raw(waiting)])
     });
     let more = if width < NARROW { "" } else { "frames in use, waiting" };
     [title(width, "queues", more)].into_iter().chain(rows).collect()
@@ -195,7 +201,11 @@ pub(super) fn losses(app: &App, latest: &Latest, width: usize) -> Lines {
 /// What software announces.
 pub(super) fn clients(app: &App, latest: &Latest, width: usize) -> Lines {
     let rows = latest.reading.counts.iter().filter_map(|(count, total)| match count {
-        Count::Client(name) if *total > 0.0 => Some((name.as_str(), latest.rates.of(count), *total)),
+        Count::Client(name) if *total > 0.0 => {
+            // One that is new has no other.
+            let rate = latest.steady.of(count).or_else(|| latest.rates.of(count));
+            Some((name.as_str(), rate, *total))
+        }
         _ => None,
     });
     table("clients", rows.collect(), app, width)
@@ -203,7 +213,7 @@ pub(super) fn clients(app: &App, latest: &Latest, width: usize) -> Lines {
 
 /// Names with a rate and a total; narrow, only with what they are sorted by.
 fn table(heading: &str, mut rows: Vec<(&str, Option<f64>, f64)>, app: &App, width: usize) -> Lines {
-    const NUMBER: usize = 9;
+    const NUMBER: usize = 7;
     match app.order {
         Order::Rate => rows.sort_by(|(_, one, of_one), (_, other, of_other)| {
             let [one, other] = [one, other].map(|rate| rate.unwrap_or(-1.0));
@@ -219,12 +229,11 @@ fn table(heading: &str, mut rows: Vec<(&str, Option<f64>, f64)>, app: &App, widt
         let shown = is_wide || (app.order == Order::Total) == (order == Order::Total);
         shown.then(|| Span::styled(format!("{text:>NUMBER$}"), style))
     };
-    let name =
-        |text: &str, style| Span::styled(format!("{:label$}", cut(text, label.saturating_sub(1))), style);
+    let name = |text: &str, style| Span::styled(format!("{:label$}", cut(text, label)), style);
     let line = |first, second: [Option<Span<'static>>; 2]| {
         Line::from([first].into_iter().chain(second.into_iter().flatten()).collect::<Vec<_>>())
     };
-    let heads = [(Order::Rate, "a second"), (Order::Total, "in all")];
+    let heads = [(Order::Rate, "/s"), (Order::Total, "total")];
     let mut lines = vec![line(
         name(heading, Style::new().bold()),
         heads.map(|(order, text)| number(order, text, style(order))),

@@ -75,7 +75,7 @@ fn drawn(app: &App, moment: Moment, width: u16, height: u16) -> Terminal<TestBac
 fn rows(app: &App, moment: Moment, width: u16, height: u16) -> Vec<String> {
     let terminal = drawn(app, moment, width, height);
     let cells = terminal.backend().buffer().content().chunks(width.into());
-    let rows = cells.map(|cells| cells.iter().map(|cell| cell.symbol()).collect::<String>());
+    let rows = cells.map(|cells| cells.iter().map(Cell::symbol).collect::<String>());
     rows.map(|row| row.trim_end().to_owned()).collect()
 }
 
@@ -98,6 +98,7 @@ fn unstyled(lines: [&'static str; 6]) -> Buffer {
     buffer.set_style(Rect::new(0, 0, 13, 1), Style::new().bold());
     buffer.set_style(Rect::new(15, 0, 5, 1), LOOK.good());
     buffer.set_style(Rect::new(8, 2, 8, 1), Style::new().dim());
+    buffer.set_style(Rect::new(17, 1, 3, 2), Style::new().cyan());
     for (x, length) in [(0, 6), (8, 6)] {
         buffer.set_style(Rect::new(x, 5, length, 1), Style::new().dim());
     }
@@ -108,7 +109,7 @@ fn unstyled(lines: [&'static str; 6]) -> Buffer {
 fn a_usual_terminal_has_all_panels() {
     let (app, moment) = read();
     let left = [
-        "a second                       last 18s",
+        "a second                        last 3s",
         "all            4.21k                ▃▅█",
         "kernel           200                ▅▅█",
         "xsk            4.00k                ▃▅█",
@@ -121,9 +122,9 @@ fn a_usual_terminal_has_all_panels() {
         "in          2.00 KiB                ▅▅█",
         "out              0 B                ▁▁▁",
         "",
-        "dropped, refused      a second   in all",
-        "kernel malformed             0        3",
-        "http rejected                0        2",
+        "dropped, refused              /s  total",
+        "kernel malformed               0      3",
+        "http rejected                  0      2",
         "",
         "",
         "",
@@ -146,9 +147,9 @@ fn a_usual_terminal_has_all_panels() {
         "queues           frames in use, waiting",
         "eth0 0           26% rx 24 tx 0",
         "",
-        "clients               a second   in all",
-        "qBittorrent                 61      183",
-        "other                        0        5",
+        "clients                       /s  total",
+        "qBittorrent                   61    183",
+        "other                          0      5",
         "",
     ];
     let mut expected = vec![
@@ -262,15 +263,15 @@ fn tables_follow_the_order_that_is_wanted() {
     };
     assert_eq!(
         clients(&app),
-        ["clients     a second", "qBittorren        61", "other              0", "aria2              -"]
+        ["clients           /s", "qBittorrent       61", "other              0", "aria2              -"]
     );
     assert!(app.obey(Wish::Sort));
     assert_eq!(
         clients(&app),
-        ["clients       in all", "aria2            900", "qBittorren       183", "other              5"]
+        ["clients        total", "aria2            900", "qBittorrent      183", "other              5"]
     );
     assert!(app.obey(Wish::Sort));
-    assert_eq!(clients(&app)[1..], ["aria2              -", "other              0", "qBittorren        61"]);
+    assert_eq!(clients(&app)[1..], ["aria2              -", "other              0", "qBittorrent       61"]);
 }
 
 #[test]
@@ -326,7 +327,8 @@ fn no_size_and_no_number_is_too_much() {
     let (good, _) = read();
     let mut gone = good.clone();
     gone.take(Err("x".repeat(100)), moment.now);
-    let helping = App { help: true, ..good.clone() };
+    let mut helping = good.clone();
+    helping.help = true;
     for app in [&good, &gone, &helping, &App::new("a".repeat(100), SECOND)] {
         for width in (0..45).chain([59, 60, 61, 119, 120, 300]) {
             for height in (0..20).chain([100]) {
