@@ -2,7 +2,7 @@
 
 use crate::{machine, pins, process, say};
 use anyhow::{Context, Result, bail};
-use std::process::Stdio;
+use std::{path::PathBuf, process::Stdio};
 
 /// Its server and the watching of files, which nothing here needs, are most of its dependencies.
 const FEATURES: &[&str] = &["--no-default-features", "--features", "search"];
@@ -11,11 +11,11 @@ const FEATURES: &[&str] = &["--no-default-features", "--features", "search"];
 /// finds broken.
 const BAD: [&str; 2] = ["WARN", "ERROR"];
 
-/// Brings mdBook if it is missing, and writes the pages.
+/// Brings mdBook if it is missing, and writes the pages; returns where.
 ///
 /// # Errors
 /// mdBook cannot be had, fails, or warns of something.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run() -> Result<PathBuf> {
     let mdbook = pins::MDBOOK.ensure_with(FEATURES)?;
     let place = machine::workspace_root().join("target/book");
     let mut build = process::program(mdbook);
@@ -37,7 +37,7 @@ pub(crate) fn run() -> Result<()> {
         bail!("the handbook has warnings:\n{}", bad.join("\n"));
     }
     say::step("the handbook is at target/book/index.html");
-    Ok(())
+    Ok(place)
 }
 
 /// The lines of mdBook's log that say that something is wrong.

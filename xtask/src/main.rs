@@ -58,7 +58,7 @@ fn main() -> ExitCode {
         Command::Screenshot(arguments) => screenshot::run(&arguments),
         Command::Package(arguments) => package::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
-        Command::Book => book::run(),
+        Command::Book => book::run().map(drop),
         Command::Ci(arguments) => ci::run(&arguments),
     };
     match done {

@@ -1,6 +1,7 @@
 //! `cargo xtask screenshot`: the pictures of the README, from a tracker that serves real peers through XDP.
 
 mod stage;
+mod top;
 
 use crate::{
     apt,
@@ -34,6 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         apt::ensure(pins::BROWSER_PACKAGES, "a browser to take pictures with")?;
         apt::ensure(pins::BENCH_PACKAGES, "the network that the tracker is shown on")?;
+        apt::ensure(pins::TERMINAL_PACKAGES, "a terminal to take pictures of")?;
         npm::ensure()?;
         build_ebpf::run(&build_ebpf::Arguments::default())?;
         run::build_riptide()?;
@@ -45,14 +47,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let lab = Lab::open(false, Vec::new(), Cpus::inherited()?)?;
     let mut stage = Stage::set(&lab)?;
     let (namespace, metrics) = stage.metrics();
+    let inside = ["ip", "netns", "exec", namespace.name()];
+    let top = top::Screen::open(&inside, &lab.binary("riptide"), &metrics)?;
     let minutes = arguments.minutes;
     say::step(&format!(
         "peers announce for {minutes} minutes; to look meanwhile: ip netns exec {} curl {metrics}",
         namespace.name()
     ));
     stage.play(&lab, Duration::from_secs(arguments.minutes * 60))?;
-    let written = stage.pictures(&lab)?;
-    keep(&lab, &written)
+    let written = stage.pictures(&lab, || top.take(lab.scratch()))?;
+    keep(&lab, &[&written[..], &top::PICTURES].concat())
 }
 
 /// Puts pictures into `docs`, and has them belong to whom that belongs.

@@ -55,9 +55,7 @@ pub(super) fn lay_out(job: &Job, made: &Made, kind: Kind, tree: &Path) -> Result
         write(&log, changelog::debian(job)?.as_bytes())?;
         put_compressed(&log, tree, "usr/share/doc/riptide/changelog.Debian.gz")?;
     }
-    if let Some(handbook) = &made.handbook {
-        put_all(handbook, tree, HANDBOOK)?;
-    }
+    put_all(&made.handbook, tree, HANDBOOK)?;
     Ok(())
 }
 

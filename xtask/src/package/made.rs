@@ -4,7 +4,7 @@ use super::{
     job::{Job, write},
     program::{self, Program},
 };
-use crate::{machine, process, say};
+use crate::{book, process, say};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
@@ -18,14 +18,14 @@ pub(super) struct Made {
     pub(super) completions: PathBuf,
     /// What `riptide config default` prints.
     pub(super) configuration: PathBuf,
-    /// The handbook, where it was written.
-    pub(super) handbook: Option<PathBuf>,
+    /// The handbook as pages.
+    pub(super) handbook: PathBuf,
 }
 
 impl Made {
     /// Makes it, from a program that is built already or a new one.
     pub(super) fn make(job: &Job, binary: Option<&Path>) -> Result<Self> {
-        let handbook = handbook();
+        let handbook = book::run()?;
         let built = match binary {
             Some(path) => path.canonicalize().with_context(|| format!("there is no {}", path.display()))?,
             None => program::build()?,
@@ -41,10 +41,4 @@ impl Made {
         let [man, completions] = ["man", "completions"].map(|name| job.output.join(name));
         Ok(Self { program, man, completions, configuration, handbook })
     }
-}
-
-/// The handbook that `cargo xtask book` has written.
-fn handbook() -> Option<PathBuf> {
-    let written = machine::workspace_root().join("target/book");
-    written.is_dir().then_some(written)
 }

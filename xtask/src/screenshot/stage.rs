@@ -83,14 +83,20 @@ impl Stage {
         Ok(())
     }
 
-    /// Takes the pictures into the scratch directory, while requests come; gives their names.
-    pub(crate) fn pictures(&mut self, lab: &Lab) -> Result<[&'static str; 4]> {
+    /// Takes the pictures into the scratch directory, while requests come, and does what else is to be done then; gives their
+    /// names.
+    pub(crate) fn pictures(
+        &mut self,
+        lab: &Lab,
+        meanwhile: impl FnOnce() -> Result<()>,
+    ) -> Result<[&'static str; 4]> {
         let _load = self.load(lab, RATES[2], LATE * 2)?;
         let mut pictures = script(lab, &self.rig, "pictures.js")?;
         pictures.arg(lab.scratch()).arg(format!("http://{TRACKER}:{PORT}/"));
         let mut pictures = Program::spawn(lab, "pictures.js", pictures)?;
         let status = pictures.wait(lab, LATE, || self.check())?;
         ensure!(status.success(), "there are no pictures ({status}); pictures.js said:\n{}", pictures.said());
+        meanwhile()?;
         Ok(PICTURES)
     }
 

@@ -12,6 +12,9 @@ use tempfile::TempDir;
 /// Columns and rows: room for all panels, and still to be read in a README.
 const SIZE: [&str; 2] = ["124", "27"];
 
+/// What is written.
+pub(super) const PICTURES: [&str; 2] = ["top.png", "top-dark.png"];
+
 /// A terminal in which it runs, ended when dropped.
 pub(super) struct Screen {
     directory: TempDir,
@@ -32,15 +35,15 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Writes `top.png` and `top-dark.png`, of what is on it now, into a directory.
-    pub(super) fn take(&self, docs: &Path) -> Result<()> {
+    /// Writes the [`PICTURES`], of what is on it now, into a directory.
+    pub(super) fn take(&self, place: &Path) -> Result<()> {
         let shown = self.directory.path().join("screen");
         // With its styles, as a terminal is told them.
         let text = process::output(&mut self.tmux(&["capture-pane", "-e", "-p"]))
             .context("riptide top does not run any more")?;
         fs::write(&shown, text).with_context(|| format!("cannot write {}", shown.display()))?;
         let mut script = process::program("node");
-        script.arg("tests/clients/terminal_picture.js").arg(&shown).arg(docs.join("top")).args(SIZE);
+        script.arg("tests/clients/terminal_picture.js").arg(&shown).arg(place.join("top")).args(SIZE);
         script.env("NODE_PATH", npm::modules());
         process::run(&mut script).context("cannot take the picture of riptide top")
     }
