@@ -95,14 +95,14 @@ pub(crate) fn display((major, minor, patch): Version) -> String {
     format!("{major}.{minor}.{patch}")
 }
 
-/// The first word that is a version in what a program prints when asked for it. A suffix as in `1.97.0-nightly` is
-/// left out.
+/// The first word that is a version in what a program prints when asked for it. A suffix as in `1.97.0-nightly` and the
+/// letter in `v0.5.4` are left out.
 pub(crate) fn parse_version(printed: &str) -> Option<Version> {
     printed.split_whitespace().find_map(parse_word)
 }
 
 fn parse_word(word: &str) -> Option<Version> {
-    let release = word.split(['-', '+']).next()?;
+    let release = word.strip_prefix('v').unwrap_or(word).split(['-', '+']).next()?;
     let mut numbers = release.split('.').map(|number| number.parse::<u32>().ok());
     let version = (numbers.next()??, numbers.next()??, numbers.next()??);
     numbers.next().is_none().then_some(version)
@@ -121,6 +121,7 @@ mod tests {
         );
         assert_eq!(parse_version("rustc 1.97.0-nightly (e50aa6fba 2026-05-19)"), Some((1, 97, 0)));
         assert_eq!(parse_version("LLVM version: 22.1.8"), Some((22, 1, 8)));
+        assert_eq!(parse_version("mdbook v0.5.4\n"), Some((0, 5, 4)));
     }
 
     #[test]
