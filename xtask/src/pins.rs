@@ -83,7 +83,7 @@ pub(crate) const MDBOOK: CargoTool = CargoTool {
     accept: Match::Since((0, 5, 0)),
     probe: &["mdbook", "--version"],
     why: "it makes pages of the handbook",
-    takes: "about two minutes",
+    takes: "about three minutes",
 };
 
 /// The compiler of the Debian way to build the XDP program.
