@@ -73,17 +73,18 @@ impl Prometheus {
         // Dropped, and so ended, if it never says where it listens.
         let unspecified = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
         let mut prometheus = Self { child, address: unspecified, directory };
-        prometheus.address = prometheus.wait_listening();
+        prometheus.address = prometheus.wait_ready();
         prometheus
     }
 
-    fn wait_listening(&mut self) -> SocketAddr {
+    fn wait_ready(&mut self) -> SocketAddr {
         let log = self.directory.path().join("log");
-        eventually("Prometheus to listen", || {
+        eventually("Prometheus to be ready", || {
             let said = fs::read_to_string(&log).expect("its log");
             let ended = self.child.try_wait().expect("a child");
             assert!(ended.is_none(), "prometheus ended:\n{said}");
-            address(&said)
+            // Before, it listens and answers that it is not available.
+            said.contains("Server is ready").then(|| address(&said)).flatten()
         })
     }
 
