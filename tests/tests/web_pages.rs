@@ -184,7 +184,7 @@ fn is_told_of_what_changes(door: Door) {
     let mut follower = Follower::new(client.connect());
     follower.until("data: now\n");
     follower.until("<dt>Torrents</dt><dd class=\"big\">0<");
-    client.connect().get(&Announce::leecher(id20("followed", 0), 1).target()).dictionary();
+    client.announce(&Announce::leecher(id20("followed", 0), 1));
     follower.until("<dt>Torrents</dt><dd class=\"big\">1<");
     // It was quiet for longer than a client may be.
     follower.until("data: refusals\n");
