@@ -30,25 +30,12 @@ pub fn reference() -> String {
     let mut text = String::from(INTRODUCTION);
     for table in keys::tables() {
         let name = table.name;
-        let _ = write!(text, "
-## `[{name}]`
-
-{}
-", paragraph(table.doc));
+        let _ = write!(text, "\n## `[{name}]`\n\n{}\n", paragraph(table.doc));
         for key in &table.keys {
             let variable = table.variable(key.name);
             let _ = write!(
                 text,
-                "
-### `{name}.{}`
-
-{}
-
-- Accepts: {}.
-- Default: `{}`
-- Environment: `{variable}`
-- A change takes effect at {}.
-",
+                "\n### `{name}.{}`\n\n{}\n\n- Accepts: {}.\n- Default: `{}`\n- Environment: `{variable}`\n- A change takes effect at {}.\n",
                 key.name,
                 paragraph(key.doc),
                 key.accepts,

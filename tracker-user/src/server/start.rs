@@ -258,7 +258,8 @@ impl Server {
             cpus: usable_cpus().len(),
         };
         let by_service = [("udp", &workers.udp), ("http", &workers.io)];
-        let known = by_service.into_iter().filter_map(|(what, threads)| Some((what, threads.as_ref()?.clone())));
+        let known =
+            by_service.into_iter().filter_map(|(what, threads)| Some((what, threads.as_ref()?.clone())));
         let serving = Arc::new(Serving::new(known.collect()));
         let pool =
             Pool::spawn(&config.udp, sockets, udp_workers, &shared, &farewell).map_err(system("a worker"))?;

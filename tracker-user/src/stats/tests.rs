@@ -331,6 +331,6 @@ fn every_reason_for_a_refusal_has_its_words() {
     let _inside = runtime.enter();
     let mut sources = Arc::into_inner(sources()).unwrap();
     let websocket = Config::default().websocket;
-    sources.websocket = Some(Hub::new(&websocket, sources.engine.clone(), Clock::new(0), [1, 2], [3, 4]));
+    sources.websocket = Some(Hub::new(&websocket, 1, sources.engine.clone(), Clock::new(0), [1, 2], [3, 4]));
     refusals::assert_all_known(&sources);
 }
