@@ -189,7 +189,7 @@ declare! {
         /// Whether /, a page for people with the announce URLs to copy, is served.
         page: bool = "true", Switch, Restart;
         /// The name or address by which clients reach this tracker, for the URLs on that page, which have the ports of the
-        /// listeners. "https://tracker.example.org" (or http, with a port where it is another) where a reverse proxy serves
+        /// listeners. `https://tracker.example.org` (or http, with a port where it is another) where a reverse proxy serves
         /// HTTP and WebSocket there. "": as whoever looks at the page has called it.
         public_host: Option<PublicHost> = r#""""#, Optional { what: "a name or an address, as \"tracker.example.org\" or \"https://tracker.example.org\"", read: public_host }, Restart;
         /// Whether /stats, a page for people, and /stats.json, the same for programs, are served.
@@ -225,7 +225,7 @@ declare! {
         /// agree to the terms of service of the server in `directory`. []: the certificate is in the files of `[tls]`.
         domains: Vec<String> = "[]", Many { what: "domain names", most: 100, read: domain_name }, Reload;
         /// The directory of the ACME server. Let's Encrypt has one for trials, which allows far more orders, and whose
-        /// certificates no client trusts: "https://acme-staging-v02.api.letsencrypt.org/directory".
+        /// certificates no client trusts: `https://acme-staging-v02.api.letsencrypt.org/directory`.
         directory: String = r#""https://acme-v02.api.letsencrypt.org/directory""#, Required { what: "the https address of an ACME directory", read: https_address }, Reload;
         /// A file with the CA that signed that server's own certificate, in PEM, where it is none that the system
         /// trusts: a private server, such as step-ca, has one. SIGHUP reads it again.
