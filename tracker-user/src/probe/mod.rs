@@ -1,12 +1,11 @@
 //! `riptide probe URL`: asks any tracker as two clients would, and says what is wrong.
 //!
 //! Asking is apart from judging: `udp`, `http` and `ws` send and receive, over connections of `dial`, `tls` and `fetch`;
-//! `udp_reply`, `http_reply`, `ws_message` and `certificate` read what came, and `told` judges it, as pure functions from
+//! `udp_reply`, `http_reply`, and `ws_message` read what came, and `told` judges it, as pure functions from
 //! what came to findings. Nothing is sent that two ordinary clients would not send, to a torrent that was made up unless
 //! one is named.
 
 mod bencode;
-mod certificate;
 mod dial;
 mod fetch;
 mod finding;

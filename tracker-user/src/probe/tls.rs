@@ -2,11 +2,11 @@
 //! with, so that what lies behind it can be looked at, too.
 
 use super::{
-    certificate::Certificate,
     finding::{Findings, Step},
     shown::{self, count},
     trouble::{Transport, Trouble},
 };
+use crate::tls::Leaf;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
@@ -32,8 +32,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 /// The longest file of authorities that is read, bytes.
 const MOST_AUTHORITIES: u64 = 4 << 20;
 /// With fewer days left, whoever renews the certificate should have done so.
-const RENEWAL_DAYS: i64 = 14;
-const DAY: i64 = 86_400;
+const RENEWAL_DAYS: u64 = 14;
+const DAY: u64 = 86_400;
 /// Names of a certificate that are shown.
 const NAMES_SHOWN: usize = 3;
 
@@ -153,8 +153,8 @@ fn facts(
     let protocol =
         connection.alpn_protocol().map(|name| format!(", {}", shown::text(name))).unwrap_or_default();
     let chain = connection.peer_certificates().unwrap_or_default();
-    let certificate = chain.first().and_then(|der| Certificate::read(der));
-    let now = UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs().cast_signed());
+    let certificate = chain.first().and_then(Leaf::read);
+    let now = UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs());
     let (mut told, findings) = judge(certificate.as_ref(), chain.len(), verdict, no_authorities, host, now);
     told.insert_str(0, &format!("{version}{protocol}"));
     step.told(told).found(findings)
@@ -162,12 +162,12 @@ fn facts(
 
 /// Judges what a tracker showed of itself, at this time in seconds since 1970. The text tells of the certificate.
 fn judge(
-    certificate: Option<&Certificate>,
+    certificate: Option<&Leaf>,
     sent: usize,
     verdict: &Result<(), Error>,
     no_authorities: bool,
     host: &str,
-    now: i64,
+    now: u64,
 ) -> (String, Findings) {
     let mut findings = Findings::default();
     let mut told = String::new();
@@ -175,14 +175,14 @@ fn judge(
         findings.wrong("the certificate cannot be read");
         return (told, findings);
     };
-    let (begins, ends) = certificate.validity;
-    let days = (ends - now).div_euclid(DAY);
+    let (begins, ends) = (certificate.not_before, certificate.not_after);
     told += &format!("; certificate for {}", names(&certificate.names));
     if ends <= now {
         findings.wrong(format!("the certificate expired {} ago: renew it", span(now - ends)));
     } else if begins > now {
         findings.wrong(format!("the certificate is good only in {}: is a clock wrong?", span(begins - now)));
     } else {
+        let days = (ends - now) / DAY;
         told += &format!(", {} left", count(days, "day"));
         if days < RENEWAL_DAYS {
             findings.note(format!("the certificate ends in {}: see that it is renewed", span(ends - now)));
@@ -226,14 +226,15 @@ fn judge(
 }
 
 fn names(all: &[String]) -> String {
+    let shown: Vec<_> = all.iter().take(NAMES_SHOWN).map(|name| shown::text(name.as_bytes())).collect();
     match all.len() {
         0 => "no name".to_owned(),
-        number @ 1..=NAMES_SHOWN => all[..number].join(", "),
-        number => format!("{} and {} more", all[..NAMES_SHOWN].join(", "), number - NAMES_SHOWN),
+        1..=NAMES_SHOWN => shown.join(", "),
+        number => format!("{} and {} more", shown.join(", "), number - NAMES_SHOWN),
     }
 }
 
-fn span(seconds: i64) -> String {
+fn span(seconds: u64) -> String {
     match seconds {
         ..7200 => count(seconds / 60, "minute"),
         7200..172_800 => count(seconds / 3600, "hour"),

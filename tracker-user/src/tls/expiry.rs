@@ -78,7 +78,12 @@ mod tests {
     const END: u64 = 1_799_884_800;
 
     fn leaf(days: u64) -> Leaf {
-        Leaf { names: vec!["a.example".to_owned()], not_before: END - days * DAY, not_after: END }
+        Leaf {
+            names: vec!["a.example".to_owned()],
+            not_before: END - days * DAY,
+            not_after: END,
+            signs_itself: false,
+        }
     }
 
     #[test]

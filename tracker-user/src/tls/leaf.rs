@@ -1,4 +1,4 @@
-//! What the tracker's own certificate says: whom it is for, and for how long.
+//! What a certificate (X.509, RFC 5280) says: whom it is for, and for how long. Whether it is genuine is the verifier's matter.
 
 use rustls::pki_types::CertificateDer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,6 +13,8 @@ pub struct Leaf {
     pub not_before: u64,
     /// It is not valid after.
     pub not_after: u64,
+    /// Whether its issuer has the name of its subject.
+    pub signs_itself: bool,
 }
 
 impl Leaf {
@@ -27,6 +29,7 @@ impl Leaf {
             names: names.filter_map(name).collect(),
             not_before: seconds(parsed.validity().not_before),
             not_after: seconds(parsed.validity().not_after),
+            signs_itself: parsed.issuer().as_raw() == parsed.subject().as_raw(),
         })
     }
 
@@ -77,10 +80,22 @@ mod tests {
         assert_eq!(leaf.names, names);
         // As `date -u -d 2026-11-30 +%s` tells.
         assert_eq!((leaf.not_before, leaf.not_after), (1_795_996_800, 1_799_884_800));
+        assert!(leaf.signs_itself);
         assert_eq!(leaf.lifetime(), 45 * 86_400);
         assert!(
             leaf.is_valid(1_795_996_800) && !leaf.is_valid(1_795_996_799) && !leaf.is_valid(1_799_884_801)
         );
+    }
+
+    #[test]
+    fn who_is_signed_by_another_does_not_sign_itself() {
+        let [own, theirs] = [(); 2].map(|()| KeyPair::generate().unwrap());
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.distinguished_name.push(rcgen::DnType::CommonName, "an authority");
+        let issuer = rcgen::Issuer::new(authority, theirs);
+        let parameters = CertificateParams::new(vec!["tracker.example".to_owned()]).unwrap();
+        let certificate = parameters.signed_by(&own, &issuer).unwrap();
+        assert!(!Leaf::read(certificate.der()).unwrap().signs_itself);
     }
 
     #[test]

@@ -1,21 +1,18 @@
 use super::super::finding::Mark;
 use super::*;
 
-const NOW: i64 = 1_800_000_000;
+const NOW: u64 = 1_800_000_000;
 
-fn certificate(days: i64) -> Certificate {
-    Certificate {
-        validity: (NOW - 30 * DAY, NOW + days * DAY + 60),
+fn certificate(days: i64) -> Leaf {
+    Leaf {
+        not_before: NOW - 30 * DAY,
+        not_after: NOW.saturating_add_signed(days * DAY.cast_signed()) + 60,
         names: vec!["tracker.example".to_owned(), "192.0.2.1".to_owned()],
         signs_itself: false,
     }
 }
 
-fn said(
-    certificate: &Certificate,
-    sent: usize,
-    verdict: Result<(), CertificateError>,
-) -> (String, Mark, String) {
+fn said(certificate: &Leaf, sent: usize, verdict: Result<(), CertificateError>) -> (String, Mark, String) {
     let verdict = verdict.map_err(Error::InvalidCertificate);
     let (told, findings) = judge(Some(certificate), sent, &verdict, false, "tracker.example", NOW);
     let texts: Vec<&str> = findings.iter().map(|finding| finding.text.as_str()).collect();
@@ -27,8 +24,7 @@ fn a_certificate_that_is_good_is_told_of() {
     let (told, mark, text) = said(&certificate(61), 2, Ok(()));
     assert_eq!(told, "; certificate for tracker.example, 192.0.2.1, 61 days left");
     assert_eq!((mark, text), (Mark::Ok, String::new()));
-    let many =
-        Certificate { names: ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec(), ..certificate(61) };
+    let many = Leaf { names: ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec(), ..certificate(61) };
     assert!(said(&many, 2, Ok(())).0.contains("for a, b, c and 2 more, "));
     assert_eq!(said(&certificate(14), 2, Ok(())).1, Mark::Ok);
     let (_, mark, text) = said(&certificate(13), 2, Ok(()));
@@ -40,7 +36,7 @@ fn a_certificate_that_is_good_is_told_of() {
 
 #[test]
 fn what_clients_do_not_trust_is_wrong() {
-    let itself = Certificate { signs_itself: true, ..certificate(61) };
+    let itself = Leaf { signs_itself: true, ..certificate(61) };
     for (certificate, sent, reason, part) in [
         (itself, 1, CertificateError::UnknownIssuer, "signed by itself"),
         (certificate(61), 1, CertificateError::UnknownIssuer, "it came alone: serve the whole chain"),
@@ -59,14 +55,14 @@ fn what_clients_do_not_trust_is_wrong() {
         assert!(mark == Mark::Wrong && text.contains(part) && !text.contains(" | "), "{text}");
     }
     // It is told even where something else is worse.
-    let old = Certificate { signs_itself: true, ..certificate(-400) };
+    let old = Leaf { signs_itself: true, ..certificate(-400) };
     let (told, _, text) = said(&old, 1, Err(CertificateError::UnknownIssuer));
     assert!(
         text.starts_with("the certificate expired 399 days ago: renew it | the certificate is signed"),
         "{text}"
     );
     assert!(!told.contains("left"));
-    let early = Certificate { validity: (NOW + 3 * DAY, NOW + 9 * DAY), ..certificate(1) };
+    let early = Leaf { not_before: NOW + 3 * DAY, not_after: NOW + 9 * DAY, ..certificate(1) };
     let (_, mark, text) = said(&early, 1, Err(CertificateError::NotValidYet));
     assert!(
         mark == Mark::Wrong && text == "the certificate is good only in 3 days: is a clock wrong?",

@@ -96,7 +96,7 @@ mod tests {
     const HALF: u64 = 1 << 63;
 
     fn leaf(from: u64, lifetime: u64) -> Leaf {
-        Leaf { names: Vec::new(), not_before: from, not_after: from + lifetime }
+        Leaf { names: Vec::new(), not_before: from, not_after: from + lifetime, signs_itself: false }
     }
 
     /// What is obtained at once: a lifetime, a chance, and how long after the beginning it is renewed.
