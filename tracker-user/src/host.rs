@@ -56,6 +56,12 @@ impl Host {
         }
     }
 
+    /// The host itself, as a browser on it calls it.
+    #[must_use]
+    pub fn here() -> Self {
+        Self::Name("localhost".to_owned())
+    }
+
     /// Whether it names the host that asks.
     #[must_use]
     pub fn is_loopback(&self) -> bool {

@@ -52,6 +52,50 @@ impl FrontPage {
     }
 }
 
+/// Lines for whoever has started the tracker: what clients announce to, and what people open.
+pub fn log(config: &config::Http, listeners: &Listeners, private: bool) {
+    let announced = announced(config, listeners, private);
+    if !announced.is_empty() {
+        let hint = match config.public_host {
+            Some(_) => "",
+            None => "; HOST is how they reach this machine (http.public_host)",
+        };
+        tracing::info!("clients announce to {}{hint}", announced.join(", "));
+    }
+    let opened = opened(config, listeners);
+    if !opened.is_empty() {
+        tracing::info!("people open {}", opened.join(" and "));
+    }
+}
+
+/// What clients announce to. Where nobody else can, what those on this host do.
+fn announced(config: &config::Http, listeners: &Listeners, private: bool) -> Vec<String> {
+    let public = config.public_host.as_ref();
+    let of = |asked| urls::urls(listeners, public, asked, private);
+    let mut urls = of(None);
+    if urls.is_empty() {
+        urls = of(Some(&Host::here()));
+    }
+    urls.into_iter().map(|url| url.text).collect()
+}
+
+/// The pages that are served, as they are reached from this host.
+fn opened(config: &config::Http, listeners: &Listeners) -> Vec<String> {
+    let hosts = [Host::here()].into_iter().chain(listeners.addresses().map(Host::Address));
+    let public = config.public_host.as_ref();
+    let origin = hosts.into_iter().find_map(|host| {
+        let urls = urls::urls(listeners, public, Some(&host), false);
+        let announce = urls.into_iter().map(|url| url.text).find(|text| text.starts_with("http"))?;
+        announce.strip_suffix("/announce").map(str::to_owned)
+    });
+    let pages =
+        [(config.page, "/"), (config.stats, "/stats")].into_iter().filter(|(is_served, _)| *is_served);
+    origin
+        .into_iter()
+        .flat_map(|origin| pages.clone().map(move |(_, path)| format!("{origin}{path}")))
+        .collect()
+}
+
 impl http::Front for FrontPage {
     fn page(&self, host: Option<&str>) -> Bytes {
         let asked = host.and_then(Host::parse_with_port).map(|(host, _)| host);
@@ -132,7 +176,11 @@ fn write_urls(page: &mut String, urls: &[Url]) -> std::fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, html::assert_well_formed, http::Front as _};
+    use crate::{
+        config::{Config, ListenAddress},
+        html::assert_well_formed,
+        http::Front as _,
+    };
     use tracker_core::policy::Policy;
 
     fn page(change: impl FnOnce(&mut config::Http)) -> FrontPage {
@@ -146,6 +194,48 @@ mod tests {
 
     fn text(page: &FrontPage, host: Option<&str>) -> String {
         String::from_utf8(page.page(host).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn whoever_starts_it_is_told_what_to_announce_to_and_to_open() {
+        let config = Config::default().http;
+        let of = |udp: &[&str], http: &[&str]| Listeners {
+            udp: udp.iter().map(|text| text.parse().unwrap()).collect(),
+            http: http.iter().map(|text| ListenAddress::Tcp(text.parse().unwrap())).collect(),
+            https: Vec::new(),
+            websocket: true,
+        };
+        let both = ["0.0.0.0:6969", "[::]:6969"];
+        for (listeners, announce, open) in [
+            (
+                of(&both, &both),
+                &["udp://HOST:6969/announce", "http://HOST:6969/announce", "ws://HOST:6969"][..],
+                &["http://localhost:6969/", "http://localhost:6969/stats"][..],
+            ),
+            (
+                of(&["127.0.0.1:1"], &["127.0.0.1:2"]),
+                &["udp://localhost:1/announce", "http://localhost:2/announce", "ws://localhost:2"],
+                &["http://localhost:2/", "http://localhost:2/stats"],
+            ),
+            (
+                of(&["192.0.2.1:1"], &["192.0.2.1:2"]),
+                &["udp://HOST:1/announce", "http://HOST:2/announce", "ws://HOST:2"],
+                &["http://192.0.2.1:2/", "http://192.0.2.1:2/stats"],
+            ),
+            (of(&["[::]:1"], &[]), &["udp://HOST:1/announce"], &[]),
+        ] {
+            assert_eq!(announced(&config, &listeners, false), announce);
+            assert_eq!(opened(&config, &listeners), open);
+        }
+        let named = config::Http {
+            public_host: PublicHost::parse("https://tracker.example"),
+            stats: false,
+            ..config
+        };
+        let listeners = of(&both, &both);
+        let announce = ["udp://tracker.example:6969/KEY/announce", "https://tracker.example/KEY/announce"];
+        assert_eq!(announced(&named, &listeners, true)[..2], announce);
+        assert_eq!(opened(&named, &listeners), ["https://tracker.example/"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::{
     config::ListenAddress,
     host::{Host, Proxy, PublicHost},
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What stands where nobody has said how clients reach the tracker.
 pub(super) const UNKNOWN_HOST: &str = "HOST";
@@ -22,6 +22,14 @@ pub struct Listeners {
     pub https: Vec<ListenAddress>,
     /// Whether HTTP listeners take WebSockets.
     pub websocket: bool,
+}
+
+impl Listeners {
+    /// Addresses that HTTP is reached at, if each has one.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let tcp = tcp(&self.https).into_iter().chain(tcp(&self.http));
+        tcp.map(|listener| listener.ip()).filter(|address| !address.is_unspecified())
+    }
 }
 
 /// A URL to announce to.

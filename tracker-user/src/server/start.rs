@@ -309,7 +309,7 @@ impl Server {
             threads: io_threads,
             connections: most.http,
             counters,
-            front: front_page(&config, &addresses, &engine),
+            front: front_page(&config, reached(&config, &addresses), &engine),
             hub,
             stats: stats.map(|stats| stats as Arc<dyn http::Statistics>),
         };
@@ -327,6 +327,7 @@ impl Server {
         };
         serving.lives_by(http.stage());
         addresses.log();
+        front::log(&config.http, &reached(&config, &addresses), engine.policy().admission.is_private());
 
         let (running_config, config_seen) = watch::channel(config.clone());
         let sweep_ends = Farewell::new("the sweep", farewell.clone());
@@ -419,18 +420,24 @@ impl Server {
     }
 }
 
-/// The page at `/`, if it is served.
-fn front_page(config: &Config, addresses: &Addresses, engine: &Arc<Engine>) -> Option<Arc<dyn http::Front>> {
-    let listeners = front::Listeners {
+/// What listens for clients.
+fn reached(config: &Config, addresses: &Addresses) -> front::Listeners {
+    front::Listeners {
         udp: addresses.udp.clone(),
         http: addresses.http.clone(),
         https: addresses.https.clone(),
         websocket: config.websocket.enabled,
-    };
-    config
-        .http
-        .page
-        .then(|| Arc::new(FrontPage::new(&config.http, engine.clone(), listeners)) as Arc<dyn http::Front>)
+    }
+}
+
+/// The page at `/`, if it is served.
+fn front_page(
+    config: &Config,
+    listeners: front::Listeners,
+    engine: &Arc<Engine>,
+) -> Option<Arc<dyn http::Front>> {
+    let page = || Arc::new(FrontPage::new(&config.http, engine.clone(), listeners)) as Arc<dyn http::Front>;
+    config.http.page.then(page)
 }
 
 /// Where the tracker that runs is asked.
