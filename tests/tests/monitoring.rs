@@ -18,6 +18,7 @@ use tests::{
     riptide::{Riptide, Start},
     service::{self, native},
     udp::{Announce, id20},
+    web::tls::Certificate,
 };
 
 /// Where the pages of alerts are in the source, and where the package has them.
@@ -26,7 +27,9 @@ const INSTALLED: &str = "file:///usr/share/doc/riptide/book/alerts/";
 
 /// A tracker that serves everything but XDP.
 fn tracker() -> Riptide {
-    Start::new(None).arguments("--udp 127.0.0.1:0").http("listen = [\"127.0.0.1:0\"]").ready()
+    let certificate = Certificate::new();
+    let tls = format!("[tls]\nlisten = [\"127.0.0.1:0\"]\n{}", certificate.keys());
+    Start::new(None).arguments("--udp 127.0.0.1:0").http("listen = [\"127.0.0.1:0\"]").config(&tls).ready()
 }
 
 /// An expression with the place where it stands, and the labels that are told of each of its series.
