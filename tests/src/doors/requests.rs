@@ -292,7 +292,7 @@ pub fn health_and_statistics_are_served(door: Door) {
     let text = page.text();
     assert!(text.starts_with("<!DOCTYPE html>") || text.starts_with("<!doctype html>"), "{text}");
     assert!(text.contains("<svg") && text.contains("viewport"), "{text}");
-    for external in ["<script", "src=\"http", "href=\"http", "url(http", "@import"] {
+    for external in ["<script src", "src=\"http", "href=\"http", "url(http", "@import"] {
         assert!(!text.contains(external), "{external} in {text}");
     }
     let policy = page.header("content-security-policy").unwrap_or_default();

@@ -88,6 +88,7 @@ fn write(place: &str, key: &str, file: &Path) {
         "denied_networks" => "192.0.2.0/24\n".to_owned(),
         "denied_clients" => "-XL0012-\n".to_owned(),
         "keys" => "0123456789abcdef\n".to_owned(),
+        "directory_ca" => fs::read_to_string(Certificate::new().certificate_file()).expect("a certificate"),
         "certificate" | "key" => {
             // Both belong together, and are named in one piece.
             let certificate = Certificate::new();
