@@ -1,5 +1,6 @@
 //! Threads: those whose processor time another thread reads, so that they need not look at a clock themselves, and those that
 //! yield to all that answer.
+#![allow(unsafe_code, reason = "a struct that sched_setscheduler(2) takes by pointer")]
 
 use nix::{
     time::{ClockId, clock_gettime},
@@ -66,14 +67,23 @@ pub fn yield_to_answers() {
     let _ = rustix::process::setpriority_process(None, YIELDING);
 }
 
-/// Does some work on a thread that yields, and waits for its end.
+/// From now on the calling thread, and those that it starts, run where no other wants to. One that yields by its nice value
+/// alone may be let run for milliseconds while another waits, in which a ring overflows.
+fn run_where_nobody_else_does() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the struct lives through the call, which only reads it; 0 names the calling thread, and what is asked for needs
+    // no right. Where the system refuses, the thread runs as others do.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+}
+
+/// Does some work on a thread that takes what processors are left by all others, and waits for its end.
 ///
 /// # Errors
 /// When the system gives no thread.
 pub fn aside<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> io::Result<T> {
     thread::scope(|scope| {
         let yielding = move || {
-            yield_to_answers();
+            run_where_nobody_else_does();
             work()
         };
         let running = thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, yielding)?;
@@ -134,14 +144,20 @@ mod tests {
 
     #[test]
     fn work_aside_yields_and_who_waits_for_it_does_not() {
-        // The nice value as proc_pid_stat(5) has it, behind the name in parentheses.
-        let nice = || {
+        // The nice value and the policy as proc_pid_stat(5) has them, behind the name in parentheses.
+        let state = || {
             let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            stat.rsplit(')').next().unwrap().split(' ').nth(17).unwrap().parse::<i32>().unwrap()
+            let fields: Vec<_> = stat.rsplit(')').next().unwrap().split(' ').collect();
+            [17, 39].map(|field| fields[field].parse::<i32>().unwrap())
         };
-        let before = nice();
-        assert_eq!(aside("aside", nice).unwrap(), YIELDING);
-        assert_eq!(nice(), before);
+        let before = state();
+        assert_eq!(aside("aside", state).unwrap(), [before[0], libc::SCHED_IDLE]);
+        assert_eq!(state(), before);
+        let yielding = thread::spawn(move || {
+            yield_to_answers();
+            state()
+        });
+        assert_eq!(yielding.join().unwrap(), [YIELDING, before[1]]);
     }
 
     fn own_time() -> Duration {
