@@ -22,7 +22,7 @@ pub(crate) const BPF_LINKER: CargoTool = CargoTool {
     accept: Match::Exact,
     probe: &["bpf-linker", "--version"],
     why: "it links the XDP program",
-    takes: "about two minutes",
+    takes: "about a minute",
 };
 
 /// Runs the tests, each in a process of its own, with time limits and groups.
@@ -33,7 +33,7 @@ pub(crate) const NEXTEST: CargoTool = CargoTool {
     accept: Match::Since((0, 9, 100)),
     probe: &["cargo-nextest", "nextest", "--version"],
     why: "it runs the tests",
-    takes: "about six minutes",
+    takes: "about two minutes",
 };
 
 /// Writes the package for Debian.
@@ -63,7 +63,7 @@ pub(crate) const CARGO_DENY: CargoTool = CargoTool {
     accept: Match::Since((0, 20, 2)),
     probe: &["cargo-deny", "--version"],
     why: "it checks the dependency policy",
-    takes: "about six minutes",
+    takes: "about a minute",
 };
 
 /// Builds and runs the fuzz targets.
@@ -73,7 +73,7 @@ pub(crate) const CARGO_FUZZ: CargoTool = CargoTool {
     accept: Match::Since((0, 13, 2)),
     probe: &["cargo-fuzz", "--version"],
     why: "it runs the fuzz targets",
-    takes: "about one minute",
+    takes: "about a minute",
 };
 
 /// Makes pages of the handbook.
@@ -83,7 +83,7 @@ pub(crate) const MDBOOK: CargoTool = CargoTool {
     accept: Match::Since((0, 5, 0)),
     probe: &["mdbook", "--version"],
     why: "it makes pages of the handbook",
-    takes: "about three minutes",
+    takes: "about two minutes",
 };
 
 /// The compiler of the Debian way to build the XDP program.
