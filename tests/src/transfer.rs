@@ -26,14 +26,16 @@ pub enum Program {
     Aria2,
     /// Transmission.
     Transmission,
+    /// qBittorrent, without its windows.
+    Qbittorrent,
 }
 
 impl Program {
     /// What a client shows its user whom a private tracker does not serve.
     const fn shows_need_of_key(self, scheme: Scheme) -> &'static str {
         match (self, scheme) {
-            // This release of it loses the text of an error over UDP.
-            (Self::Libtorrent, Scheme::Udp) => "tracker sent a failure message",
+            // This release of libtorrent loses the text of an error over UDP.
+            (Self::Libtorrent | Self::Qbittorrent, Scheme::Udp) => "tracker sent a failure message",
             _ => "this tracker needs a key: use the announce address that was given to you",
         }
     }
@@ -375,6 +377,16 @@ fn client(
             command.arg(format!("--dht-file-path={}", files.join("dht.dat").display()));
             command.arg(format!("--ca-certificate={}", certificate.certificate_file().display()));
             command.arg(format!("--dir={}", files.display())).arg(torrent);
+            command
+        }
+        Program::Qbittorrent => {
+            let mut command = host.command("/usr/bin/python3");
+            command
+                .arg(script("qbittorrent.py"))
+                .arg(torrent)
+                .arg(files)
+                .arg(files.with_extension("profile"));
+            command.arg(if ipv6 { format!("fd78:{n}::2") } else { format!("10.78.{n}.2") });
             command
         }
         Program::Transmission => {

@@ -100,6 +100,14 @@ fn libtorrent_with_a_key_over_udp_and_ipv6() {
 }
 
 #[test]
+fn qbittorrent_with_a_key_over_udp() {
+    private_transfer_between(
+        [(Program::Qbittorrent, Scheme::Udp), (Program::Libtorrent, Scheme::Udp)],
+        false,
+    );
+}
+
+#[test]
 fn aria2_with_a_key_over_http() {
     private_transfer_between([(Program::Aria2, Scheme::Http); 2], false);
 }

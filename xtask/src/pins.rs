@@ -108,6 +108,7 @@ pub(crate) const TEST_PACKAGES: &[Package] = &[
     Package { name: "tmux", proof: Proof::Program("tmux") },
     Package { name: "aria2", proof: Proof::Program("aria2c") },
     Package { name: "transmission-cli", proof: Proof::Program("transmission-cli") },
+    Package { name: "qbittorrent-nox", proof: Proof::Program("qbittorrent-nox") },
     Package { name: "python3-libtorrent", proof: Proof::PythonModule("libtorrent") },
 ];
 

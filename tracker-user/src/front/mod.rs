@@ -56,10 +56,8 @@ impl FrontPage {
 pub fn log(config: &config::Http, listeners: &Listeners, private: bool) {
     let announced = announced(config, listeners, private);
     if !announced.is_empty() {
-        let hint = match config.public_host {
-            Some(_) => "",
-            None => "; HOST is how they reach this machine (http.public_host)",
-        };
+        let is_open = announced.iter().any(|url| url.contains(&format!("//{UNKNOWN_HOST}")));
+        let hint = if is_open { "; HOST is how they reach this machine (http.public_host)" } else { "" };
         tracing::info!("clients announce to {}{hint}", announced.join(", "));
     }
     let opened = opened(config, listeners);
