@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tests::{
     control::{ask, complaint, printed},
     eventually,
-    handover::Taker,
+    handover::{Taker, stays},
     rig::{self, Family, Rig},
     riptide::{Riptide, Start, command},
     udp::{self, Client, Id20, Reply, connect_bytes, hex, id20},
@@ -414,6 +414,8 @@ fn after_a_successor_that_stops_decisions_are_made_here_again() {
             break;
         }
         drop(taker);
+        // Until it has noticed, the next one would be one too many.
+        stays(rig.riptide(), usize::from(step) + 1);
         let network = format!("10.0.0.{step}/32");
         let _ = printed(&rig.riptide().control(&format!("ban add {network}")));
     }

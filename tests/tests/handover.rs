@@ -10,8 +10,8 @@ use std::{
 };
 use tempfile::TempDir;
 use tests::{
-    control, eventually,
-    handover::{Crowd, Kind, Successor, Taker, goes_on, loopback_clients, three_under_load},
+    control,
+    handover::{Crowd, Kind, Successor, Taker, goes_on, loopback_clients, stays, three_under_load},
     rig::Path,
     riptide::{Riptide, Start, binary},
     udp::{Announce, id20},
@@ -220,14 +220,6 @@ fn without_a_tracker_nothing_can_be_taken_over() {
     let mut alone = Start::new(None).arguments(UDP).arguments("--take-over").spawn();
     assert_eq!(alone.wait().code(), Some(1), "{}", alone.log_text());
     assert!(alone.log_text().contains("no tracker answers at"), "{}", alone.log_text());
-}
-
-/// Waits until the tracker has told so many times that it serves on.
-fn stays(riptide: &Riptide, times: usize) {
-    eventually("a line that says that it serves on", || {
-        let lines = riptide.lines();
-        (lines.iter().filter(|line| line.contains("serves on")).count() == times).then_some(())
-    });
 }
 
 #[test]

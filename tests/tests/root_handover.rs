@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use tests::{
     eventually,
-    handover::{Crowd, Taker, goes_on, three_under_load},
+    handover::{Crowd, Taker, goes_on, stays, three_under_load},
     net::{Namespace, Wire},
     rig::{Family, Path, Rig},
     riptide::{Riptide, Start},
@@ -66,10 +66,7 @@ fn a_successor_that_stops_at_any_step_changes_nothing() {
                 break;
             }
             drop(taker);
-            eventually("a line that says that it serves on", || {
-                let lines = rig.riptide().lines();
-                (lines.iter().filter(|line| line.contains("serves on")).count() == step + 1).then_some(())
-            });
+            stays(rig.riptide(), step + 1);
             crowd.goes_round();
             let labels = [("path", "xsk"), ("action", "announce")];
             let before = rig.metrics().sum("riptide_udp_responses_total", &labels);

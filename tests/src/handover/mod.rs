@@ -9,7 +9,7 @@ mod visitors;
 pub use crowd::{Answered, Crowd, goes_on, loopback_clients};
 pub use load::three_under_load;
 pub use persistent::Persistent;
-pub use taker::{Kind, Taker};
+pub use taker::{Kind, Taker, stays};
 pub use visitors::Visitors;
 
 use crate::riptide::Riptide;

@@ -1,6 +1,6 @@
 //! The side of the new process in a hand-over, step by step: frames written and read by hand.
 
-use crate::PATIENCE;
+use crate::{PATIENCE, eventually, riptide::Riptide};
 use serde_json::{Value, json};
 use std::{
     io::{Read, Write},
@@ -159,4 +159,12 @@ impl Taker {
         steps.get(..=step)?.iter().for_each(|(_, run)| run(self));
         Some(steps[step].0)
     }
+}
+
+/// Waits until the tracker has told so many times that it serves on.
+pub fn stays(riptide: &Riptide, times: usize) {
+    eventually("a line that says that it serves on", || {
+        let lines = riptide.lines();
+        (lines.iter().filter(|line| line.contains("serves on")).count() == times).then_some(())
+    });
 }
