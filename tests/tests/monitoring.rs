@@ -24,6 +24,8 @@ use tests::{
 /// Where the pages of alerts are in the source, and where the package has them.
 const PAGES: &str = "docs/book/src/alerts";
 const INSTALLED: &str = "file:///usr/share/doc/riptide/book/alerts/";
+/// The list of metrics.
+const LIST: &str = "docs/book/src/metrics.md";
 
 /// A tracker that serves everything but XDP.
 fn tracker() -> Riptide {
@@ -86,7 +88,18 @@ fn check(metrics: &Metrics, of_xdp: bool, least: usize) {
 fn whatever_is_asked_for_is_there() {
     let riptide = tracker();
     check(&riptide.metrics(), false, 80);
+    in_the_handbook(&riptide.metrics());
     riptide.stop();
+}
+
+/// Each metric that a tracker shows is in the handbook's list.
+fn in_the_handbook(metrics: &Metrics) {
+    let list = read_file(LIST);
+    let parts = ["_bucket", "_sum", "_count"];
+    let whole = |name: &str| parts.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name).to_owned();
+    let shown: BTreeSet<String> = metrics.samples.iter().map(|sample| whole(&sample.name)).collect();
+    let missing: Vec<_> = shown.iter().filter(|name| !list.contains(&format!("`{name}`"))).collect();
+    assert!(shown.len() > 30 && missing.is_empty(), "{LIST} lacks {missing:?}");
 }
 
 #[test]
@@ -96,6 +109,7 @@ fn root_whatever_is_asked_for_of_xdp_is_there() {
     service::client(&wire, "10.77.0.1:6969").announce(&Announce::leecher(id20("monitoring", 0), 1));
     let metrics = riptide.metrics();
     check(&metrics, true, 12);
+    in_the_handbook(&metrics);
     assert_eq!(metrics.sum("riptide_xdp_wanted", &[("interface", "t0")]), 1.0);
     riptide.stop();
 }

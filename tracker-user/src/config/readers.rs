@@ -1,7 +1,7 @@
 //! How the strings among the values are read: addresses, paths, names.
 
 use super::values::ListenAddress;
-use crate::host::PublicHost;
+use crate::host::{Host, PublicHost};
 use axum::http::{HeaderName, Uri};
 use ipnet::IpNet;
 use std::{
@@ -134,10 +134,6 @@ pub(super) fn header_name(text: &str) -> Result<HeaderName, String> {
     })
 }
 
-/// The longest name of a host in bytes, and the longest part of one (RFC 1035 section 2.3.4).
-const MAX_NAME: usize = 253;
-const MAX_LABEL: usize = 63;
-
 /// Reads the name of a host that a certificate can be for, in lower case.
 pub(super) fn domain_name(text: &str) -> Result<String, String> {
     if text.starts_with("*.") {
@@ -148,21 +144,15 @@ pub(super) fn domain_name(text: &str) -> Result<String, String> {
     if text.parse::<IpAddr>().is_ok() {
         return Err(format!("`{text}` is an address: certificates are had for names"));
     }
-    let is_label = |label: &str| {
-        (1..=MAX_LABEL).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    // The last part of a name is no number (RFC 3696 section 2).
-    let ends_in_number = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
-    if text.len() > MAX_NAME || !text.split('.').all(is_label) || ends_in_number {
-        return Err(format!(
+    // Other names of the DNS may have underscores (RFC 5890 section 2.3.1).
+    let is_label = |label: &str| !label.contains('_') && !label.starts_with('-') && !label.ends_with('-');
+    match Host::parse(text) {
+        Some(Host::Name(name)) if !text.ends_with('.') && name.split('.').all(is_label) => Ok(name),
+        _ => Err(format!(
             "`{text}` is not the name of a host: write letters, digits and hyphens between dots, as \"tracker.example\"; \
              others in their ASCII form (xn--…)"
-        ));
+        )),
     }
-    Ok(text.to_ascii_lowercase())
 }
 
 /// Reads the address of something that is asked over TLS.
