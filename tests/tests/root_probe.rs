@@ -1,4 +1,5 @@
-//! `riptide probe` from another host: at Riptide with XDP by a name with both families, and at opentracker.
+//! `riptide probe` from another host: at Riptide with XDP by a name with both families, and at opentracker and
+//! aquatic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
@@ -63,10 +64,10 @@ fn both_families_of_a_name_are_asked_through_xdp() {
     riptide.stop();
 }
 
-/// Killed when dropped.
-struct Opentracker(Child);
+/// A tracker of others, killed when dropped.
+struct Other(Child);
 
-impl Drop for Opentracker {
+impl Drop for Other {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -89,7 +90,7 @@ fn opentracker_is_asked_for_a_torrent_of_its_list() {
     command.args(["-i", "10.77.0.1", "-p", "6969", "-P", "6969", "-w", "list"]);
     // It makes this its root, and reads the list there.
     command.arg("-d").arg(directory.path()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut opentracker = Opentracker(command.spawn().expect("to start it"));
+    let mut opentracker = Other(command.spawn().expect("to start it"));
     for scheme in ["udp", "http"] {
         let url = format!("{scheme}://10.77.0.1:6969/announce");
         let probed = tests::eventually(&format!("opentracker at {url}"), || {
@@ -106,4 +107,28 @@ fn opentracker_is_asked_for_a_torrent_of_its_list() {
         };
         refused.is_wrong("announce 1", expected);
     }
+}
+
+#[test]
+fn aquatic_is_asked() {
+    let wire = Wire::new();
+    let directory = tempfile::tempdir().unwrap();
+    let configuration = directory.path().join("aquatic.toml");
+    std::fs::write(&configuration, "[network]\naddress = \"10.77.0.1:6969\"\n").unwrap();
+    let mut command = wire.tracker.command("aquatic_udp");
+    command.arg("-c").arg(&configuration).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut aquatic = Other(command.spawn().expect("to start it"));
+    let url = "udp://10.77.0.1:6969/announce";
+    let probed = tests::eventually(&format!("aquatic at {url}"), || {
+        assert!(aquatic.0.try_wait().unwrap().is_none(), "aquatic_udp has ended");
+        let probed = probe_from(&wire.clients, url);
+        (!probed.text.contains("refused: ")).then_some(probed)
+    });
+    assert!(probed.text.contains("\nok: two clients find each other"), "{}", probed.text);
+    assert!(probed.finds("ok", "scrape", "1 seeder, 1 leecher"), "{}", probed.text);
+    // Its counts leave out whoever asks.
+    probed.notes("announce 1", "it does not count the client, a seeder, that has just announced");
+    // It has no other door.
+    let probed = probe_from(&wire.clients, "http://10.77.0.1:6969/announce");
+    assert_eq!(probed.status, Some(1), "{}", probed.text);
 }

@@ -15,6 +15,8 @@ pub(crate) struct CargoTool {
     pub(crate) version: Version,
     /// Which versions fit.
     pub(crate) accept: Match,
+    /// Whether it is built with the dependencies of its own lock file.
+    pub(crate) locked: bool,
     /// Prints the version: the program, then its arguments.
     pub(crate) probe: &'static [&'static str],
     pub(crate) why: &'static str,
@@ -61,14 +63,15 @@ impl CargoTool {
         say::step(&format!("installing {} {version}: {} ({})", self.package, self.why, self.takes));
         let begin = Instant::now();
         let mut install = process::cargo();
-        install.args(["install", self.package, "--version", &version, "--locked", "--force"]).args(more);
+        let locked: &[&str] = if self.locked { &["--locked"] } else { &[] };
+        install.args(["install", self.package, "--version", &version, "--force"]).args(locked).args(more);
         // They run for seconds and are built for minutes: what optimising takes is never won back.
         install.args(["--profile", "dev", "--config", "profile.dev.debug=false"]);
         // A wrapper or flags meant for this workspace have no say in how a tool is built.
         install.env_remove("RUSTC").env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
         process::run(&mut install).with_context(|| {
-            let again = ["cargo install", self.package, "--version", &version, "--locked"];
-            let again = [&again, more].concat().join(" ");
+            let again = ["cargo install", self.package, "--version", &version];
+            let again = [&again, locked, more].concat().join(" ");
             format!("cannot install {}: run `{again}` and see what stands in its way", self.package)
         })?;
         say::installed(self.package, begin);

@@ -20,6 +20,7 @@ pub(crate) const BPF_LINKER: CargoTool = CargoTool {
     package: "bpf-linker",
     version: (0, 10, 4),
     accept: Match::Exact,
+    locked: true,
     probe: &["bpf-linker", "--version"],
     why: "it links the XDP program",
     takes: "about a minute",
@@ -31,6 +32,7 @@ pub(crate) const NEXTEST: CargoTool = CargoTool {
     version: (0, 9, 151),
     // The first that fails a test for what it leaves running.
     accept: Match::Since((0, 9, 100)),
+    locked: true,
     probe: &["cargo-nextest", "nextest", "--version"],
     why: "it runs the tests",
     takes: "about two minutes",
@@ -41,6 +43,7 @@ pub(crate) const CARGO_DEB: CargoTool = CargoTool {
     package: "cargo-deb",
     version: (3, 8, 0),
     accept: Match::Since((3, 8, 0)),
+    locked: true,
     probe: &["cargo-deb", "--version"],
     why: "it writes the .deb",
     takes: "about a minute",
@@ -51,9 +54,21 @@ pub(crate) const CARGO_GENERATE_RPM: CargoTool = CargoTool {
     package: "cargo-generate-rpm",
     version: (0, 21, 1),
     accept: Match::Since((0, 21, 1)),
+    locked: true,
     probe: &["cargo-generate-rpm", "--version"],
     why: "it writes the .rpm",
     takes: "about two minutes",
+};
+
+/// A tracker of others that `riptide probe` is tested with. What its own lock file names does not build any more.
+pub(crate) const AQUATIC_UDP: CargoTool = CargoTool {
+    package: "aquatic_udp",
+    version: (0, 9, 0),
+    accept: Match::Exact,
+    locked: false,
+    probe: &["aquatic_udp", "--version"],
+    why: "`riptide probe` is tested with it",
+    takes: "about a minute",
 };
 
 /// Checks licences, sources and duplicates of the dependencies.
@@ -61,6 +76,7 @@ pub(crate) const CARGO_DENY: CargoTool = CargoTool {
     package: "cargo-deny",
     version: (0, 20, 2),
     accept: Match::Since((0, 20, 2)),
+    locked: true,
     probe: &["cargo-deny", "--version"],
     why: "it checks the dependency policy",
     takes: "about a minute",
@@ -71,6 +87,7 @@ pub(crate) const CARGO_FUZZ: CargoTool = CargoTool {
     package: "cargo-fuzz",
     version: (0, 13, 2),
     accept: Match::Since((0, 13, 2)),
+    locked: true,
     probe: &["cargo-fuzz", "--version"],
     why: "it runs the fuzz targets",
     takes: "about a minute",
@@ -81,6 +98,7 @@ pub(crate) const MDBOOK: CargoTool = CargoTool {
     package: "mdbook",
     version: (0, 5, 4),
     accept: Match::Since((0, 5, 0)),
+    locked: true,
     probe: &["mdbook", "--version"],
     why: "it makes pages of the handbook",
     takes: "about two minutes",

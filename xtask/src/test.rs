@@ -23,6 +23,9 @@ pub(crate) fn run() -> Result<()> {
         package::ensure_tools()?;
         debian_root::ensure()?;
     }
+    if root {
+        pins::AQUATIC_UDP.ensure()?;
+    }
     pins::NEXTEST.ensure()?;
     build_ebpf::run(&build_ebpf::Arguments::default())?;
     let riptide = run::build_riptide()?;
