@@ -29,6 +29,7 @@ pub mod keys;
 pub mod lines;
 pub mod model;
 pub mod networks;
+pub mod nodes;
 pub mod policy;
 pub mod pressure;
 pub mod promises;
