@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use tracker_core::{
-    engine::{Cursor, Engine},
+    engine::{CountedBy, Cursor, Engine, Listener},
     policy::Policy,
     records::{PeerRecord, Reader, Record, RecordWriter, TorrentRecord, WalkWriter},
 };
@@ -14,12 +14,13 @@ const NOW: u32 = 1_700_000_000;
 fuzz_target!(|data: &[u8]| {
     let policy = Policy { max_peers: 100, max_torrents: 10, ..Policy::default() };
     let engine = Engine::new(policy.clone(), [1, 2]);
-    engine.listen(50);
+    engine.listen(Listener::Successor, 50);
+    engine.listen(Listener::Cluster, 50);
     let mut writer = RecordWriter::default();
     let mut torrent: Option<(TorrentRecord, Vec<PeerRecord>)> = None;
     let take_in = |torrent: Option<(TorrentRecord, Vec<PeerRecord>)>| {
         if let Some((torrent, peers)) = torrent {
-            _ = engine.import(&torrent, &peers, NOW);
+            _ = engine.import(&torrent, &peers, NOW, CountedBy::Own);
         }
     };
     for record in Reader::new(data).map_while(Result::ok) {
@@ -55,18 +56,18 @@ fuzz_target!(|data: &[u8]| {
     while !engine.walk(&mut cursor, NOW, 1000, &mut walk).ended {}
     let copy = Engine::new(Policy { max_peers: usize::MAX, ..policy }, [3, 4]);
     let mut torrent: Option<(TorrentRecord, Vec<PeerRecord>)> = None;
-    for record in Reader::new(&walk.records.take()) {
+    for record in Reader::new(&walk.take()) {
         match record.expect("a walk writes records") {
             Record::Torrent(next) => {
                 if let Some((torrent, peers)) = torrent.replace((next, Vec::new())) {
-                    copy.import(&torrent, &peers, NOW).expect("there is room");
+                    copy.import(&torrent, &peers, NOW, CountedBy::Own).expect("there is room");
                 }
             }
             Record::Peer(peer) => torrent.as_mut().expect("a torrent comes first").1.push(peer),
         }
     }
     if let Some((torrent, peers)) = torrent {
-        copy.import(&torrent, &peers, NOW).expect("there is room");
+        copy.import(&torrent, &peers, NOW, CountedBy::Own).expect("there is room");
     }
     assert_eq!(copy.totals().peers, engine.totals().peers);
 });

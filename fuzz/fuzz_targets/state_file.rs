@@ -3,7 +3,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tracker_core::{engine::Engine, policy::Policy};
+use tracker_core::{
+    engine::{CountedBy, Engine},
+    nodes::SharedNodes,
+    policy::Policy,
+    records::with_name,
+};
 use tracker_user::swarms::{
     format::{BlockHead, Kind, Totals, header},
     moment::Moment,
@@ -17,6 +22,7 @@ const LATER: Moment = Moment { wall: 1_000, uptime: 100, boot: [1; 16] };
 fn read(file: &[u8]) -> (u64, bool) {
     let policy = Policy { max_peers: 100, max_torrents: 10, downloaded_entries: 10, ..Policy::default() };
     let engine = Engine::new(policy, [1, 2]);
+    let nodes = SharedNodes::default();
     let mut take_in = TakeIn::new(&engine, NOW);
     let mut blocks = 0;
     let Ok(mut reader) = FileReader::open(file) else { return (0, false) };
@@ -24,7 +30,12 @@ fn read(file: &[u8]) -> (u64, bool) {
         match reader.next_block() {
             Ok(Some(block)) => {
                 blocks += 1;
-                if take_in.records(block.records, LATER.since(&block.at)).is_err() {
+                let since = LATER.since(&block.at);
+                let taken = match block.node {
+                    None => take_in.records(block.records, since, CountedBy::Own),
+                    Some(name) => take_in.shares(&nodes, name, block.records, since),
+                };
+                if taken.is_err() {
                     break false;
                 }
             }
@@ -56,7 +67,16 @@ fuzz_target!(|data: &[u8]| {
     };
     while let [length, elapsed, tail @ ..] = rest {
         let (content, behind) = tail.split_at(tail.len().min(usize::from(*length) * 4));
-        add(&mut file, Kind::Records, content, u32::from(*elapsed));
+        match elapsed % 4 {
+            0 => {
+                let node = char::from(b'a' + elapsed % 16).to_string();
+                let content = with_name(&node, content).expect("a name");
+                add(&mut file, Kind::Node, &content, u32::from(*elapsed));
+            }
+            // The name is what is there.
+            1 => add(&mut file, Kind::Node, content, u32::from(*elapsed)),
+            _ => add(&mut file, Kind::Records, content, u32::from(*elapsed)),
+        }
         (rest, blocks) = (behind, blocks + 1);
     }
     add(&mut file, Kind::End, &Totals { blocks, torrents: 0, peers: 0 }.to_bytes(), 0);

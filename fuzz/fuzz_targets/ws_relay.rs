@@ -23,7 +23,8 @@ fn op(bytes: &[u8; 8]) -> Op {
 
 fuzz_target!(|data: &[u8]| {
     let (steps, _) = data.as_chunks::<8>();
-    let mut twins = Twins::new([1, 2]);
+    // At one node, or at two.
+    let mut twins = Twins::new([1, data.len() as u64]);
     for step in steps {
         twins.run(op(step));
     }

@@ -153,6 +153,13 @@ pub fn epoch_key(master: Key, epoch: u64) -> Key {
     Key { k0: siphash::hash_words(master, [epoch, 0, 0]), k1: siphash::hash_words(master, [epoch, 1, 0]) }
 }
 
+/// What may be told of a master key to whoever is to find out whether it has the same one: SipHash-2-4 of a constant under it.
+/// Its 25 bytes are no message that the key of an epoch comes from: those have 24.
+#[must_use]
+pub fn fingerprint(master: Key) -> u64 {
+    siphash::hash_bytes(master, b"connection IDs of Riptide")
+}
+
 /// The two keys to have in place at `slot`: the current epoch's, and beside it the previous one's while its IDs may
 /// still be presented, from then on the next one's, so that it becomes current by itself as time passes.
 #[must_use]
@@ -250,6 +257,14 @@ mod tests {
                 assert_eq!(compute(MASTER, slot, &address), (slot & 0xffff) << 48 | mac);
             }
         }
+    }
+
+    /// As `openssl mac -macopt hexkey:KEY -macopt size:8 SIPHASH` gives it, whose bytes are little-endian.
+    #[test]
+    fn a_fingerprint_is_the_hash_of_a_constant() {
+        let counting = Key::from_bytes(core::array::from_fn(|i| i as u8));
+        assert_eq!(fingerprint(counting), 0x749c_f01e_f2e9_39b1);
+        assert_eq!(fingerprint(Key::from_bytes([0xff; 16])), 0x6012_4281_0e06_aaaa);
     }
 
     #[test]

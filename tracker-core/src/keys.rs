@@ -156,15 +156,17 @@ impl Keys {
         keys
     }
 
-    /// These without that one.
+    /// These without those.
     #[must_use]
-    pub fn without(&self, key: &Key) -> Self {
+    pub fn without<'a>(&self, gone: impl IntoIterator<Item = &'a Key>) -> Self {
         let mut keys = self.clone();
-        let hash = keys.hash(key.text().as_bytes());
-        let part = &mut keys.parts[part_of(hash)];
-        if let Ok(at) = part.binary_search(&hash) {
-            *part = [&part[..at], &part[at + 1..]].concat().into();
-            keys.length -= 1;
+        for key in gone {
+            let hash = keys.hash(key.text().as_bytes());
+            let part = &mut keys.parts[part_of(hash)];
+            if let Ok(at) = part.binary_search(&hash) {
+                *part = [&part[..at], &part[at + 1..]].concat().into();
+                keys.length -= 1;
+            }
         }
         keys
     }
@@ -338,9 +340,10 @@ mod tests {
         assert_eq!((before.len(), before.contains(ONE)), (1, false));
         assert!(more.len() == 2 && more.contains(ONE) && more.contains(b"ABCDEFGH"));
         assert_eq!(more.with([&one, &one]), more);
-        assert_eq!(more.without(&one), before);
-        assert_eq!(before.without(&one), before);
-        assert!(before.without(&Key::parse("ABCDEFGH").unwrap()).is_empty());
+        assert_eq!(more.without([&one, &one]), before);
+        assert_eq!(before.without([&one]), before);
+        assert!(more.without([&one, &Key::parse("ABCDEFGH").unwrap()]).is_empty());
+        assert!(before.without([&Key::parse("ABCDEFGH").unwrap()]).is_empty());
     }
 
     #[test]
@@ -358,7 +361,7 @@ mod tests {
                     naive.extend([key, "another-one".to_owned()]);
                 }
                 1 => {
-                    keys = keys.without(&Key::parse(&key).unwrap());
+                    keys = keys.without([&Key::parse(&key).unwrap()]);
                     naive.remove(&key);
                 }
                 _ => assert_eq!(keys.contains(key.as_bytes()), naive.contains(&key), "{key}"),

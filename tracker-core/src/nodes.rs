@@ -1,5 +1,8 @@
 //! Other nodes of a cluster, by numbers: what is known of swarms tells from whom by two bytes instead of a name.
 
+use parking_lot::Mutex;
+use std::sync::Arc;
+
 /// The most nodes that have a number: as many names as a process hears of in its life.
 pub const MAX_NODES: usize = 1024;
 /// The longest name, bytes.
@@ -22,6 +25,9 @@ impl NodeNumber {
         if (number as usize) < MAX_NODES { Some(Self(number)) } else { None }
     }
 }
+
+/// The registry that a whole process has in common: a number means the same node everywhere in it.
+pub type SharedNodes = Arc<Mutex<Nodes>>;
 
 /// Names and numbers of nodes. A number is never given to another name.
 #[derive(Clone, Debug, Default)]

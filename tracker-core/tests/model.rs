@@ -27,11 +27,21 @@ fn leaving() -> impl Strategy<Value = Op> {
     fields.prop_map(|(torrent, peer, connection)| Op::Leave { torrent: torrent / 128, peer, connection })
 }
 
+fn import() -> impl Strategy<Value = Op> {
+    let fields = (any::<u8>(), any::<u8>(), any::<u8>(), any::<u16>(), any::<u8>());
+    fields.prop_map(|(torrent, peer, node, age, kind)| {
+        let torrent = if torrent < 128 { 0 } else { torrent };
+        Op::Import { torrent, peer, node, age, kind }
+    })
+}
+
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         150 => announce(),
         80 => webrtc(),
         20 => leaving(),
+        60 => import(),
+        1 => any::<u8>().prop_map(|node| Op::Forget { node }),
         1 => any::<u8>().prop_map(|connection| Op::Close { connection }),
         10 => any::<u8>().prop_map(|torrent| Op::Scrape { torrent }),
         6 => any::<u16>().prop_map(|seconds| Op::Advance { seconds }),
@@ -47,6 +57,7 @@ fn growing() -> impl Strategy<Value = Op> {
     prop_oneof![
         200 => announce(),
         200 => webrtc(),
+        50 => import(),
         2 => any::<u16>().prop_map(|seconds| Op::Advance { seconds: seconds % 100 }),
         1 => any::<u16>().prop_map(|budget| Op::Sweep { budget }),
     ]

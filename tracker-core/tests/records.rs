@@ -10,8 +10,8 @@ use std::{
 use tracker_common::address::Address;
 use tracker_core::{
     engine::{
-        Announce, Change, ConnectionKey, Cursor, Engine, Known, Lists, Place, Seen, Verdict, Visitor, Want,
-        WebrtcAnnounce,
+        Announce, Change, ConnectionKey, CountedBy, Cursor, Engine, Known, Listener, Lists, Place, Seen,
+        Verdict, Visitor, Want, WebrtcAnnounce,
     },
     model::{Counts, Event, InfoHash, Network, PeerId, Seconds},
     policy::Policy,
@@ -134,14 +134,14 @@ fn import(engine: &Engine, bytes: &[u8], now: Seconds) {
         match record.unwrap() {
             Record::Torrent(next) => {
                 if let Some((torrent, peers)) = torrent.replace((next, Vec::new())) {
-                    engine.import(&torrent, &peers, now).unwrap();
+                    engine.import(&torrent, &peers, now, CountedBy::Own).unwrap();
                 }
             }
             Record::Peer(peer) => torrent.as_mut().unwrap().1.push(peer),
         }
     }
     if let Some((torrent, peers)) = torrent {
-        engine.import(&torrent, &peers, now).unwrap();
+        engine.import(&torrent, &peers, now, CountedBy::Own).unwrap();
     }
 }
 
@@ -215,7 +215,7 @@ proptest! {
         let now = START + ops.len() as u32 + u32::from(later);
         let (mut cursor, mut writer) = (Cursor::default(), WalkWriter::default());
         while !source.walk(&mut cursor, now, 100, &mut writer).ended {}
-        let bytes = writer.records.take();
+        let bytes = writer.take();
 
         let before = picture(&source, now);
         assert!(naive(&bytes) == expected(&before));
@@ -230,14 +230,14 @@ proptest! {
     #[test]
     fn a_journal_replayed_makes_an_equal_engine(ops in vec(op(), 1..3000), seed: u64) {
         let source = engine(1);
-        source.listen(10_000);
+        source.listen(Listener::Successor, 10_000);
         for (n, op) in ops.iter().enumerate() {
             run(&source, *op, START + n as u32);
         }
         let now = START + ops.len() as u32;
         let mut changes: Vec<Change> = Vec::new();
         for shard in 0..Engine::SHARDS {
-            assert!(!source.take_changes(shard, &mut changes).overflowed);
+            assert!(!source.take_changes(Listener::Successor, shard, &mut changes).overflowed);
         }
         let before = picture(&source, now);
         let replay = |changes: &[Change], now| {
@@ -252,7 +252,7 @@ proptest! {
 
         // Without knowing who went, a copy would take up old news of them again.
         let out_of_order = engine(4);
-        out_of_order.listen(10_000);
+        out_of_order.listen(Listener::Successor, 10_000);
         let mut rng = Rng::new([seed, 1]);
         for i in (1..changes.len()).rev() {
             changes.swap(i, rng.below(i + 1));
@@ -283,7 +283,7 @@ fn a_large_swarm_goes_through_records_whole() {
         other = 6000 + (other + 1) % 2000;
     }
     let copy = engine(3);
-    import(&copy, &writer.records.take(), START + 9);
+    import(&copy, &writer.take(), START + 9);
     let places = |engine: &Engine| -> BTreeSet<String> {
         picture(engine, START + 9).torrents[&InfoHash([0; 20])].1.keys().cloned().collect()
     };
@@ -293,10 +293,10 @@ fn a_large_swarm_goes_through_records_whole() {
 #[test]
 fn what_webrtc_peers_add_to_downloads_is_told() {
     let (source, copy) = (engine(1), engine(3));
-    source.listen(100);
+    source.listen(Listener::Successor, 100);
     run(&source, Op { torrent: 1, peer: 2, event: 2, left: 0, webrtc: true }, START);
     let mut changes = Vec::new();
-    (0..Engine::SHARDS).for_each(|shard| _ = source.take_changes(shard, &mut changes));
+    (0..Engine::SHARDS).for_each(|shard| _ = source.take_changes(Listener::Successor, shard, &mut changes));
     let mut writer = RecordWriter::default();
     changes.iter().for_each(|change| writer.change(change, START));
     import(&copy, &writer.take(), START);
@@ -306,12 +306,12 @@ fn what_webrtc_peers_add_to_downloads_is_told() {
 #[test]
 fn a_journal_that_overflows_says_so_once() {
     let engine = engine(1);
-    engine.listen(3);
+    engine.listen(Listener::Successor, 3);
     let op = |peer| Op { torrent: 1, peer, event: 0, left: 1, webrtc: false };
     (0..5).for_each(|peer| run(&engine, op(2 * peer), START));
     let take = |changes: &mut Vec<Change>| {
         (0..Engine::SHARDS)
-            .map(|shard| engine.take_changes(shard, changes))
+            .map(|shard| engine.take_changes(Listener::Successor, shard, changes))
             .filter(|taken| taken.overflowed)
             .count()
     };
@@ -319,7 +319,7 @@ fn a_journal_that_overflows_says_so_once() {
     assert_eq!((take(&mut changes), changes.len()), (1, 3));
     run(&engine, op(100), START);
     assert_eq!((take(&mut changes), changes.len()), (0, 4));
-    engine.listen(0);
+    engine.listen(Listener::Successor, 0);
     run(&engine, op(102), START);
     assert_eq!((take(&mut changes), changes.len()), (0, 4), "nobody listens");
 }
@@ -327,12 +327,12 @@ fn a_journal_that_overflows_says_so_once() {
 #[test]
 fn a_change_tells_what_was_and_what_is() {
     let engine = engine(1);
-    engine.listen(100);
+    engine.listen(Listener::Successor, 100);
     for (event, left, now) in [(1, 1, 0), (0, 1, 10), (2, 0, 30), (3, 0, 31)] {
         run(&engine, Op { torrent: 1, peer: 2, event, left, webrtc: false }, START + now);
     }
     let mut changes = Vec::new();
-    (0..Engine::SHARDS).for_each(|shard| _ = engine.take_changes(shard, &mut changes));
+    (0..Engine::SHARDS).for_each(|shard| _ = engine.take_changes(Listener::Successor, shard, &mut changes));
     let told: Vec<_> = changes
         .iter()
         .map(|change| {
@@ -374,7 +374,7 @@ fn what_may_not_be_kept_is_refused() {
         peer(5, 1, 1),
         peer(6, 1, 1),
     ];
-    let imported = engine.import(&torrent, &peers, START).unwrap();
+    let imported = engine.import(&torrent, &peers, START, CountedBy::Own).unwrap();
     assert_eq!((imported.taken, imported.known, imported.refused), (3, 0, 4));
     assert_eq!(engine.scrape(&torrent.info_hash).incomplete, 3);
     assert_eq!(engine.scrape(&torrent.info_hash).downloaded, 7);

@@ -6,8 +6,9 @@
 use serde_json::{Value, json};
 use std::{env, error::Error, fs, net::Ipv4Addr, path::Path, time::Instant};
 use tracker_core::{
-    engine::Engine,
+    engine::{CountedBy, Engine},
     model::{InfoHash, Role, Seconds},
+    nodes::SharedNodes,
     policy::Policy,
     records::{PeerRecord, State, TorrentRecord},
 };
@@ -43,7 +44,7 @@ fn engine(torrents: u64) -> Result<Engine, Box<dyn Error>> {
             }
         };
         let torrent = TorrentRecord { info_hash: InfoHash(hash), downloaded: 1, age: 0 };
-        engine.import(&torrent, &[peer(0), peer(1)], NOW)?;
+        engine.import(&torrent, &[peer(0), peer(1)], NOW, CountedBy::Own)?;
     }
     Ok(engine)
 }
@@ -60,7 +61,7 @@ fn measure_save(engine: &Engine, directory: &Path) -> Result<(f64, u64, u64), Bo
     // The highest so far is from now on.
     fs::write("/proc/self/clear_refs", "5")?;
     let before = status("VmRSS").ok_or("no VmRSS")?;
-    let saved = save(engine, || NOW, directory, |_| true)?;
+    let saved = save(engine, &SharedNodes::default(), || NOW, directory, |_| true)?;
     let highest = status("VmHWM").ok_or("no VmHWM")?;
     Ok((saved.took.as_secs_f64(), saved.bytes, highest.saturating_sub(before)))
 }
@@ -68,7 +69,7 @@ fn measure_save(engine: &Engine, directory: &Path) -> Result<(f64, u64, u64), Bo
 fn measure_restore(directory: &Path, peers: u64) -> Result<f64, Box<dyn Error>> {
     let (engine, tally) = (empty(), Tally::default());
     let begun = Instant::now();
-    restore(&engine, directory, NOW, &Moment::now(), &tally);
+    restore(&engine, &SharedNodes::default(), directory, NOW, &Moment::now(), &tally);
     let took = begun.elapsed().as_secs_f64();
     if tally.restored.get() != peers {
         return Err(format!("{} of {peers} peers were restored", tally.restored.get()).into());

@@ -192,7 +192,7 @@ pub enum DenyVerb {
         #[arg(value_name = "HASH")]
         info_hash: String,
     },
-    /// Print those that were added, one a line
+    /// Print those that were added, one a line, with when and at which node
     List,
 }
 
@@ -209,7 +209,7 @@ pub enum BanVerb {
         /// The network
         network: String,
     },
-    /// Print those that were added, one a line
+    /// Print those that were added, one a line, with when and at which node
     List,
 }
 
@@ -229,7 +229,7 @@ pub enum KeyVerb {
         #[arg(allow_hyphen_values = true)]
         key: String,
     },
-    /// Print those that were added, one a line
+    /// Print those that were added, one a line, with when and at which node
     List,
 }
 

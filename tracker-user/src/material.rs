@@ -1,15 +1,13 @@
-//! What the configuration names and the machine has to have: the list, the certificate, the user. `riptide run` uses it, a
+//! What the configuration names and the machine has to have: lists, certificates, secrets, the user. `riptide run` uses it, a
 //! reload takes up what may change, and `riptide config check` only looks, so that none of them finds what another misses.
 
 use crate::{
     access_file::{self, AccessFileError},
     clientele::{Clientele, ClienteleError},
+    cluster::{ClusterMaterial, MaterialError},
     config::{Config, ConfigErrors, Loaded},
     privileges::{Identity, PrivilegeError},
-    tls::{
-        Role, Tls, TlsError,
-        acme::{RootsError, Settings},
-    },
+    tls::{Role, Tls, TlsError, acme::Settings, roots::RootsError},
 };
 use std::sync::Arc;
 use tracker_core::{access::AccessList, banned::NetworkSet};
@@ -27,6 +25,8 @@ pub struct Material {
     pub tls: Option<Tls>,
     /// Whom to ask for a certificate, where one is to be had so.
     pub acme: Option<Settings>,
+    /// What the connection to NATS servers takes, where some are named.
+    pub cluster: Option<ClusterMaterial>,
     /// Who `[privileges]` says to become.
     pub identity: Option<Identity>,
     /// What is odd about it all.
@@ -55,7 +55,7 @@ impl Material {
             problems.push(of_list("info_hashes", &error));
             AccessList::off()
         });
-        let (networks, warnings) = access_file::read_networks(&config.access).unwrap_or_else(|error| {
+        let (networks, mut warnings) = access_file::read_networks(&config.access).unwrap_or_else(|error| {
             problems.push(of_list("denied_networks", &error));
             Default::default()
         });
@@ -71,11 +71,15 @@ impl Material {
             problems.push(error.into());
             None
         });
+        let cluster = ClusterMaterial::gather(&config.cluster, &mut warnings, |error| {
+            problems.push(error.into());
+        });
         let identity = Identity::resolve(&config.privileges).unwrap_or_else(|error| {
             problems.push(error.into());
             None
         });
-        (Self { access, networks: Arc::new(networks), clientele, tls, acme, identity, warnings }, problems)
+        let networks = Arc::new(networks);
+        (Self { access, networks, clientele, tls, acme, cluster, identity, warnings }, problems)
     }
 
     /// The configuration that was read, with all that it names.
@@ -118,6 +122,20 @@ impl From<RootsError> for Problem {
     fn from(error: RootsError) -> Self {
         let of_this_user = error.is_permission_denied();
         Self { table: "tls.acme", key: "directory_ca", reason: error.to_string(), of_this_user }
+    }
+}
+
+impl From<MaterialError> for Problem {
+    fn from(error: MaterialError) -> Self {
+        let (key, of_this_user) = (error.key(), error.is_permission_denied());
+        let reason = match &error {
+            // It names the key of `[tls]` that means the same.
+            MaterialError::Certificate(error) => {
+                without_key(&error.to_string(), "tls", error.role().unwrap_or(Role::Certificate).key())
+            }
+            other => other.to_string(),
+        };
+        Self { table: "cluster", key, reason, of_this_user }
     }
 }
 
@@ -246,6 +264,34 @@ mod tests {
         let (_, problems) = Material::gather(&config);
         let [problem] = problems.as_slice() else { panic!("{problems:?}") };
         assert_eq!((problem.table, problem.key, problem.of_this_user), ("tls.acme", "directory_ca", false));
+    }
+
+    #[test]
+    fn secrets_of_the_cluster_are_read_where_it_is_one() {
+        let pair = Pair::new();
+        let mut config = Config::default();
+        config.cluster.servers = vec![config::NatsServer {
+            tls: true,
+            host: crate::host::Host::here(),
+            port: config::NatsServer::PORT,
+        }];
+        config.cluster.node = Some("a".to_owned());
+        config.cluster.tls_ca = Some(pair.file("certificate"));
+        config.cluster.tls_certificate = Some(pair.file("certificate"));
+        config.cluster.tls_key = Some(pair.file("key"));
+        let (material, problems) = Material::gather(&config);
+        assert!(material.cluster.is_some() && problems.is_empty(), "{problems:?}");
+        fs::write(pair.file("key"), fs::read(Pair::new().file("key")).unwrap()).unwrap();
+        config.cluster.login = Some("/nonexistent/login".into());
+        let (material, problems) = Material::gather(&config);
+        let [login, key] = problems.as_slice() else { panic!("{problems:?}") };
+        assert!(material.cluster.is_none());
+        assert_eq!(
+            [(login.table, login.key), (key.table, key.key)],
+            [("cluster", "login"), ("cluster", "tls_key")]
+        );
+        let expected = format!("{}: the key does not belong", pair.file("key").display());
+        assert!(key.reason.starts_with(&expected), "{}", key.reason);
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 pub mod before;
 pub mod clients;
+mod cluster;
 mod described;
 pub mod listener;
 mod process;
 pub mod serving;
 
 use crate::{
+    cluster::Cluster,
     counters::{DURATION_BOUNDS, Dropped, Path, PathCounters, WorkerCounters},
     events::Events,
     http::counters::{self as http},
@@ -70,6 +72,8 @@ pub struct Sources {
     pub before: Arc<Before>,
     /// Whether it serves, and by which threads.
     pub serving: Arc<Serving>,
+    /// The other nodes, if a cluster is on.
+    pub cluster: Option<Arc<Cluster>>,
 }
 
 /// The metrics listener's one route.
@@ -179,6 +183,9 @@ impl Sources {
             collect_tls(tls);
         }
         self.serving.collect();
+        if let Some(cluster) = &self.cluster {
+            cluster::collect(cluster);
+        }
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("RIPTIDE_COMMIT"))];
         level("riptide_build_info", labels(build), 1);
     }
@@ -491,6 +498,7 @@ fn collect_websocket(hub: &Hub) {
     count_each("riptide_ws_messages_total", &[("direction", "in")], "kind", &counters.received);
     count_each("riptide_ws_messages_total", &[("direction", "out")], "kind", &counters.sent);
     count_each("riptide_ws_lost_messages_total", &[], "reason", &counters.lost);
+    count_each("riptide_ws_node_relays_total", &[], "direction", &counters.crossed);
     count_each("riptide_ws_closed_connections_total", &[], "reason", &counters.closed);
     count_each("riptide_ws_refused_connections_total", &[], "reason", &counters.refused);
     let (used, most) = hub.memory();

@@ -2,7 +2,7 @@
 //!
 //! One order is obeyed at a time, and whoever gave it is told what came of it.
 
-use crate::decisions::{Entry, Kind, NotDecided};
+use crate::decisions::{Entry, Kind, NotDecided, Verdict};
 use serde::Serialize;
 use std::{fmt, os::unix::net::UnixStream};
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +20,9 @@ pub enum Order {
     Upgrade(Reply<Result<Upgraded, String>>),
     /// Make a decision hold, or no longer.
     Decide(Entry, bool, Reply<Result<Decided, NotDecided>>),
+    /// Take in what other nodes have decided. Each such order takes effect, and is kept on disk, by itself: what one node tells
+    /// at once is best one order.
+    Merge(Vec<Verdict>),
     /// Say which decisions of a kind hold.
     List(Kind, Reply<Listed>),
     /// Hand everything over to the process at the other end of this connection, which has said so much already.
@@ -73,6 +76,12 @@ impl Orders {
         outcome.await.map_err(|_| Stopping)
     }
 
+    /// Gives an order of which nothing is told, if it need not wait. Whether it is given.
+    #[must_use]
+    pub fn offer(&self, order: Order) -> bool {
+        self.0.try_send(order).is_ok()
+    }
+
     /// Gives an order of which nothing is told. It is dropped if it is not obeyed any more.
     pub async fn send(&self, order: Order) {
         let _ = self.0.send(order).await;
@@ -104,8 +113,21 @@ pub struct Decided {
 pub struct Listed {
     /// Those that were made by control, sorted.
     pub entries: Vec<String>,
+    /// The same, with who decided each and when.
+    pub decided: Vec<Made>,
     /// How many more hold by the operator's file; `None` where there is none.
     pub in_file: Option<usize>,
+}
+
+/// A decision that holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Made {
+    /// What it is about.
+    pub entry: String,
+    /// When it was made, as RFC 3339 has it, in UTC; `None` before that was kept.
+    pub when: Option<String>,
+    /// The node at which it was made.
+    pub node: String,
 }
 
 /// What a reload took up.

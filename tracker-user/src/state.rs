@@ -19,6 +19,8 @@ use tracker_common::{
 const VERSION: u64 = 1;
 /// The longest file that can be one of ours, in bytes.
 const MAX_FILE: u64 = 4096;
+/// No time is later, in nanoseconds since 1970: in the year 2262. Beyond this, adding a clock could overflow.
+const MAX_TIME_NS: u64 = 1 << 63;
 
 /// What connection IDs are made of besides the client's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +70,13 @@ pub enum StateWarning {
         source: io::Error,
     },
 }
+
+/// The protocol time of another node is none that a clock could go on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the other node's time, {0} ns since 1970, cannot be right: see that its clock and its state file are"
+)]
+pub struct ImplausibleTime(pub u64);
 
 /// The system gives no random bytes, so there can be no key.
 #[derive(Debug, thiserror::Error)]
@@ -125,14 +134,35 @@ impl ConnectionIdState {
         Ok((state, warning))
     }
 
+    /// Takes over the key and the time of another node, `protocol_now_ns` being its protocol time now: from here on both give
+    /// the same IDs. To be done before anything has used the time, since it may go back; it is not saved yet.
+    ///
+    /// # Errors
+    /// When no clock of this machine could show that time; nothing is changed then.
+    pub fn adopt(
+        &mut self,
+        master: Key,
+        protocol_now_ns: u64,
+        monotonic_ns: u64,
+    ) -> Result<(), ImplausibleTime> {
+        let base = protocol_now_ns.checked_sub(monotonic_ns).filter(|_| protocol_now_ns < MAX_TIME_NS);
+        let clock_base_ns = base.ok_or(ImplausibleTime(protocol_now_ns))?;
+        *self = Self { master, clock_base_ns };
+        Ok(())
+    }
+
+    /// What the directory holds, if it was written in this boot.
+    #[must_use]
+    pub fn kept(directory: &Path, boot_id: &str) -> Option<Self> {
+        let saved = read(&directory.join(KEY_FILE)).ok().flatten()?;
+        let Saved { master, clock_base_ns, .. } = saved;
+        (saved.boot_id == boot_id).then_some(Self { master, clock_base_ns })
+    }
+
     /// Whether the directory holds just this, as written in this boot.
     #[must_use]
     pub fn is_kept(&self, directory: &Path, boot_id: &str) -> bool {
-        let is_this = |saved: &Saved| {
-            let Saved { master, clock_base_ns, .. } = *saved;
-            Self { master, clock_base_ns } == *self && saved.boot_id == boot_id
-        };
-        matches!(read(&directory.join(KEY_FILE)), Ok(Some(saved)) if is_this(&saved))
+        Self::kept(directory, boot_id) == Some(*self)
     }
 
     /// Writes the state, with the time it is now: at a clean stop, so that the next boot goes on from there.
@@ -213,8 +243,7 @@ impl Saved {
         };
         let number = |name: &str| {
             match entry(name)? {
-                // Beyond this, adding the clock could overflow; 2^63 ns after 1970 is the year 2262.
-                DeValue::Integer(n) => n.as_str().parse().ok().filter(|n: &u64| *n < 1 << 63),
+                DeValue::Integer(n) => n.as_str().parse().ok().filter(|n: &u64| *n < MAX_TIME_NS),
                 _ => None,
             }
             .ok_or_else(|| format!("has a bad `{name}`"))
@@ -239,166 +268,4 @@ fn parse_key(text: &str) -> Option<Key> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-        fs::write(path, bytes)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-    }
-
-    const SECOND: u64 = 1_000_000_000;
-    const WALL: u64 = 1_700_000_000 * SECOND;
-    const BOOT: &str = "6d5f2c0a-6b2e-4f0e-9d3c-0123456789ab";
-    const NEXT_BOOT: &str = "ffffffff-6b2e-4f0e-9d3c-0123456789ab";
-
-    fn open(
-        directory: &Path,
-        monotonic_ns: u64,
-        wall_ns: u64,
-        boot: &str,
-    ) -> (ConnectionIdState, Option<StateWarning>) {
-        ConnectionIdState::open(directory, monotonic_ns, wall_ns, boot).unwrap()
-    }
-
-    fn clean((state, warning): (ConnectionIdState, Option<StateWarning>)) -> ConnectionIdState {
-        assert!(warning.is_none(), "{warning:?}");
-        state
-    }
-
-    #[test]
-    fn a_restart_in_the_same_boot_keeps_key_and_base_exactly() {
-        let directory = tempfile::tempdir().unwrap();
-        let first = clean(open(directory.path(), 50 * SECOND, WALL, BOOT));
-        assert_eq!(first.clock_base_ns, WALL - 50 * SECOND);
-        // The wall clock is set meanwhile; the base must not follow.
-        assert_eq!(clean(open(directory.path(), 60 * SECOND, WALL + 9999 * SECOND, BOOT)), first);
-        assert_eq!(clean(open(directory.path(), 70 * SECOND, 0, BOOT)), first);
-    }
-
-    #[test]
-    fn after_another_boot_the_time_goes_on_by_the_wall_clock() {
-        let directory = tempfile::tempdir().unwrap();
-        let first = clean(open(directory.path(), 50 * SECOND, WALL, BOOT));
-        let second = clean(open(directory.path(), 3 * SECOND, WALL + 100 * SECOND, NEXT_BOOT));
-        assert_eq!(second.master, first.master);
-        assert_eq!(second.clock_base_ns + 3 * SECOND, WALL + 100 * SECOND);
-        assert_eq!(clean(open(directory.path(), 9 * SECOND, WALL, NEXT_BOOT)), second);
-    }
-
-    #[test]
-    fn a_wall_clock_set_back_does_not_take_the_time_back() {
-        let directory = tempfile::tempdir().unwrap();
-        let first = clean(open(directory.path(), 50 * SECOND, WALL, BOOT));
-        first.save(directory.path(), 500 * SECOND, BOOT).unwrap();
-        let last = first.clock_base_ns + 500 * SECOND;
-        let second = clean(open(directory.path(), 3 * SECOND, 1000 * SECOND, NEXT_BOOT));
-        assert_eq!(second.clock_base_ns + 3 * SECOND, last);
-    }
-
-    #[test]
-    fn an_unknown_boot_is_never_the_same_one() {
-        let directory = tempfile::tempdir().unwrap();
-        clean(open(directory.path(), 50 * SECOND, WALL, ""));
-        let second = clean(open(directory.path(), 3 * SECOND, WALL + 100 * SECOND, ""));
-        assert_eq!(second.clock_base_ns + 3 * SECOND, WALL + 100 * SECOND);
-    }
-
-    #[test]
-    fn the_file_is_for_its_owner_alone_and_nothing_else_stays() {
-        let parent = tempfile::tempdir().unwrap();
-        let directory = parent.path().join("made/on/demand");
-        clean(open(&directory, 0, WALL, BOOT));
-        let names: Vec<_> = fs::read_dir(&directory).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(names, [KEY_FILE]);
-        assert_eq!(directory.join(KEY_FILE).metadata().unwrap().mode() & 0o7777, 0o600);
-    }
-
-    #[test]
-    fn two_directories_have_two_keys() {
-        let [a, b] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        assert_ne!(clean(open(a.path(), 0, WALL, BOOT)).master, clean(open(b.path(), 0, WALL, BOOT)).master);
-    }
-
-    #[test]
-    fn a_file_written_by_hand_is_read() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(KEY_FILE);
-        let text = format!(
-            "version = 1\nkey = \"000102030405060708090a0b0c0d0e0f\"\nclock_base_ns = 17\nboot_id = \"{BOOT}\"\nwritten_ns = 18\n"
-        );
-        write_new(&path, text.as_bytes()).unwrap();
-        let state = clean(open(directory.path(), 0, WALL, BOOT));
-        assert_eq!(state.master, Key { k0: 0x0706_0504_0302_0100, k1: 0x0f0e_0d0c_0b0a_0908 });
-        assert_eq!(state.clock_base_ns, 17);
-    }
-
-    #[test]
-    fn a_corrupt_file_is_replaced_and_named() {
-        let good =
-            Saved { master: Key { k0: 1, k1: 2 }, clock_base_ns: 3, boot_id: BOOT.to_owned(), written_ns: 4 }
-                .to_text();
-        assert!(Saved::parse(&good).is_ok());
-        for bad in [
-            String::new(),
-            "\u{0}\u{1}".to_owned(),
-            good.replace("version = 1", "version = 2"),
-            good.replace("key = \"01", "key = \"0g"),
-            good.replace("key = \"01", "key = \"+1"),
-            good.replace("clock_base_ns = 3", "clock_base_ns = -3"),
-            good.replace("clock_base_ns = 3", "clock_base_ns = 9223372036854775808"),
-            good.replace("boot_id", "boat_id"),
-            good[..good.len() / 2].to_owned(),
-            good.clone() + &"#".repeat(5000),
-        ] {
-            let directory = tempfile::tempdir().unwrap();
-            write_new(&directory.path().join(KEY_FILE), bad.as_bytes()).unwrap();
-            let (state, warning) = open(directory.path(), 0, WALL, BOOT);
-            assert!(matches!(&warning, Some(StateWarning::Replaced { .. })), "{bad:?}: {warning:?}");
-            assert_eq!(clean(open(directory.path(), 0, WALL, BOOT)), state);
-        }
-    }
-
-    #[test]
-    fn a_key_that_others_could_read_is_replaced() {
-        let directory = tempfile::tempdir().unwrap();
-        let first = clean(open(directory.path(), 0, WALL, BOOT));
-        let path = directory.path().join(KEY_FILE);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        let (second, warning) = open(directory.path(), 0, WALL, BOOT);
-        assert_ne!(first.master, second.master);
-        assert!(warning.unwrap().to_string().contains("0644"));
-    }
-
-    #[test]
-    fn links_are_not_followed() {
-        let [elsewhere, directory] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let other = clean(open(elsewhere.path(), 0, WALL, BOOT));
-        let target = elsewhere.path().join(KEY_FILE);
-        let before = fs::read(&target).unwrap();
-        symlink(&target, directory.path().join(KEY_FILE)).unwrap();
-        let (state, warning) = open(directory.path(), 0, WALL, BOOT);
-        assert!(matches!(warning, Some(StateWarning::Replaced { .. })));
-        assert_ne!(state.master, other.master);
-        assert_eq!(fs::read(&target).unwrap(), before);
-        assert!(directory.path().join(KEY_FILE).symlink_metadata().unwrap().is_file());
-    }
-
-    #[test]
-    fn where_nothing_can_be_written_the_state_is_in_memory() {
-        let parent = tempfile::NamedTempFile::new().unwrap();
-        // A file where the directory should be: not even root can write there.
-        let (_, warning) = open(parent.path(), 0, WALL, BOOT);
-        let text = warning.unwrap().to_string();
-        assert!(text.contains("connection IDs and swarms will not outlive this process"), "{text}");
-    }
-
-    #[test]
-    fn a_directory_in_the_files_place_is_unusable() {
-        let directory = tempfile::tempdir().unwrap();
-        fs::create_dir_all(directory.path().join(KEY_FILE).join("full")).unwrap();
-        let (_, warning) = open(directory.path(), 0, WALL, BOOT);
-        assert!(matches!(warning, Some(StateWarning::Unusable { .. })), "{warning:?}");
-    }
-}
+mod tests;

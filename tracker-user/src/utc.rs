@@ -8,6 +8,13 @@ pub fn wall() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// The same, milliseconds.
+#[must_use]
+pub fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A time such as `20261130T070102Z`, which sorts as the time does. `wall` is in seconds since 1970.
 #[must_use]
 pub fn compact(wall: u64) -> String {
@@ -20,6 +27,13 @@ pub fn compact(wall: u64) -> String {
 pub fn readable(wall: u64) -> String {
     let Calendar { year, month, day, hour, minute, second } = Calendar::of(wall);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// A time such as `2026-11-30T07:01:02Z` (RFC 3339). `wall` is in seconds since 1970.
+#[must_use]
+pub fn rfc3339(wall: u64) -> String {
+    let Calendar { year, month, day, hour, minute, second } = Calendar::of(wall);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// The parts of a time.
@@ -72,5 +86,6 @@ mod tests {
             assert_eq!(compact(wall), expected, "{wall}");
         }
         assert_eq!(readable(1_796_022_062), "2026-11-30 07:01:02 UTC");
+        assert_eq!(rfc3339(1_796_022_062), "2026-11-30T07:01:02Z");
     }
 }

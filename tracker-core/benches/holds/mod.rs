@@ -69,7 +69,7 @@ fn write_down(announces: impl Iterator<Item = Announce>) -> Result<Duration, Box
     }
     let (mut cursor, mut writer) = (Cursor::default(), WalkWriter::default());
     while !longest.time(|| engine.walk(&mut cursor, 0, STEP, &mut writer))?.ended {
-        drop(writer.records.take());
+        drop(writer.take());
     }
     Ok(longest.0)
 }

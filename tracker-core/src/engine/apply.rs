@@ -2,9 +2,10 @@
 
 use super::{
     Membership,
-    change::{Cause, Change, peer_hash},
+    change::{Cause, Change, Listener, peer_hash},
     common::Common,
     deed::{Applied, Deed},
+    news::{is_news, phase},
     report::Known,
     shard::Shard,
     swarm::{Placed, Swarm},
@@ -78,19 +79,33 @@ impl Shard {
         let journal = self.journal.take();
         let applied = self.apply(common, at, position, deed, now);
         self.journal = journal;
+        let number = self.number();
         let (Some(journal), Some(torrent)) = (&mut self.journal, self.torrents.get(at)) else {
             return applied;
         };
+        let (key, place) = (common.tables.key, peer.place());
         let after = known(Some(torrent), applied.position);
-        if before.is_some() || after.is_some() {
-            let Torrent { info_hash, downloaded, .. } = *torrent;
+        let to_successor = journal.is_heard_by(Listener::Successor) && (before.is_some() || after.is_some());
+        // Most announces end here where nobody else listens.
+        let to_cluster = journal.is_heard_by(Listener::Cluster) && {
+            let period = common.peer_timeout(&self.rules.policy) / 3;
+            is_news(cause, before, after, now, period, phase(&place))
+        };
+        if to_successor || to_cluster {
+            let Torrent { info_hash, downloaded: total, .. } = *torrent;
+            let downloaded =
+                if self.shares.is_empty() { total } else { self.shares.own(key.torrent(&info_hash), total) };
             // What a record told is as old as that, and is passed on as such.
             let at = if after.is_none() && cause == Cause::Record { peer.stamp().age(now) } else { 0 };
             let at = now.wrapping_sub(at);
-            journal.note(Change { info_hash, downloaded, peer: peer.place(), before, after, at, cause });
+            let change = Change { info_hash, downloaded, peer: place, before, after, at, cause };
+            for (listener, hears) in [(Listener::Successor, to_successor), (Listener::Cluster, to_cluster)] {
+                if hears && journal.note(listener, change) {
+                    common.heard[listener as usize].set(number);
+                }
+            }
         }
         if applied.membership == Membership::Removed {
-            let key = common.tables.key;
             let age = if cause == Cause::Announce { 0 } else { peer.stamp().age(now) };
             journal
                 .went(peer_hash(key.torrent(&torrent.info_hash), peer.hash(key), key), now.wrapping_sub(age));
@@ -151,6 +166,7 @@ fn refusal<P: Placed>(swarm: &Swarm, common: Common<'_>, peer: &P, policy: &Poli
     }
     if let Some(limit) =
         policy.peers_per_address.map(|limit| limit.min(Policy::MAX_PEERS_PER_ADDRESS) as usize)
+        && peer.node().is_none()
         && swarm.sharing(&peer.address(), limit, common.tables.key) >= limit
     {
         return Some(Membership::AddressFull);

@@ -1,4 +1,4 @@
-//! What becomes of peers, as values: a journal of it for whoever keeps a copy of the swarms.
+//! What becomes of peers, as values: a journal of it for those who keep a copy of the swarms.
 
 use super::{
     hash::HashKey,
@@ -21,13 +21,29 @@ pub enum Cause {
     Purge,
 }
 
+/// Who follows the changes. Each has its own queue, and neither minds the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// A process that takes over: it hears of every change.
+    Successor,
+    /// The other nodes of a cluster: they hear of news only, which is what a client of this node did to join, to stop, to
+    /// change its role or to complete. A peer that merely stays is news again once in a third of
+    /// [`super::Engine::peer_timeout`].
+    Cluster,
+}
+
+impl Listener {
+    /// How many there are.
+    pub(super) const COUNT: usize = 2;
+}
+
 /// A peer came, was heard of again, or went. That a record alone raised a count of downloads is no change: who wants to
 /// know of that, too, walks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Of which torrent.
     pub info_hash: InfoHash,
-    /// The torrent's count of downloads after it.
+    /// What this node has counted of the torrent's downloads, after it.
     pub downloaded: u32,
     /// Which peer.
     pub peer: Place,
@@ -46,36 +62,72 @@ pub struct Change {
 pub struct Taken {
     /// How many changes.
     pub changes: usize,
-    /// There were more than the journal holds: only a walk over the shard tells now what is in it.
+    /// There were more than the queue holds: only a walk over the shard tells now what is in it.
     pub overflowed: bool,
 }
 
-/// The changes of a shard that nobody has taken yet, and those that went lately.
+/// The changes of a shard that a listener has not taken yet, and the peers that went lately, whoever listens.
 #[derive(Debug)]
 pub(super) struct Journal {
-    changes: VecDeque<Change>,
-    capacity: usize,
-    overflowed: bool,
+    queues: [Option<Queue>; Listener::COUNT],
     gone: Gone,
 }
 
-impl Journal {
-    /// Keeps up to so many changes, and knows as many peers that went.
-    pub(super) fn new(capacity: usize) -> Self {
-        Self { changes: VecDeque::new(), capacity, overflowed: false, gone: Gone::new(capacity) }
-    }
+/// The changes that a listener has not taken yet.
+#[derive(Debug)]
+struct Queue {
+    changes: VecDeque<Change>,
+    capacity: usize,
+    overflowed: bool,
+}
 
-    pub(super) fn note(&mut self, change: Change) {
+impl Queue {
+    /// Whether it is the first that is not taken.
+    fn note(&mut self, change: Change) -> bool {
+        let is_first = self.changes.is_empty();
         if self.changes.len() >= self.capacity {
             self.overflowed = true;
         } else {
             self.changes.push_back(change);
         }
+        is_first
+    }
+}
+
+impl Journal {
+    /// Nobody listens yet.
+    pub(super) fn new() -> Self {
+        Self { queues: [None, None], gone: Gone::new(0) }
     }
 
-    /// Gives all changes away, and whether there were more.
-    pub(super) fn take(&mut self) -> (VecDeque<Change>, bool) {
-        (std::mem::take(&mut self.changes), std::mem::take(&mut self.overflowed))
+    /// Keeps up to so many changes for a listener from now on, and knows as many peers that went; with 0 no longer. What it
+    /// has not taken so far is lost.
+    pub(super) fn listen(&mut self, listener: Listener, capacity: usize) {
+        let queue = || Queue { changes: VecDeque::new(), capacity, overflowed: false };
+        self.queues[listener as usize] = (capacity > 0).then(queue);
+        self.gone.bound(self.queues.iter().flatten().map(|queue| queue.capacity).max().unwrap_or_default());
+    }
+
+    /// Whether anybody listens.
+    pub(super) fn is_heard(&self) -> bool {
+        self.queues.iter().any(Option::is_some)
+    }
+
+    pub(super) const fn is_heard_by(&self, listener: Listener) -> bool {
+        self.queues[listener as usize].is_some()
+    }
+
+    /// Notes a change for a listener, if it is one. Whether it is the first that it has not taken.
+    pub(super) fn note(&mut self, listener: Listener, change: Change) -> bool {
+        self.queues[listener as usize].as_mut().is_some_and(|queue| queue.note(change))
+    }
+
+    /// Gives all changes for a listener away, and whether there were more.
+    pub(super) fn take(&mut self, listener: Listener) -> (VecDeque<Change>, bool) {
+        match &mut self.queues[listener as usize] {
+            Some(queue) => (std::mem::take(&mut queue.changes), std::mem::take(&mut queue.overflowed)),
+            None => (VecDeque::new(), false),
+        }
     }
 
     /// Notes that a peer went that was last heard of then.
@@ -124,6 +176,24 @@ impl Gone {
         self.entries.get((self.number(peer)? - self.first) as usize).map(|entry| entry.1)
     }
 
+    /// Holds so many from now on.
+    fn bound(&mut self, capacity: usize) {
+        self.capacity = capacity;
+        while self.entries.len() > capacity {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((oldest, _)) = self.entries.pop_front() {
+            let number = self.first;
+            self.first += 1;
+            if let Ok(found) = self.numbers.find_entry(oldest, |&other| other == number) {
+                found.remove();
+            }
+        }
+    }
+
     fn note(&mut self, peer: u64, heard: Seconds) {
         if let Some(number) = self.number(peer) {
             if let Some(entry) = self.entries.get_mut((number - self.first) as usize)
@@ -133,14 +203,8 @@ impl Gone {
             }
             return;
         }
-        if self.entries.len() >= self.capacity
-            && let Some((oldest, _)) = self.entries.pop_front()
-        {
-            let number = self.first;
-            self.first += 1;
-            if let Ok(found) = self.numbers.find_entry(oldest, |&other| other == number) {
-                found.remove();
-            }
+        if self.entries.len() >= self.capacity {
+            self.forget_oldest();
         }
         if self.capacity > 0 {
             let (entries, first) = (&self.entries, self.first);
@@ -171,5 +235,10 @@ mod tests {
         }
         assert_eq!((gone.entries.len(), gone.numbers.len()), (3, 3));
         assert_eq!((gone.when(999), gone.when(996)), (Some(1), None));
+        gone.bound(1);
+        assert_eq!((gone.when(999), gone.when(998), gone.numbers.len()), (Some(1), None, 1));
+        gone.bound(2);
+        gone.note(1000, 2);
+        assert_eq!([999, 1000].map(|peer| gone.when(peer)), [Some(1), Some(2)]);
     }
 }

@@ -1,7 +1,7 @@
 //! Taking in records: what another process, another node or a file knows of swarms.
 
 use super::{
-    Engine, Membership, Rejected,
+    CountedBy, Engine, Located, Membership, Rejected,
     change::{Cause, peer_hash},
     common::Common,
     deed::Deed,
@@ -18,7 +18,7 @@ use crate::{
 use tracker_common::address::Family;
 
 /// Records applied under one lock.
-const STEP: usize = 64;
+pub(super) const STEP: usize = 64;
 
 /// What became of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,9 +31,20 @@ pub struct Imported {
     pub refused: usize,
 }
 
+impl Imported {
+    pub(super) const fn count(&mut self, fate: &Fate) {
+        match fate {
+            Fate::Taken => self.taken += 1,
+            Fate::Known => self.known += 1,
+            Fate::Refused => self.refused += 1,
+        }
+    }
+}
+
 impl Engine {
     /// Takes in what is told of a torrent and its peers. A record holds only if it is newer than what is known; at equal
-    /// age, if it ranks higher. Limits, the access list and `peer_timeout` apply as to announces.
+    /// age, if it ranks higher. Limits, the access list and `peer_timeout` apply as to announces. The torrent's count of
+    /// downloads is the one of whoever is named: it rises to what is told, and the total with it.
     ///
     /// # Errors
     /// If the torrent may not be served, or there is no room for a new one; nothing has been taken then.
@@ -42,15 +53,31 @@ impl Engine {
         torrent: &TorrentRecord,
         peers: &[PeerRecord],
         now: Seconds,
+        by: CountedBy,
     ) -> Result<Imported, Rejected> {
-        let at = self.locate(&torrent.info_hash);
+        self.import_at(&self.locate(&torrent.info_hash), torrent, peers, now, by)
+    }
+
+    /// As [`Engine::import`], for a torrent already located.
+    ///
+    /// # Errors
+    /// As [`Engine::import`].
+    pub fn import_at(
+        &self,
+        at: &Located,
+        torrent: &TorrentRecord,
+        peers: &[PeerRecord],
+        now: Seconds,
+        by: CountedBy,
+    ) -> Result<Imported, Rejected> {
         let mut imported = Imported::default();
         let mut rest = peers;
         loop {
             let (step, behind) = rest.split_at(rest.len().min(STEP));
             rest = behind;
+            let counted = (torrent, by);
             let ticket =
-                self.shard(&at).lock().import(self.common(), at.hash, torrent, step, now, &mut imported)?;
+                self.shard(at).lock().import(self.common(), at.hash, counted, step, now, &mut imported)?;
             self.file(ticket);
             if rest.is_empty() {
                 return Ok(imported);
@@ -64,7 +91,7 @@ impl Shard {
         &mut self,
         common: Common<'_>,
         hash: u64,
-        record: &TorrentRecord,
+        (record, by): (&TorrentRecord, CountedBy),
         peers: &[PeerRecord],
         now: Seconds,
         imported: &mut Imported,
@@ -79,22 +106,18 @@ impl Shard {
                     self.note_gone(common, hash, peer, now);
                 }
                 imported.known += peers.len();
-                return Ok(self.keep_downloads(common, hash, record, now));
+                return Ok(self.keep_downloads(common, hash, (record, by), now));
             }
         };
         if let Some(torrent) = self.torrents.get_mut(at) {
-            torrent.downloaded = torrent.downloaded.max(record.downloaded);
+            torrent.downloaded = self.shares.raised(hash, torrent.downloaded, record.downloaded, by);
         }
         for peer in peers {
             let fate = match peer.address.family() {
                 Family::Ipv4 => self.import_peer::<Peer4>(common, hash, at, peer, now),
                 Family::Ipv6 => self.import_peer::<Peer6>(common, hash, at, peer, now),
             };
-            match fate {
-                Fate::Taken => imported.taken += 1,
-                Fate::Known => imported.known += 1,
-                Fate::Refused => imported.refused += 1,
-            }
+            imported.count(&fate);
         }
         Ok(self.tidy(common, at, now))
     }
@@ -121,7 +144,7 @@ impl Shard {
         let held = position.and_then(|position| Some((list.get(position)?.stamp(), list.role(position))));
         let is_newer = held.is_none_or(|(stamp, role)| {
             let held = State::Here { role, counted: stamp.counted() };
-            (std::cmp::Reverse(age), rank(state)) > (std::cmp::Reverse(stamp.age(now)), rank(held))
+            newer(age, state) > newer(stamp.age(now), held)
         });
         let deed = match state {
             // Whatever was known of it has expired.
@@ -135,7 +158,9 @@ impl Shard {
                 let went = |journal: &super::change::Journal| {
                     journal.has_gone_since(peer_hash(hash, peer.hash(key), key), heard)
                 };
-                if self.journal.as_deref().is_some_and(went) {
+                // One that is here has come since it went, if it ever did: what is newer than that is newer than its going.
+                let may_be_gone = held.is_none_or(|(stamp, _)| stamp.age(now) <= age);
+                if may_be_gone && self.journal.as_deref().is_some_and(went) {
                     return Fate::Known;
                 }
                 let peer = P::new(&address, port, Stamp::new(heard, counted));
@@ -146,11 +171,7 @@ impl Shard {
             return Fate::Known;
         }
         self.heard_since = self.heard_since.min(heard);
-        match self.apply(common, at, position, deed, now).membership {
-            Membership::Added | Membership::Refreshed | Membership::Removed => Fate::Taken,
-            Membership::Absent => Fate::Known,
-            Membership::TorrentFull | Membership::AddressFull | Membership::MemoryFull => Fate::Refused,
-        }
+        Fate::of(self.apply(common, at, position, deed, now).membership)
     }
 
     /// Remembers that a peer went, so that an older record does not bring it back.
@@ -174,26 +195,45 @@ impl Shard {
         &mut self,
         common: Common<'_>,
         hash: u64,
-        record: &TorrentRecord,
+        (record, by): (&TorrentRecord, CountedBy),
         now: Seconds,
     ) -> Option<Ticket> {
         let TorrentRecord { info_hash, downloaded, age } = *record;
-        let kept = self.retained.get(&info_hash, hash);
         let Policy { downloaded_entries, downloaded_retention, .. } = *self.rules.policy;
-        if downloaded <= kept || downloaded_entries == 0 || age >= downloaded_retention {
+        if downloaded_entries == 0 || age >= downloaded_retention {
+            return None;
+        }
+        let kept = self.retained.get(&info_hash, hash);
+        let total = self.shares.raised(hash, kept, downloaded, by);
+        let since = now.saturating_sub(age);
+        if total == kept || self.retained.raise(&info_hash, hash, total, since) {
             return None;
         }
         self.retained.take(&info_hash, hash);
-        let since = now.saturating_sub(age);
-        Some(self.retained.keep(self.number(), (info_hash, hash), downloaded, since, common.tables.key))
+        Some(self.retained.keep(self.number(), (info_hash, hash), total, since, common.tables.key))
     }
 }
 
 /// What becomes of a peer's record.
-enum Fate {
+pub(super) enum Fate {
     Taken,
     Known,
     Refused,
+}
+
+impl Fate {
+    pub(super) const fn of(membership: Membership) -> Self {
+        match membership {
+            Membership::Added | Membership::Refreshed | Membership::Removed => Self::Taken,
+            Membership::Absent => Self::Known,
+            Membership::TorrentFull | Membership::AddressFull | Membership::MemoryFull => Self::Refused,
+        }
+    }
+}
+
+/// Orders what is told of a peer: what holds is more.
+pub(super) fn newer(age: Seconds, state: State) -> impl Ord {
+    (std::cmp::Reverse(age), rank(state))
 }
 
 /// Orders what may be true of a peer at one time.

@@ -214,10 +214,10 @@ fn exactly<P: Copy>(list: List<'_, P>) -> Vec<P> {
     peers
 }
 
-/// Adds a peer to its network, unless that has as many as count.
+/// Adds a peer to its network, unless that is not known or has as many as count.
 fn add_to_network<P: Peer>(networks: &mut Index, peers: &Pieces<P, PIECE>, position: usize, key: HashKey) {
     let (peer, most) = (peers.at(position), Policy::MAX_PEERS_PER_ADDRESS as usize);
-    if sharing_in(networks, peers, &peer.address(), most, key) < most {
+    if peer.node().is_none() && sharing_in(networks, peers, &peer.address(), most, key) < most {
         networks.insert(network_hash(&peer, key), position, |at| network_hash(&peers.at(at), key));
     }
 }

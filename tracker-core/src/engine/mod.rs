@@ -7,11 +7,14 @@ mod apply;
 mod change;
 mod common;
 mod deed;
+mod elsewhere;
 mod fill;
 mod hash;
 mod import;
 mod index;
 mod members;
+mod near;
+mod news;
 mod not_kept;
 mod peer;
 mod pieces;
@@ -21,6 +24,7 @@ mod retained;
 mod sample;
 mod shape;
 mod shard;
+mod shares;
 mod sizes;
 mod slots;
 mod swarm;
@@ -33,13 +37,15 @@ mod webrtc;
 mod tests;
 
 pub use crate::admission::Rejected;
-pub use change::{Cause, Change, Taken};
+pub use change::{Cause, Change, Listener, Taken};
 pub use import::Imported;
+pub use news::refresh_cell;
 pub use not_kept::NotKept;
 pub use report::{
     Announce, Announced, ConnectionKey, Known, Lists, Membership, Partner, Place, SwarmSizes, SweepReport,
     Totals, Verdict, Want, WebrtcAnnounce, WebrtcAnnounced,
 };
+pub use shares::{CountedBy, Share, own};
 pub use walk::{Cursor, Seen, Visitor, Walked};
 
 use crate::{
@@ -52,7 +58,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use change::Journal;
-use common::{Common, Rules};
+use common::{Common, Marks, Rules};
 use hash::HashKey;
 use members::Tables;
 use parking_lot::Mutex;
@@ -90,6 +96,7 @@ pub struct Engine {
     /// What pressure calls for, as one word, and how long peers are remembered for it.
     measures: AtomicU64,
     remembered: AtomicU32,
+    heard: [Marks; Listener::COUNT],
     /// Beside the policy, which says how much they hold: all doors count in the same.
     buckets: Buckets,
     /// What every shard has, or is about to get. Held while the shards are told, so that none misses a change.
@@ -130,6 +137,7 @@ impl Engine {
             policy: ArcSwap::new(policy),
             measures: AtomicU64::new(Measures::NONE.to_word()),
             remembered: AtomicU32::new(0),
+            heard: Default::default(),
             buckets: Buckets::new(HashKey::new(hash_key).for_buckets()),
             rules: Mutex::new(rules),
             sweeper: Mutex::default(),
@@ -214,21 +222,33 @@ impl Engine {
         drop(old);
     }
 
-    /// Keeps a journal of changes from now on, up to so many for each of [`Engine::SHARDS`] shards, and knows as many
-    /// peers of each that went, so that records that come late bring none of them back. 0: no longer.
-    pub fn listen(&self, capacity: usize) {
+    /// Keeps a journal of changes for a listener from now on, up to so many for each of [`Engine::SHARDS`] shards, and
+    /// knows at least as many peers of each that went, so that records that come late bring none of them back. What was kept
+    /// for it before is lost. 0: no longer.
+    pub fn listen(&self, listener: Listener, capacity: usize) {
         for shard in &self.shards {
-            shard.0.lock().journal = (capacity > 0).then(|| Box::new(Journal::new(capacity)));
+            let journal = &mut shard.0.lock().journal;
+            if capacity > 0 || journal.is_some() {
+                journal.get_or_insert_with(|| Box::new(Journal::new())).listen(listener, capacity);
+            }
+            // Where nobody listens, an announce is to find that by one look.
+            journal.take_if(|journal| !journal.is_heard());
         }
     }
 
-    /// Appends to `into` the changes of a shard, below [`Engine::SHARDS`], since the last time, in their order. All
-    /// changes of a torrent are of one shard.
-    pub fn take_changes(&self, shard: usize, into: &mut Vec<Change>) -> Taken {
-        let taken = self.shards[shard % SHARDS].0.lock().journal.as_mut().map(|journal| journal.take());
+    /// Appends to `into` the changes of a shard, below [`Engine::SHARDS`], since this listener took them the last time, in
+    /// their order. All changes of a torrent are of one shard.
+    pub fn take_changes(&self, listener: Listener, shard: usize, into: &mut Vec<Change>) -> Taken {
+        let taken =
+            self.shards[shard % SHARDS].0.lock().journal.as_mut().map(|journal| journal.take(listener));
         let (changes, overflowed) = taken.unwrap_or_default();
         into.extend(&changes);
         Taken { changes: changes.len(), overflowed }
+    }
+
+    /// The shards that have changes for a listener since it asked last, each of which it has to take then.
+    pub fn changed(&self, listener: Listener) -> impl Iterator<Item = usize> + use<> {
+        self.heard[listener as usize].take()
     }
 
     /// How many parts the torrents are in.
@@ -334,6 +354,17 @@ impl Engine {
         prefetch::prefetch(self.shard(at));
     }
 
+    /// Stages one to three for many torrents, one stage for all, then the next.
+    #[inline]
+    pub fn prefetch_torrents<'a>(&self, located: impl Iterator<Item = &'a Located> + Clone) {
+        located.clone().for_each(|at| self.prefetch_shard(at));
+        // The indexes of all shards are of about the same size.
+        if located.clone().filter(|at| self.prefetch_part(at)).count() > 0 {
+            located.clone().for_each(|at| self.prefetch_slot(at));
+        }
+        located.for_each(|at| self.prefetch_torrent(at));
+    }
+
     /// Stage two: the place in the shard's index. This and the later stages skip a shard that is locked. Says whether the
     /// index is so large that the place is found in two steps, of which [`Engine::prefetch_slot`] is the other one.
     #[inline]
@@ -392,6 +423,7 @@ impl Engine {
             peers: &self.peers.0,
             has_loopback: &self.has_loopback,
             remembered: &self.remembered,
+            heard: &self.heard,
         }
     }
 

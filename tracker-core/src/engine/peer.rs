@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     model::{PeerId, Seconds},
+    nodes::NodeNumber,
     policy::Policy,
 };
 use tracker_common::{
@@ -63,6 +64,10 @@ pub(super) trait Peer: Copy + Default {
     /// Whether it is in the client network of `address`: the same address of IPv4, the same /64 of IPv6.
     fn shares_network(&self, address: &Address) -> bool {
         self.address().client_network() == address.client_network()
+    }
+    /// The node that reaches it, where that is another one. Its address is not known here.
+    fn node(&self) -> Option<NodeNumber> {
+        None
     }
     fn stamp(&self) -> Stamp;
     fn set_stamp(&mut self, stamp: Stamp);
@@ -204,7 +209,7 @@ pub(super) struct WebrtcPeer {
     pub(super) connection: ConnectionKey,
     pub(super) address: Address,
     pub(super) peer_id: PeerId,
-    /// Only whether its download has been counted: it does not age.
+    /// Of one of this node the age means nothing.
     pub(super) stamp: Stamp,
 }
 const _: () = assert!(size_of::<WebrtcPeer>() == 48);
@@ -213,6 +218,11 @@ impl WebrtcPeer {
     /// Anybody with this peer ID.
     pub(super) fn named(peer_id: &PeerId) -> Self {
         Self { peer_id: *peer_id, ..Self::default() }
+    }
+
+    /// One that another node holds.
+    pub(super) fn elsewhere(peer_id: &PeerId, node: NodeNumber, stamp: Stamp) -> Self {
+        Self { connection: ConnectionKey::of_node(node), stamp, ..Self::named(peer_id) }
     }
 
     pub(super) const fn partner(&self) -> Partner {
@@ -246,6 +256,10 @@ impl Peer for WebrtcPeer {
 
     fn place(&self) -> Place {
         Place::Named(self.peer_id)
+    }
+
+    fn node(&self) -> Option<NodeNumber> {
+        self.connection.node()
     }
 
     fn stamp(&self) -> Stamp {

@@ -1,6 +1,9 @@
 //! What goes into the engine and what comes out of it.
 
-use crate::model::{Counts, Event, InfoHash, Network, PeerId, Role, Seconds};
+use crate::{
+    model::{Counts, Event, InfoHash, Network, PeerId, Role, Seconds},
+    nodes::NodeNumber,
+};
 use tracker_common::address::{Address, Family};
 
 /// Which peers an announcer is given, and how many at most; the room in [`Lists`] may cap it further.
@@ -75,9 +78,26 @@ pub struct Announced {
     pub membership: Membership,
 }
 
-/// Names a connection: unique for the life of the process.
+/// Names a connection: unique for the life of the process. Those of this node have numbers below 2⁶³; what is above stands
+/// for whatever connection another node reaches a peer by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionKey(pub u64);
+
+impl ConnectionKey {
+    const ELSEWHERE: u64 = 1 << 63;
+
+    /// Of all peers that another node holds.
+    #[must_use]
+    pub const fn of_node(node: NodeNumber) -> Self {
+        Self(Self::ELSEWHERE | node.get() as u64)
+    }
+
+    /// The node that holds the peer, if it is another one.
+    #[must_use]
+    pub const fn node(self) -> Option<NodeNumber> {
+        if self.0 & Self::ELSEWHERE == 0 { None } else { NodeNumber::new(self.0 as u16) }
+    }
+}
 
 /// A WebRTC peer tells of itself and asks for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +108,7 @@ pub struct WebrtcAnnounce {
     pub peer_id: PeerId,
     /// Through which it is reached.
     pub connection: ConnectionKey,
-    /// The client's. Only from there may another connection take the peer over.
+    /// The client's. Only from there may another connection of this node take the peer over.
     pub address: Address,
     /// Why it announces.
     pub event: Event,
@@ -114,7 +134,7 @@ pub struct WebrtcAnnounced {
     pub counts: Counts,
     /// What became of the announcer.
     pub membership: Membership,
-    /// The connection that held the peer ID before, if it was another one.
+    /// The connection that held the peer ID before, if it was another one; it may be one of another node.
     pub displaced: Option<ConnectionKey>,
 }
 

@@ -3,7 +3,7 @@
 //! Each shard keeps its own counts. The order in which all of them came is kept apart, under a lock of its own that
 //! is never held together with a shard's.
 
-use super::{hash::HashKey, report::Verdict};
+use super::{hash::HashKey, report::Verdict, shares::Shares};
 use crate::model::{InfoHash, Seconds};
 use hashbrown::HashTable;
 use parking_lot::Mutex;
@@ -106,54 +106,68 @@ impl Retained {
         downloaded
     }
 
-    /// Forgets the entry of a ticket and all that are older.
-    pub(super) fn forget(&mut self, ticket: Ticket, key: HashKey) {
+    /// Raises a count that is kept, if that is to be so for no longer than it is anyway, and says whether it was.
+    pub(super) fn raise(&mut self, info_hash: &InfoHash, hash: u64, downloaded: u32, since: Seconds) -> bool {
+        let is_it =
+            |&number: &u32| entry(&self.entries, number).is_some_and(|entry| entry.info_hash == *info_hash);
+        let Some(&number) = self.numbers.find(table_hash(hash), is_it) else { return false };
+        let at = place(&self.entries, number);
+        let held = self.entries.get_mut(at).filter(|entry| entry.since >= since);
+        held.is_some_and(|entry| {
+            entry.downloaded = entry.downloaded.max(downloaded);
+            true
+        })
+    }
+
+    /// Forgets the entry of a ticket and all that are older, with their shares.
+    pub(super) fn forget(&mut self, ticket: Ticket, key: HashKey, shares: &mut Shares) {
         while let Some(front) = self.entries.front().copied()
             && ticket.number.wrapping_sub(front.number) <= u32::MAX / 2
         {
-            self.take_back(front.number, &front.info_hash, key);
+            self.take_back(front.number, &front.info_hash, key, shares);
             self.entries.pop_front();
         }
         self.tidy();
     }
 
-    /// Shows up to `budget` counts to `visit`, oldest first, from the number `from` on (the oldest if that is gone), and
-    /// forgets those it is told to. Returns how many were looked at and where to go on, unless this was the end.
+    /// Shows counts to `visit`, oldest first, from the number `from` on (the oldest if that is gone), and forgets those it is
+    /// told to, with their shares. Each is an item, and as many more as `visit` says; there is an end at `budget` of them.
+    /// Returns how many were looked at and where to go on, unless this was the end.
     pub(super) fn visit(
         &mut self,
         from: Option<u32>,
         budget: usize,
         key: HashKey,
-        mut visit: impl FnMut(&InfoHash, u32, Seconds) -> Verdict,
+        shares: &mut Shares,
+        mut visit: impl FnMut(&Shares, &InfoHash, u32, Seconds) -> (Verdict, usize),
     ) -> (usize, Option<u32>) {
-        let start = from.map_or(0, |from| place(&self.entries, from));
-        let end = self.entries.len().min(start + budget);
-        let mut next = self.entries.get(end).map(|entry| entry.number);
-        let mut looked = 0;
-        for at in start..end {
-            let Some(Entry { number, info_hash, downloaded, since }) = self.entries.get(at).copied() else {
+        let mut at = from.map_or(0, |from| place(&self.entries, from));
+        let (mut looked, mut next) = (0, None);
+        while let Some(Entry { number, info_hash, downloaded, since }) = self.entries.get(at).copied() {
+            if looked >= budget {
+                next = Some(number);
                 break;
+            }
+            let (verdict, more) = match downloaded {
+                0 => (Verdict::Keep, 0),
+                _ => visit(shares, &info_hash, downloaded, since),
             };
-            looked += 1;
-            let verdict = if downloaded == 0 { Verdict::Keep } else { visit(&info_hash, downloaded, since) };
+            (at, looked) = (at + 1, looked + 1 + more);
             match verdict {
                 Verdict::Keep => {}
-                Verdict::Remove => self.take_back(number, &info_hash, key),
-                Verdict::Enough => {
-                    next = None;
-                    break;
-                }
+                Verdict::Remove => self.take_back(number, &info_hash, key, shares),
+                Verdict::Enough => break,
             }
         }
         self.tidy();
         (looked, next)
     }
 
-    fn take_back(&mut self, number: u32, info_hash: &InfoHash, key: HashKey) {
-        if let Ok(found) =
-            self.numbers.find_entry(table_hash(key.torrent(info_hash)), |&other| other == number)
-        {
+    fn take_back(&mut self, number: u32, info_hash: &InfoHash, key: HashKey, shares: &mut Shares) {
+        let hash = key.torrent(info_hash);
+        if let Ok(found) = self.numbers.find_entry(table_hash(hash), |&other| other == number) {
             found.remove();
+            shares.forget(hash);
         }
         let at = place(&self.entries, number);
         if let Some(entry) = self.entries.get_mut(at).filter(|entry| entry.number == number) {
@@ -255,9 +269,11 @@ mod tests {
     }
 
     fn expire(retained: &mut Retained, now: Seconds) -> usize {
-        let old =
-            |_: &InfoHash, _, since| if is_old(since, now, 100) { Verdict::Remove } else { Verdict::Enough };
-        retained.visit(None, 1000, KEY, old).0
+        let old = |_: &Shares, _: &InfoHash, _, since| match is_old(since, now, 100) {
+            true => (Verdict::Remove, 0),
+            false => (Verdict::Enough, 0),
+        };
+        retained.visit(None, 1000, KEY, &mut Shares::default(), old).0
     }
 
     fn get(retained: &Retained, n: u8) -> u32 {
@@ -297,10 +313,10 @@ mod tests {
     fn a_ticket_ends_its_entry_and_those_before_but_none_after() {
         let mut retained = Retained { next: u32::MAX - 3, ..Retained::default() };
         let tickets: Vec<_> = (1..=10).map(|n| retained.keep(0, at(n), 1, 0, KEY)).collect();
-        retained.forget(tickets[6], KEY);
+        retained.forget(tickets[6], KEY, &mut Shares::default());
         assert_eq!((1..=10).filter(|&n| get(&retained, n) == 1).collect::<Vec<_>>(), [8, 9, 10]);
         // Its entry is gone already: nothing else goes.
-        retained.forget(tickets[2], KEY);
+        retained.forget(tickets[2], KEY, &mut Shares::default());
         assert_eq!(retained.len(), 3);
     }
 
@@ -326,10 +342,13 @@ mod tests {
         }
         let (mut from, mut seen) = (None, Vec::new());
         loop {
-            let (_, next) = retained.visit(from, 3, KEY, |hash, downloaded, _| {
-                seen.push(downloaded);
-                if hash.0[0] % 2 == 0 { Verdict::Keep } else { Verdict::Remove }
-            });
+            let (looked, next) =
+                retained.visit(from, 4, KEY, &mut Shares::default(), |_, hash, downloaded, _| {
+                    seen.push(downloaded);
+                    // Each counts for two.
+                    (if hash.0[0] % 2 == 0 { Verdict::Keep } else { Verdict::Remove }, 1)
+                });
+            assert_eq!(looked, 4);
             if next.is_none() {
                 break;
             }
@@ -338,6 +357,20 @@ mod tests {
         assert_eq!(seen, (1..=10).collect::<Vec<_>>());
         assert_eq!((1..=10).filter(|&n| get(&retained, n) > 0).collect::<Vec<_>>(), [2, 4, 6, 8, 10]);
         assert_eq!(retained.len(), 5);
+    }
+
+    #[test]
+    fn a_count_is_raised_where_it_stands_unless_it_is_to_be_kept_for_longer() {
+        let mut retained = Retained::default();
+        let tickets = [1, 2].map(|n| retained.keep(0, at(n), 5, 100, KEY));
+        let mut raise = |n: u8, downloaded, since| retained.raise(&at(n).0, at(n).1, downloaded, since);
+        assert_eq!(
+            [raise(1, 7, 100), raise(1, 6, 90), raise(1, 9, 101), raise(3, 1, 0)],
+            [true, true, false, false]
+        );
+        assert_eq!([1, 2, 3].map(|n| get(&retained, n)), [7, 5, 0]);
+        retained.forget(tickets[0], KEY, &mut Shares::default());
+        assert_eq!([1, 2].map(|n| get(&retained, n)), [0, 5]);
     }
 
     /// Torrents that come and go leave no heap of entries behind one that stays.

@@ -12,6 +12,7 @@ use super::{
     peer::{Contact, Peer4, Peer6, Stamp},
     prefetch::prefetch,
     retained::{Retained, Ticket},
+    shares::Shares,
     sizes::Sizes,
     swarm::{PeerCounts, Placed, Swarm},
     torrents::{Torrent, Torrents, room},
@@ -31,8 +32,12 @@ pub(super) struct Shard {
     pub(super) peers: PeerCounts,
     pub(super) sizes: Sizes,
     pub(super) retained: Box<Retained>,
+    /// Of torrents that are stored, or whose count is kept.
+    pub(super) shares: Shares,
     /// Nobody that expires was last heard of before: a shard where that is not long ago need not be looked through.
     pub(super) heard_since: Seconds,
+    /// A WebRTC peer of another node has been here at some time.
+    pub(super) has_elsewhere: bool,
     /// Where somebody listens.
     pub(super) journal: Option<Box<Journal>>,
     number: u16,
@@ -58,7 +63,9 @@ impl Shard {
             peers: PeerCounts::default(),
             sizes: Sizes::default(),
             retained: Box::default(),
+            shares: Shares::default(),
             heard_since: 0,
+            has_elsewhere: false,
             journal: None,
             number,
         }
@@ -218,6 +225,7 @@ impl Shard {
         common.torrents.fetch_sub(1, Ordering::Relaxed);
         let Rules { policy, access } = &*self.rules;
         if downloaded == 0 || policy.downloaded_entries == 0 || !access.permits(&info_hash) {
+            self.shares.forget(hash);
             return None;
         }
         Some(self.retained.keep(self.number, (info_hash, hash), downloaded, now, common.tables.key))
@@ -225,7 +233,7 @@ impl Shard {
 
     /// Forgets the `downloaded` count of a ticket, and what is older.
     pub(super) fn forget(&mut self, ticket: Ticket, key: HashKey) {
-        self.retained.forget(ticket, key);
+        self.retained.forget(ticket, key, &mut self.shares);
     }
 
     pub(super) const fn number(&self) -> u16 {

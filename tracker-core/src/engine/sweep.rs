@@ -61,8 +61,8 @@ impl Visitor for Expiry<'_> {
 
     #[inline]
     fn peer(&mut self, peer: &Seen<'_>) -> Verdict {
-        // WebRTC peers live as long as their connections.
-        if peer.network() == Network::Webrtc {
+        // WebRTC peers live as long as their connections, which only their own node sees.
+        if peer.network() == Network::Webrtc && peer.node().is_none() {
             return Verdict::Keep;
         }
         let age = peer.known().age;

@@ -1,6 +1,6 @@
 //! The rules of swarms, one by one.
 
-use super::{Announce, Announced, Engine, Lists, Membership, Rejected, SHARDS, Want};
+use super::{Announce, Announced, CountedBy, Engine, Lists, Membership, Rejected, SHARDS, Want};
 use crate::{
     access::{AccessList, Mode},
     model::{Counts, Event, InfoHash, Network, Role},
@@ -153,7 +153,7 @@ fn peers_are_looked_at_only_where_one_may_have_expired() {
     let state = State::Here { role: Role::Leecher, counted: false };
     let record = PeerRecord { address, port: 1, state, age: 2699 };
     let torrent = TorrentRecord { info_hash: InfoHash([1; 20]), downloaded: 0, age: 0 };
-    engine.import(&torrent, &[record], NOW + 2698).unwrap();
+    engine.import(&torrent, &[record], NOW + 2698, CountedBy::Own).unwrap();
     assert_eq!(visited(NOW + 2699), (33, 1, 31));
     assert_eq!(visited(NOW + 2699), (0, 0, 31));
     assert_eq!(visited(NOW + 2700), (32, 30, 1));

@@ -8,14 +8,19 @@ use super::{
     change::Cause,
     common::Common,
     deed::Deed,
+    hash::HashKey,
     peer::{Peer4, Peer6, WebrtcPeer},
     prefetch::prefetch,
     report::{Known, Place, Verdict},
     retained::Ticket,
     shard::Shard,
+    shares::{Share, Shares},
     swarm::{Placed, Stage},
 };
-use crate::model::{Counts, InfoHash, Network, Seconds};
+use crate::{
+    model::{Counts, InfoHash, Network, Seconds},
+    nodes::NodeNumber,
+};
 
 /// Items looked at under one lock, beyond the one part of a swarm that a step takes at least: some ten microseconds.
 pub(super) const STEP: usize = 256;
@@ -29,6 +34,8 @@ const MAX_REMOVED: usize = 32;
 pub trait Visitor {
     /// Why peers go that it removes.
     const CAUSE: Cause = Cause::Purge;
+    /// Whether it is shown what other nodes counted of downloads. Those who need not know spare the look.
+    const WANTS_SHARES: bool = false;
 
     /// The walk begins with a shard, in which nobody that expires was last heard of before `heard_since`. With
     /// [`Verdict::Enough`] its torrents are passed over.
@@ -36,8 +43,18 @@ pub trait Visitor {
         Verdict::Keep
     }
 
-    /// A torrent that has peers. In a large swarm the walk comes by several times, which all but the first `resumed` says.
+    /// What other nodes counted of the downloads of the torrent, or kept count, that is shown next: not called where that is
+    /// nothing. The count has been kept without peers for `age` seconds, 0 if there are any.
+    fn shares(&mut self, _info_hash: &InfoHash, _shares: &[Share], _age: Seconds) {}
+
+    /// A torrent that has peers, and all nodes' count of its downloads. In a large swarm the walk comes by several
+    /// times, which all but the first `resumed` says.
     fn torrent(&mut self, info_hash: &InfoHash, counts: &Counts, resumed: bool) -> Verdict;
+
+    /// Whether it is shown the peers of this network.
+    fn wants(&self, _network: Network) -> bool {
+        true
+    }
 
     /// A peer of the torrent shown last.
     fn peer(&mut self, peer: &Seen<'_>) -> Verdict;
@@ -45,7 +62,7 @@ pub trait Visitor {
     /// The walk is through with a shard.
     fn end(&mut self, _heard_since: &mut Seconds) {}
 
-    /// The `downloaded` count that is kept of a torrent without peers, for how many seconds now.
+    /// All nodes' `downloaded` count that is kept of a torrent without peers, for how many seconds now.
     fn retained(&mut self, _info_hash: &InfoHash, _downloaded: u32, _age: Seconds) -> Verdict {
         Verdict::Enough
     }
@@ -55,11 +72,12 @@ pub trait Visitor {
 pub struct Seen<'a> {
     known: Known,
     network: Network,
+    node: Option<NodeNumber>,
     place: &'a dyn Fn() -> Place,
 }
 
 impl Seen<'_> {
-    /// What is known of it. The age of a WebRTC peer means nothing: it lives as long as its connection.
+    /// What is known of it. The age of a WebRTC peer of this node means nothing: it lives as long as its connection.
     #[must_use]
     pub const fn known(&self) -> Known {
         self.known
@@ -69,6 +87,12 @@ impl Seen<'_> {
     #[must_use]
     pub const fn network(&self) -> Network {
         self.network
+    }
+
+    /// The node that holds it, of a WebRTC peer of another one.
+    #[must_use]
+    pub const fn node(&self) -> Option<NodeNumber> {
+        self.node
     }
 
     /// Where it is.
@@ -116,7 +140,7 @@ impl Cursor {
 /// What a part of a walk did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Walked {
-    /// Torrents, peers, kept counts and shards looked at.
+    /// Torrents, peers, kept counts, shares that were shown, and shards looked at.
     pub visited: usize,
     /// Peers removed.
     pub removed: usize,
@@ -230,6 +254,24 @@ impl<V> Step<'_, V> {
     }
 }
 
+/// Shows a visitor what other nodes counted, if it wants to know, and says of how many.
+fn show_shares<V: Visitor>(
+    shares: &Shares,
+    key: HashKey,
+    info_hash: &InfoHash,
+    age: Seconds,
+    visitor: &mut V,
+) -> usize {
+    if !V::WANTS_SHARES || shares.is_empty() {
+        return 0;
+    }
+    let shares = shares.of(key.torrent(info_hash));
+    if !shares.is_empty() {
+        visitor.shares(info_hash, shares, age);
+    }
+    shares.len()
+}
+
 impl Shard {
     /// Visits about `budget` items and says whether these were the last.
     fn walk<V: Visitor>(&mut self, progress: &mut Progress, budget: usize, step: &mut Step<'_, V>) -> bool {
@@ -260,9 +302,12 @@ impl Shard {
                 Progress::Retained { from } => {
                     let (key, now) = (step.common.tables.key, step.now);
                     let visitor = &mut *step.visitor;
+                    let Self { retained, shares, .. } = self;
                     let (looked, next) =
-                        self.retained.visit(*from, budget, key, |info_hash, downloaded, since| {
-                            visitor.retained(info_hash, downloaded, now.saturating_sub(since))
+                        retained.visit(*from, budget, key, shares, |shares, info_hash, downloaded, since| {
+                            let age = now.saturating_sub(since);
+                            let shown = show_shares(shares, key, info_hash, age, visitor);
+                            (visitor.retained(info_hash, downloaded, age), shown)
                         });
                     step.walked.visited += looked;
                     *from = next;
@@ -287,12 +332,14 @@ impl Shard {
         let torrent = self.torrents.get(at)?;
         let info_hash = torrent.info_hash;
         let within = within.filter(|(resumed, _)| *resumed == info_hash);
-        step.walked.visited += 1;
+        step.walked.visited +=
+            1 + show_shares(&self.shares, step.common.tables.key, &info_hash, 0, step.visitor);
         let verdict = step.visitor.torrent(&info_hash, &torrent.counts(), within.is_some());
         let mut stage = within.map_or(Stage::START, |(_, stage)| stage);
         let mut going_on = verdict != Verdict::Enough;
         while going_on {
             let next = match stage.network {
+                unwanted if !step.visitor.wants(unwanted) => stage.after(None),
                 Network::Ipv4 => self.walk_stage::<Peer4, V>(at, stage, step),
                 Network::Ipv6 => self.walk_stage::<Peer6, V>(at, stage, step),
                 Network::Webrtc => self.walk_stage::<WebrtcPeer, V>(at, stage, step),
@@ -326,7 +373,7 @@ impl Shard {
             *visited += 1;
             let stamp = peer.stamp();
             let known = Known { role, counted: stamp.counted(), age: stamp.age(now) };
-            let seen = Seen { known, network: P::NETWORK, place: &|| peer.place() };
+            let seen = Seen { known, network: P::NETWORK, node: peer.node(), place: &|| peer.place() };
             if visitor.peer(&seen) == Verdict::Remove {
                 going.push(*peer);
             }

@@ -1,7 +1,7 @@
 //! Reading records: total, whatever the bytes are.
 
 use super::{PeerRecord, State, TorrentRecord};
-use crate::model::InfoHash;
+use crate::model::{InfoHash, Seconds};
 use tracker_common::address::{Address, Family};
 
 /// A record.
@@ -63,30 +63,42 @@ impl<'a> Reader<'a> {
     }
 
     fn peer(&mut self, address: Address, port: u16) -> Option<Record> {
-        let word = self.varint()?;
-        let age = u32::try_from(word >> 3).ok()?;
-        Some(Record::Peer(PeerRecord { address, port, state: State::of_kind(word & 7)?, age }))
+        let (state, age) = state(self.varint()?)?;
+        Some(Record::Peer(PeerRecord { address, port, state, age }))
     }
 
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.rest.split_first_chunk()?;
-        self.rest = rest;
-        Some(*taken)
+        take(&mut self.rest)
     }
 
-    /// At most 35 bits: five bytes.
     fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..35).step_by(7) {
-            let [byte] = self.take()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                // A last byte of zero says nothing: the number has a shorter form.
-                return (byte != 0 || shift == 0).then_some(value);
-            }
-        }
-        None
+        varint(&mut self.rest)
     }
+}
+
+pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    Some(*taken)
+}
+
+/// At most 35 bits: five bytes.
+pub(super) fn varint(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..35).step_by(7) {
+        let [byte] = take(rest)?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            // A last byte of zero says nothing: the number has a shorter form.
+            return (byte != 0 || shift == 0).then_some(value);
+        }
+    }
+    None
+}
+
+/// A state and an age, of their one number.
+pub(super) fn state(word: u64) -> Option<(State, Seconds)> {
+    Some((State::of_kind(word & 7)?, u32::try_from(word >> 3).ok()?))
 }
 
 impl Iterator for Reader<'_> {

@@ -2,9 +2,11 @@
 
 use super::{PeerRecord, State, TorrentRecord};
 use crate::{
-    engine::{Cause, Change, Known, Place, Seen, Verdict, Visitor},
+    engine::{Cause, Change, Known, Place, Seen, Share, Verdict, Visitor, own},
     model::{Counts, InfoHash, Seconds},
+    nodes::NodeNumber,
 };
+use std::collections::BTreeMap;
 use tracker_common::address::Family;
 
 /// Writes records of torrents and peers into a buffer.
@@ -63,10 +65,10 @@ impl RecordWriter {
         self.peer(&PeerRecord { address, port, state, age: age.saturating_add(since) });
     }
 
-    /// Bytes written, without those of the torrent that is not ended.
+    /// Bytes written since the last time, but for the few that begin the torrent at hand.
     #[must_use]
     pub fn written(&self) -> usize {
-        self.out.len()
+        self.out.len() + self.ipv4.len() + self.ipv6.len()
     }
 
     /// Ends the torrent and gives all that was written since the last time.
@@ -90,11 +92,11 @@ impl RecordWriter {
     }
 }
 
-const fn here(known: Known) -> (State, Seconds) {
+pub(super) const fn here(known: Known) -> (State, Seconds) {
     (State::Here { role: known.role, counted: known.counted }, known.age)
 }
 
-fn varint(out: &mut Vec<u8>, mut value: u64) {
+pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -102,16 +104,53 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Writes down what a walk comes by: all torrents, their IPv4 and IPv6 peers, and the counts that are kept of others.
+/// Writes down what a walk comes by: all torrents, their IPv4 and IPv6 peers, and the counts that are kept of others. What
+/// other nodes counted of downloads is written apart.
 #[derive(Debug, Default)]
 pub struct WalkWriter {
-    /// Where it is written.
-    pub records: RecordWriter,
+    records: RecordWriter,
+    /// What others counted of the torrent that comes next.
+    shares: Vec<Share>,
+    /// At most one for each of [`crate::nodes::MAX_NODES`].
+    others: BTreeMap<NodeNumber, RecordWriter>,
+}
+
+impl WalkWriter {
+    /// Gives all that was written since the last time but what [`WalkWriter::take_shares`] does. The counts of downloads in it
+    /// are this node's.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.records.take()
+    }
+
+    /// Gives the counts of other nodes that were written since the last time, as records of torrents without peers, for each
+    /// node that has some.
+    pub fn take_shares(&mut self) -> impl Iterator<Item = (NodeNumber, Vec<u8>)> {
+        let others = self.others.iter_mut().map(|(node, writer)| (*node, writer.take()));
+        others.filter(|(_, records)| !records.is_empty())
+    }
+
+    /// This node's part of a torrent's count.
+    fn own(&mut self, downloaded: u32) -> u32 {
+        let own = own(downloaded, &self.shares);
+        self.shares.clear();
+        own
+    }
 }
 
 impl Visitor for WalkWriter {
+    const WANTS_SHARES: bool = true;
+
+    fn shares(&mut self, info_hash: &InfoHash, shares: &[Share], age: Seconds) {
+        self.shares.extend_from_slice(shares);
+        for &(node, downloaded) in shares {
+            let record = TorrentRecord { info_hash: *info_hash, downloaded, age };
+            self.others.entry(node).or_default().torrent(record);
+        }
+    }
+
     fn torrent(&mut self, info_hash: &InfoHash, counts: &Counts, _: bool) -> Verdict {
-        self.records.torrent(TorrentRecord { info_hash: *info_hash, downloaded: counts.downloaded, age: 0 });
+        let downloaded = self.own(counts.downloaded);
+        self.records.torrent(TorrentRecord { info_hash: *info_hash, downloaded, age: 0 });
         Verdict::Keep
     }
 
@@ -124,7 +163,11 @@ impl Visitor for WalkWriter {
     }
 
     fn retained(&mut self, info_hash: &InfoHash, downloaded: u32, age: Seconds) -> Verdict {
-        self.records.torrent(TorrentRecord { info_hash: *info_hash, downloaded, age });
+        let downloaded = self.own(downloaded);
+        // Where this node counted none, the others' shares say it all.
+        if downloaded > 0 {
+            self.records.torrent(TorrentRecord { info_hash: *info_hash, downloaded, age });
+        }
         Verdict::Keep
     }
 }

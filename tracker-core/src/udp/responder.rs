@@ -170,6 +170,11 @@ impl Responder {
         }
     }
 
+    /// Issues and checks connection IDs by these from now on.
+    pub fn set_ids(&mut self, ids: ConnectionIds) {
+        self.ids = ids;
+    }
+
     /// Answers every datagram of a batch. `now_ns` is the protocol time in nanoseconds.
     pub fn handle_batch<B: Batch>(&mut self, engine: &Engine, now_ns: u64, batch: &mut B) {
         self.ids.advance(now_ns);
@@ -292,7 +297,7 @@ impl Responder {
     /// One stage for all, then the next: the waits for memory overlap.
     fn fetch(&mut self, engine: &Engine) {
         if self.pending.len() > 1 {
-            fetch_torrents(engine, self.pending.iter().map(|pending| &pending.located));
+            engine.prefetch_torrents(self.pending.iter().map(|pending| &pending.located));
             self.pending
                 .iter_mut()
                 .for_each(|pending| pending.large = engine.prefetch_peers(&pending.located));
@@ -317,7 +322,7 @@ impl Responder {
                         self.scrape.extend(rows.map(|hash| (*hash, engine.locate(hash))));
                     }
                     if self.scrape.len() > 1 {
-                        fetch_torrents(engine, self.scrape.iter().map(|(_, located)| located));
+                        engine.prefetch_torrents(self.scrape.iter().map(|(_, located)| located));
                     }
                     let buffer = budget(batch.reply_buffer(index), self.config.max_datagram);
                     let counts = self.scrape.iter().map(|(hash, located)| engine.scrape_at(located, hash));
@@ -351,16 +356,6 @@ enum Judged {
         transaction_id: [u8; 4],
         rows: usize,
     },
-}
-
-/// One stage for all, then the next.
-fn fetch_torrents<'a>(engine: &Engine, located: impl Iterator<Item = &'a Located> + Clone) {
-    located.clone().for_each(|at| engine.prefetch_shard(at));
-    // The indexes of all shards are of about the same size.
-    if located.clone().filter(|at| engine.prefetch_part(at)).count() > 0 {
-        located.clone().for_each(|at| engine.prefetch_slot(at));
-    }
-    located.for_each(|at| engine.prefetch_torrent(at));
 }
 
 fn budget(buffer: &mut [u8], max_datagram: usize) -> &mut [u8] {

@@ -6,46 +6,54 @@ use std::collections::VecDeque;
 /// Room for so many is kept when there is none.
 const KEPT: usize = 16;
 
-/// A bounded queue, the oldest first.
-#[derive(Debug, Default)]
-pub(super) struct PendingOffers {
-    offers: VecDeque<Pending>,
+/// A bounded queue, the oldest first. Of each offer it knows the way back, where that has to be told.
+#[derive(Debug)]
+pub(super) struct PendingOffers<B = ()> {
+    offers: VecDeque<Pending<B>>,
 }
 
-/// Twelve bytes: there may be hundreds of these for each connection.
+/// Twelve bytes and the way back: there may be hundreds of these for each connection.
 #[derive(Clone, Copy, Debug)]
-struct Pending {
+struct Pending<B> {
     ticket: [u32; 2],
     given: Seconds,
+    back: B,
+}
+const _: () = assert!(size_of::<Pending<()>>() == 12);
+
+impl<B> Default for PendingOffers<B> {
+    fn default() -> Self {
+        Self { offers: VecDeque::new() }
+    }
 }
 
 const fn halves(ticket: u64) -> [u32; 2] {
     [ticket as u32, (ticket >> 32) as u32]
 }
 
-impl PendingOffers {
+impl<B> PendingOffers<B> {
     /// Notes an offer, in place of the oldest if there are `most`.
-    pub(super) fn note(&mut self, ticket: u64, most: usize, lifetime: Seconds, now: Seconds) {
+    pub(super) fn note(&mut self, ticket: u64, back: B, most: usize, lifetime: Seconds, now: Seconds) {
         self.expire(lifetime, now);
         if self.offers.len() >= most {
             self.offers.pop_front();
         }
         if most > 0 {
-            self.offers.push_back(Pending { ticket: halves(ticket), given: now });
+            self.offers.push_back(Pending { ticket: halves(ticket), given: now, back });
         }
     }
 
-    /// Whether the offer can be answered. It cannot be a second time.
-    pub(super) fn take(&mut self, ticket: u64, lifetime: Seconds, now: Seconds) -> bool {
+    /// The way back, if the offer can be answered. It cannot be a second time.
+    pub(super) fn take(&mut self, ticket: u64, lifetime: Seconds, now: Seconds) -> Option<B> {
         self.expire(lifetime, now);
         let ticket = halves(ticket);
         let place = self.offers.iter().position(|offer| offer.ticket == ticket);
-        place.is_some_and(|place| self.offers.remove(place).is_some())
+        self.offers.remove(place?).map(|offer| offer.back)
     }
 
     /// Bytes that it keeps room for.
     pub(super) fn memory(&self) -> usize {
-        self.offers.capacity() * size_of::<Pending>()
+        self.offers.capacity() * size_of::<Pending<B>>()
     }
 
     fn expire(&mut self, lifetime: Seconds, now: Seconds) {

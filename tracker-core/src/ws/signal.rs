@@ -1,8 +1,11 @@
 //! One client's connection: which swarms it is in, which offers it was given, and what a message of it leads to.
 
 use super::{
-    message::{self, Action, Announce, Answer, Limits, Lists, Malformed, OfferId, Request},
+    far::Far,
+    message::{self, Action, Announce, Answer, Limits, Lists, Malformed, Request},
     pending::PendingOffers,
+    relay::{Back, Relay},
+    tickets::Tickets,
     write,
 };
 use crate::{
@@ -11,13 +14,10 @@ use crate::{
     engine::{ConnectionKey, Engine, Membership, NotKept, Partner, Rejected, WebrtcAnnounce},
     keys::Pass,
     model::{Counts, Event, InfoHash, PeerId, Seconds},
+    nodes::NodeNumber,
     rng::Rng,
 };
-use tracker_common::{
-    address::Address,
-    labelled, rate,
-    siphash::{Key, hash_bytes},
-};
+use tracker_common::{address::Address, labelled, rate};
 
 /// What every connection has in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Outbox {
     pub reply: Option<String>,
     /// For others.
     pub relays: Vec<(ConnectionKey, Relay)>,
+    /// For clients of other nodes.
+    pub far: Vec<(NodeNumber, Far)>,
     /// Why the peer that announced itself is not kept, if it is not for a limit.
     pub not_kept: Option<NotKept>,
     /// What software announced: of one announce in [`ANNOUNCES_PER_LOOK`](crate::client_software::ANNOUNCES_PER_LOOK).
@@ -59,36 +61,10 @@ pub struct Outbox {
     partners: Vec<Partner>,
 }
 
-/// A message from one client for another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Relay {
-    /// An offer, which the receiver may answer once.
-    Offer {
-        /// What has to be known to answer it, as a keyed hash.
-        ticket: u64,
-        /// JSON text.
-        text: String,
-    },
-    /// An answer.
-    Answer {
-        /// JSON text.
-        text: String,
-    },
-}
-
-impl Relay {
-    /// The JSON text that the receiver will get.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        match self {
-            Self::Offer { text, .. } | Self::Answer { text } => text,
-        }
-    }
-}
-
 /// Answers a binary message, which means nothing here. `out` is cleared first.
 pub fn refuse_binary(out: &mut Outbox) -> Received {
     out.relays.clear();
+    out.far.clear();
     out.not_kept = None;
     out.software = None;
     out.reply = Some(write::failure(None, None, Malformed::NotText));
@@ -142,11 +118,13 @@ pub struct Connection {
     key: ConnectionKey,
     pub(super) address: Address,
     pass: Pass,
-    ticket_key: Key,
+    tickets: Tickets,
     /// One peer for each torrent, sorted by torrent: who a connection is in a torrent is the last it said, and its
     /// offers never come back to itself. Some may have been taken over by other connections meanwhile.
     pub(super) memberships: Vec<(InfoHash, PeerId)>,
     pending: PendingOffers,
+    /// Those of clients of other nodes, of which it may have been given none.
+    pending_far: Option<Box<PendingOffers<Back>>>,
 }
 
 impl Connection {
@@ -154,14 +132,14 @@ impl Connection {
     /// `hash_key` is random and the same for all connections that relay to each other.
     #[must_use]
     pub fn new(key: ConnectionKey, address: Address, hash_key: [u64; 2]) -> Self {
-        let [k0, k1] = hash_key;
         Self {
             key,
             address,
             pass: Pass::default(),
-            ticket_key: Key { k0, k1 },
+            tickets: Tickets::new(hash_key),
             memberships: Vec::new(),
             pending: PendingOffers::default(),
+            pending_far: None,
         }
     }
 
@@ -186,6 +164,7 @@ impl Connection {
         out.not_kept = None;
         out.software = None;
         out.relays.clear();
+        out.far.clear();
         let now = (now_ns / 1_000_000_000) as Seconds;
         let policy = engine.policy();
         let limits = Limits { offers: policy.admission.max_offers, hashes: settings.max_scrape_hashes };
@@ -241,11 +220,18 @@ impl Connection {
         match self.join_or_leave(announce, engine, settings, now, rng, out) {
             Ok((interval, counts)) => {
                 out.reply = Some(write::announced(&info_hash, interval, counts));
+                let (from, tickets) = (&announce.peer_id, &self.tickets);
                 for (partner, offer) in out.partners.iter().zip(&out.lists.offers) {
-                    let ticket = self.ticket(&info_hash, &announce.peer_id, &offer.id);
                     let json = text.get(offer.json.clone()).unwrap_or_default();
-                    let text = write::offer(&info_hash, &announce.peer_id, &offer.id, json);
-                    out.relays.push((partner.connection, Relay::Offer { ticket, text }));
+                    if let Some(node) = partner.connection.node() {
+                        let to = (node, &partner.peer_id);
+                        let far = Far::offer(to, &info_hash, from, &offer.id, json, tickets);
+                        out.far.push((node, far));
+                    } else {
+                        let ticket = tickets.given(&info_hash, from, &offer.id);
+                        let text = write::offer(&info_hash, from, &offer.id, json);
+                        out.relays.push((partner.connection, Relay::Offer { ticket, text, back: None }));
+                    }
                 }
                 Outcome::Done
             }
@@ -329,16 +315,23 @@ impl Connection {
         now: Seconds,
         out: &mut Outbox,
     ) -> Outcome {
-        let ticket = self.ticket(&answer.info_hash, &answer.to_peer_id, &answer.offer_id);
-        let own = self.place(&answer.info_hash).ok().and_then(|place| self.memberships.get(place));
-        let member = own.is_some_and(|own| own.1 == answer.peer_id);
-        if !member || !self.pending.take(ticket, settings.offer_lifetime, now) {
+        let Answer { info_hash, peer_id, to_peer_id, offer_id, .. } = *answer;
+        let ticket = self.tickets.given(&info_hash, &to_peer_id, &offer_id);
+        let own = self.place(&info_hash).ok().and_then(|place| self.memberships.get(place));
+        if own.is_none_or(|own| own.1 != peer_id) {
             return Outcome::Unroutable;
         }
-        let Some(to) = engine.find_webrtc(&answer.info_hash, &answer.to_peer_id) else {
-            return Outcome::Unroutable;
-        };
-        out.relays.push((to, Relay::Answer { text: write::answer(answer) }));
+        let lifetime = settings.offer_lifetime;
+        if self.pending.take(ticket, lifetime, now).is_some() {
+            // Whoever went to another node meanwhile sent no offer from there.
+            let to = engine.find_webrtc(&info_hash, &to_peer_id).filter(|key| key.node().is_none());
+            let Some(to) = to else { return Outcome::Unroutable };
+            out.relays.push((to, Relay::Answer { text: write::answer(answer) }));
+            return Outcome::Done;
+        }
+        let back = self.pending_far.as_mut().and_then(|pending| pending.take(ticket, lifetime, now));
+        let Some(back) = back else { return Outcome::Unroutable };
+        out.far.push((back.node, Far::answer(answer, back)));
         Outcome::Done
     }
 
@@ -346,8 +339,14 @@ impl Connection {
     /// Gives its JSON text.
     pub fn deliver(&mut self, relay: Relay, settings: &Settings, now: Seconds) -> String {
         match relay {
-            Relay::Offer { ticket, text } => {
-                self.pending.note(ticket, settings.max_pending_offers, settings.offer_lifetime, now);
+            Relay::Offer { ticket, text, back } => {
+                let (most, lifetime) = (settings.max_pending_offers, settings.offer_lifetime);
+                match back {
+                    None => self.pending.note(ticket, (), most, lifetime, now),
+                    Some(back) => {
+                        self.pending_far.get_or_insert_default().note(ticket, back, most, lifetime, now);
+                    }
+                }
                 text
             }
             Relay::Answer { text } => text,
@@ -357,7 +356,9 @@ impl Connection {
     /// What it keeps besides itself, bytes: it grows with the torrents it is in and the offers it was given.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.memberships.capacity() * size_of::<(InfoHash, PeerId)>() + self.pending.memory()
+        self.memberships.capacity() * size_of::<(InfoHash, PeerId)>()
+            + self.pending.memory()
+            + self.pending_far.as_ref().map_or(0, |pending| pending.memory())
     }
 
     /// Leaves every torrent.
@@ -366,19 +367,11 @@ impl Connection {
             engine.leave_webrtc(&info_hash, &peer_id, self.key, now);
         }
         self.pending = PendingOffers::default();
+        self.pending_far = None;
     }
 
     /// Where the membership in a torrent is, or where it would go.
     fn place(&self, info_hash: &InfoHash) -> Result<usize, usize> {
         self.memberships.binary_search_by(|own| own.0.cmp(info_hash))
-    }
-
-    /// Stands for an offer. Keyed, so that nobody can make up an answer to an offer that was not given.
-    fn ticket(&self, info_hash: &InfoHash, from: &PeerId, offer: &OfferId) -> u64 {
-        let mut bytes = [0; 60];
-        for (part, value) in bytes.as_chunks_mut::<20>().0.iter_mut().zip([info_hash.0, from.0, offer.0]) {
-            *part = value;
-        }
-        hash_bytes(self.ticket_key, &bytes)
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     client_software::{ANNOUNCES_PER_LOOK, ClientSoftware},
     engine::{ConnectionKey, Engine},
     model::{Counts, InfoHash},
+    nodes::NodeNumber,
     policy::Policy,
     rng::Rng,
 };
@@ -13,6 +14,7 @@ use tracker_common::{
     rate::{self, Rate},
 };
 
+mod far;
 mod offers;
 
 const HASH: &str = "aaaaaaaaaaaaaaaaaaaa";
@@ -34,13 +36,18 @@ struct Got {
     received: Received,
     reply: String,
     relays: Vec<(usize, Relay)>,
+    far: Vec<(NodeNumber, Far)>,
 }
 
 impl World {
     fn new(clients: usize) -> Self {
+        Self::with_key(clients, [7, 8])
+    }
+
+    fn with_key(clients: usize, hash_key: [u64; 2]) -> Self {
         let client = |number| {
             let address = Address::from_ipv4([10, 0, 0, number as u8]);
-            Connection::new(ConnectionKey(number as u64), address, [7, 8])
+            Connection::new(ConnectionKey(number as u64), address, hash_key)
         };
         let admission = Admission { interval_jitter: 0, ..Admission::default() };
         Self {
@@ -58,7 +65,8 @@ impl World {
         let received =
             clients[client].receive(text, engine, settings, u64::from(*now) * 1_000_000_000, rng, out);
         let relays = out.relays.drain(..).map(|(key, relay)| (key.0 as usize, relay)).collect();
-        Got { received, reply: out.reply.take().unwrap_or_default(), relays }
+        let far = std::mem::take(&mut out.far);
+        Got { received, reply: out.reply.take().unwrap_or_default(), relays, far }
     }
 
     fn deliver(&mut self, client: usize, relay: Relay) -> String {

@@ -4,16 +4,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed check is what this is for")]
 
+mod elsewhere;
 mod webrtc;
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 use tracker_common::address::Address;
 use tracker_core::{
     access::{AccessList, Mode},
-    engine::{Announce, Announced, ConnectionKey, Engine, Lists, Membership, Rejected, Want},
+    engine::{Announce, Announced, ConnectionKey, Engine, Listener, Lists, Membership, Rejected, Want},
     model::{Counts, Event, InfoHash, Network, PeerId, Role, Seconds},
     policy::Policy,
     rng::Rng,
@@ -22,15 +23,60 @@ use tracker_core::{
 /// A step; the small numbers choose among few, so that the same ones meet often.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Op {
-    Announce { torrent: u8, peer: u16, event: u8, left: u8, want: u8, both: bool },
-    Webrtc { torrent: u8, peer: u8, connection: u8, event: u8, left: u8, want: u8 },
-    Leave { torrent: u8, peer: u8, connection: u8 },
-    Close { connection: u8 },
-    Scrape { torrent: u8 },
-    Advance { seconds: u16 },
-    Sweep { budget: u16 },
-    Allow { mode: u8, torrents: u8 },
-    Limit { peers: u8, torrents: u8, per_address: u8 },
+    Announce {
+        torrent: u8,
+        peer: u16,
+        event: u8,
+        left: u8,
+        want: u8,
+        both: bool,
+    },
+    Webrtc {
+        torrent: u8,
+        peer: u8,
+        connection: u8,
+        event: u8,
+        left: u8,
+        want: u8,
+    },
+    Leave {
+        torrent: u8,
+        peer: u8,
+        connection: u8,
+    },
+    /// A node tells of a peer.
+    Import {
+        torrent: u8,
+        peer: u8,
+        node: u8,
+        age: u16,
+        kind: u8,
+    },
+    /// A node is lost.
+    Forget {
+        node: u8,
+    },
+    Close {
+        connection: u8,
+    },
+    Scrape {
+        torrent: u8,
+    },
+    Advance {
+        seconds: u16,
+    },
+    Sweep {
+        budget: u16,
+    },
+    Allow {
+        mode: u8,
+        torrents: u8,
+    },
+    Limit {
+        peers: u8,
+        torrents: u8,
+        per_address: u8,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +92,12 @@ struct Member {
 enum Key {
     At(IpAddr, u16),
     Named(PeerId),
+}
+
+impl Member {
+    fn is_elsewhere(&self) -> bool {
+        self.connection.is_some_and(|key| key.0 > u64::MAX / 2)
+    }
 }
 
 impl Key {
@@ -113,6 +165,8 @@ pub(crate) struct Twins {
     now: Seconds,
     swarms: BTreeMap<InfoHash, Swarm>,
     retained: VecDeque<(InfoHash, u32, Seconds)>,
+    /// When nodes said that peers of theirs had gone, where somebody listens.
+    gone: Option<HashMap<(InfoHash, PeerId, u8), Seconds>>,
     announces: u32,
 }
 
@@ -153,7 +207,10 @@ impl Twins {
             Policy { peer_timeout: 600, downloaded_entries: 3, peers_per_address, ..Policy::default() };
         let engine = Engine::new(policy.clone(), seed);
         // That somebody listens changes nothing else, overflow or not.
-        engine.listen(if seed[1] % 2 == 1 { 10 } else { 0 });
+        let [successor, cluster] = [seed[1] % 2 == 1, seed[1] % 4 > 1];
+        engine.listen(Listener::Successor, if successor { 10 } else { 0 });
+        engine.listen(Listener::Cluster, if cluster { 10 } else { 0 });
+        let listens = successor || cluster;
         Self {
             engine,
             rng: Rng::new(seed),
@@ -162,6 +219,7 @@ impl Twins {
             now: 1_700_000_000,
             swarms: BTreeMap::new(),
             retained: VecDeque::new(),
+            gone: listens.then(HashMap::new),
             announces: 0,
         }
     }
@@ -184,6 +242,8 @@ impl Twins {
             }
             Op::Leave { torrent, peer, connection } => self.leave_webrtc(torrent, peer, connection),
             Op::Close { connection } => self.close(connection),
+            Op::Import { torrent, peer, node, age, kind } => self.import(torrent, peer, node, age, kind),
+            Op::Forget { node } => self.forget(node),
             Op::Scrape { torrent } => {
                 let hash = info_hash(torrent);
                 let expected = if self.permits(&hash) { self.counts(&hash) } else { Counts::default() };
@@ -266,7 +326,7 @@ impl Twins {
         }
         if let Some(member) = self.swarms.get(&hash).and_then(|swarm| swarm.peers.get(&saying.me))
             && member.connection != saying.connection
-            && member.address != saying.address
+            && !self.may_take_over(member, saying)
         {
             return Err(Rejected::PeerIdTaken);
         }
@@ -279,6 +339,14 @@ impl Twins {
             return Err(Rejected::TooManyTorrents);
         }
         Ok(self.announce_naively(saying))
+    }
+
+    /// By another connection: from the same address, or from a node that has told nothing for long.
+    fn may_take_over(&self, member: &Member, saying: &Saying) -> bool {
+        match member.is_elsewhere() {
+            true => self.now - member.heard >= self.policy.peer_timeout / 2,
+            false => member.address == saying.address,
+        }
     }
 
     fn stored(&self) -> usize {
@@ -297,23 +365,16 @@ impl Twins {
 
     fn announce_naively(&mut self, saying: &Saying) -> (Membership, Counts) {
         let Saying { info_hash: hash, me, address, connection, event, .. } = *saying;
+        let was_counted = self.give_up(saying);
         if event == Event::Stopped {
             let known = self.swarms.get_mut(&hash).is_some_and(|swarm| swarm.peers.remove(&me).is_some());
             return (if known { Membership::Removed } else { Membership::Absent }, self.counts(&hash));
         }
         let stored = self.stored();
-        if !self.swarms.contains_key(&hash) {
-            let kept = self.retained.iter().position(|(kept, ..)| *kept == hash);
-            // Its place in the order stays taken, as an entry that can be forgotten.
-            let downloaded = kept.map_or(0, |i| std::mem::take(&mut self.retained[i].1));
-            if let Some(i) = kept {
-                self.retained[i].0 = InfoHash([0xff; 20]);
-            }
-            self.swarms.insert(hash, Swarm { downloaded, ..Swarm::default() });
-        }
+        self.begin(hash);
         let swarm = self.swarms.get_mut(&hash).unwrap();
         let role = saying.role();
-        let completed = role == Role::Seeder && event == Event::Completed;
+        let completed = role == Role::Seeder && event == Event::Completed && !was_counted;
         if let Some(member) = swarm.peers.get_mut(&me) {
             if completed && member.role != Role::Seeder && !member.counted {
                 swarm.downloaded += 1;
@@ -333,9 +394,33 @@ impl Twins {
         if stored >= self.policy.max_peers {
             return (Membership::MemoryFull, swarm.counts());
         }
-        swarm.peers.insert(me, Member { role, heard: self.now, counted: completed, address, connection });
+        let counted = completed || was_counted;
+        swarm.peers.insert(me, Member { role, heard: self.now, counted, address, connection });
         swarm.downloaded += u32::from(completed);
         (Membership::Added, swarm.counts())
+    }
+
+    /// Removes a peer that another node holds; says whether its download is counted.
+    fn give_up(&mut self, saying: &Saying) -> bool {
+        let Some(swarm) = self.swarms.get_mut(&saying.info_hash) else { return false };
+        let held = swarm.peers.get(&saying.me).filter(|member| member.is_elsewhere()).copied();
+        held.is_some_and(|held| {
+            swarm.peers.remove(&saying.me);
+            held.counted
+        })
+    }
+
+    /// Begins a torrent that is not there, with what was kept of it.
+    fn begin(&mut self, hash: InfoHash) {
+        if !self.swarms.contains_key(&hash) {
+            let kept = self.retained.iter().position(|(kept, ..)| *kept == hash);
+            // Its place in the order stays taken, as an entry that can be forgotten.
+            let downloaded = kept.map_or(0, |i| std::mem::take(&mut self.retained[i].1));
+            if let Some(i) = kept {
+                self.retained[i].0 = InfoHash([0xff; 20]);
+            }
+            self.swarms.insert(hash, Swarm { downloaded, ..Swarm::default() });
+        }
     }
 
     fn forget_if_empty(&mut self, hash: InfoHash) {
@@ -408,22 +493,29 @@ impl Twins {
         let mut emptied = Vec::new();
         for hash in hashes {
             let swarm = self.swarms.get_mut(&hash).unwrap();
-            swarm.peers.retain(|_, member| member.connection.is_some() || now - member.heard < timeout);
+            swarm.peers.retain(|_, member| {
+                (member.connection.is_some() && !member.is_elsewhere()) || now - member.heard < timeout
+            });
             if swarm.peers.is_empty() {
                 emptied.push(hash);
             }
         }
-        // Several emptied at once come in the engine's order: learn from it which were forgotten for lack of room.
-        for &hash in &emptied {
+        self.emptied(&emptied);
+        let sizes = self.engine.swarm_sizes();
+        assert_eq!(sizes.torrents.iter().sum::<u64>(), self.swarms.len() as u64);
+        assert_eq!(sizes.peers, self.swarms.values().map(|swarm| swarm.peers.len() as u64).sum::<u64>());
+        self.check_totals();
+    }
+
+    /// Forgets torrents that have lost all their peers at once.
+    fn emptied(&mut self, emptied: &[InfoHash]) {
+        // Several come in the engine's order: learn from it which were forgotten for lack of room.
+        for &hash in emptied {
             self.forget_if_empty(hash);
         }
         if emptied.len() > 1 {
             self.learn_retained();
         }
-        let sizes = self.engine.swarm_sizes();
-        assert_eq!(sizes.torrents.iter().sum::<u64>(), self.swarms.len() as u64);
-        assert_eq!(sizes.peers, self.swarms.values().map(|swarm| swarm.peers.len() as u64).sum::<u64>());
-        self.check_totals();
     }
 
     fn learn_retained(&mut self) {

@@ -14,7 +14,7 @@ use tracker_core::{
 /// Connections that come and go.
 pub(crate) const CONNECTIONS: u8 = 24;
 
-fn peer_id(peer: u8) -> PeerId {
+pub(super) fn peer_id(peer: u8) -> PeerId {
     PeerId(std::array::from_fn(|i| if i == 19 { peer % 100 } else { i as u8 }))
 }
 
@@ -79,6 +79,13 @@ impl Twins {
         let given: HashSet<_> = partners.iter().map(|partner| Key::Named(partner.peer_id)).collect();
         assert_eq!((given.len(), partners.len()), (wanted.min(eligible.len()), given.len()));
         assert!(given.is_subset(&eligible), "{given:?} of {eligible:?}");
+        // Those of this node come first.
+        let near = |key: &Key| {
+            let member = self.swarms.get(&saying.info_hash).and_then(|swarm| swarm.peers.get(key));
+            member.is_some_and(|member| !member.is_elsewhere())
+        };
+        let (has, given) = [&eligible, &given].map(|keys| keys.iter().filter(|key| near(key)).count()).into();
+        assert_eq!(given, wanted.min(has));
         for partner in partners {
             assert_eq!(self.holder(&saying.info_hash, partner.peer_id), Some(partner.connection));
         }
@@ -88,7 +95,7 @@ impl Twins {
         self.swarms.get(info_hash)?.peers.get(&Key::Named(peer_id))?.connection
     }
 
-    fn check_holder(&self, info_hash: &InfoHash, peer_id: PeerId) {
+    pub(super) fn check_holder(&self, info_hash: &InfoHash, peer_id: PeerId) {
         assert_eq!(self.engine.find_webrtc(info_hash, &peer_id), self.holder(info_hash, peer_id));
     }
 

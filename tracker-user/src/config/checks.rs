@@ -2,10 +2,10 @@
 
 use super::{
     error::Warning,
-    keys::{Config, Swarm},
+    keys::{Cluster, Config, Swarm},
     layers::Values,
     units,
-    values::{AccessMode, ListenAddress, Place, XdpMode},
+    values::{AccessMode, ListenAddress, NatsServer, Place, XdpMode},
 };
 use std::time::Duration;
 use tracker_core::{policy::Policy, promises::Promises};
@@ -136,6 +136,14 @@ pub(super) fn cross_check(config: &Config, values: &mut Values) {
     if config.tls.certificate.is_some() && config.tls.listen.addresses.is_empty() {
         values.warnings.push(Warning::NoTlsListener);
     }
+    let open = |server: &&NatsServer| !server.tls && !server.host.is_loopback();
+    let open = config
+        .cluster
+        .servers
+        .iter()
+        .filter(open)
+        .map(|server| Warning::OpenCluster { server: server.to_string() });
+    values.warnings.extend(open);
     let mut wrong = |table: &'static str, key: &'static str, reason: String| {
         let place = values.place(table, key);
         values.wrong(place, table, key, reason);
@@ -145,6 +153,7 @@ pub(super) fn cross_check(config: &Config, values: &mut Values) {
         wrong("access", "mode", reason.to_owned());
     }
     check_streams(config, &mut wrong);
+    check_cluster(&config.cluster, &mut wrong);
     if privileges.user.is_none() && privileges.group.is_some() {
         wrong("privileges", "group", "a group alone has no effect: set privileges.user too".to_owned());
     }
@@ -230,5 +239,33 @@ fn check_streams(config: &Config, wrong: &mut impl FnMut(&'static str, &'static 
     if let Some(origin) = websocket.allowed_origins.iter().find(|o| websocket.denied_origins.contains(o)) {
         let reason = format!("`{origin}` is in websocket.allowed_origins too");
         wrong("websocket", "denied_origins", reason);
+    }
+}
+
+/// What is wrong with how this node shows who it is to NATS servers, and they to it.
+fn check_cluster(cluster: &Cluster, wrong: &mut impl FnMut(&'static str, &'static str, String)) {
+    let ways = [("credentials", &cluster.credentials), ("nkey", &cluster.nkey), ("login", &cluster.login)];
+    let mut set = ways.iter().filter(|(_, file)| file.is_some()).map(|(key, _)| *key);
+    if let Some(first) = set.next() {
+        for key in set {
+            let reason = format!(
+                "cluster.{first} is set, too, and a node has one way to log in: leave one of the two out"
+            );
+            wrong("cluster", key, reason);
+        }
+    }
+    let pair = [("tls_certificate", &cluster.tls_certificate), ("tls_key", &cluster.tls_key)];
+    if let [(one, Some(_)), (other, None)] | [(other, None), (one, Some(_))] = pair {
+        wrong("cluster", other, format!("cluster.{one} is set and of no use alone: set both or neither"));
+    }
+    if cluster.servers.is_empty() || cluster.servers.iter().any(|server| server.tls) {
+        return;
+    }
+    for (key, file) in [("tls_ca", &cluster.tls_ca), pair[0], pair[1]] {
+        if file.is_some() {
+            let reason = "no server in cluster.servers has to speak TLS, so that whoever is on the way could prevent it: write \
+                          tls:// before each";
+            wrong("cluster", key, reason.to_owned());
+        }
     }
 }

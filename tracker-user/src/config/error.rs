@@ -96,6 +96,15 @@ pub enum Warning {
          each name be forwarded to one of them"
     )]
     NoAcmePort,
+    /// What the nodes of a cluster tell each other can be read on its way.
+    #[error(
+        "cluster.servers: {server} need not speak TLS: whoever is on the way to it can read and change what nodes tell each other, \
+         the key of connection IDs included: write tls:// where the server has a certificate"
+    )]
+    OpenCluster {
+        /// As configured.
+        server: String,
+    },
     /// A certificate is named for no listener.
     #[error("tls.certificate is set and tls.listen is empty: TLS is not served")]
     NoTlsListener,

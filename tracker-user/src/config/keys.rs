@@ -7,6 +7,7 @@ use super::{
         Auto, Bandwidth, Count, Limit, Listeners, Many, Moment, Optional, Required, Share, Size, SocketPath,
         Span, Switch, Threads, Word,
     },
+    nats::{cluster_name, nats_server, node_name},
     readers::{
         absolute_path, account, any_path, contact, domain_name, file_mode, header_name, https_address,
         interface_name, listening_address, log_filter, network, origin, public_host, socket_address,
@@ -14,8 +15,8 @@ use super::{
     },
     table::{Change, Key, Table},
     values::{
-        AccessMode, Apply, BusyPoll, ControlSocket, Listen, ListenAddress, LogFormat, Part, TlsVersion,
-        XdpMode, ZeroCopy,
+        AccessMode, Apply, BusyPoll, ControlSocket, Listen, ListenAddress, LogFormat, NatsServer, Part,
+        TlsVersion, XdpMode, ZeroCopy,
     },
 };
 use crate::host::PublicHost;
@@ -404,6 +405,52 @@ declare! {
         swarms: bool = "true", Switch, Restart;
         /// How often they are saved while the tracker runs: what a crash loses at most. They are saved when it stops, too.
         save_interval: Duration = r#""5m""#, Span { least: 1, most: DAY }, Restart;
+    }
+
+    /// Many machines, one tracker: nodes that share their swarms by way of NATS servers. Each answers from its own memory,
+    /// and goes on alone while no server can be reached.
+    [cluster] Cluster {
+        /// The NATS servers, such as `["tls://nats-1.example.org", "tls://nats-2.example.org:4222"]`. One is connected to, and
+        /// another when that is lost. `tls://` speaks TLS or not at all, `nats://` only where the server insists on it. []: no
+        /// cluster.
+        servers: Vec<NatsServer> = "[]", Many { what: "addresses of NATS servers", most: 16, read: nats_server }, Restart;
+        /// The cluster's name, with which its subjects begin: up to 64 letters, digits, - and _. Nodes with one name share their
+        /// swarms.
+        name: String = r#""riptide""#, Required { what: "up to 64 letters, digits, - and _", read: cluster_name }, Restart;
+        /// This node's name, of the same characters, which no other node of the cluster may have. "": the name of the host, with
+        /// a hyphen for whatever else is in it.
+        node: Option<String> = r#""""#, Optional { what: "up to 64 letters, digits, - and _", read: node_name }, Restart;
+        /// A file with the credentials by which the servers know this node, as `nsc generate creds` writes it. Of this, `nkey`
+        /// and `login` one may be set. The file is read at the start, before privileges are given up, and should be readable
+        /// to nobody else.
+        credentials: Option<PathBuf> = r#""""#, Optional { what: "an absolute path", read: absolute_path }, Restart;
+        /// A file with the NKey seed of a user, as `nk -gen user` prints it.
+        nkey: Option<PathBuf> = r#""""#, Optional { what: "an absolute path", read: absolute_path }, Restart;
+        /// A file with a user in its first line and the password in its second.
+        login: Option<PathBuf> = r#""""#, Optional { what: "an absolute path", read: absolute_path }, Restart;
+        /// A file with the CA that signed the servers' certificates, in PEM. "": those that the system trusts.
+        tls_ca: Option<PathBuf> = r#""""#, Optional { what: "an absolute path", read: absolute_path }, Restart;
+        /// A file with the certificate that this node shows to the servers, in PEM, where they ask for one.
+        tls_certificate: Option<PathBuf> = r#""""#, Optional { what: "an absolute path", read: absolute_path }, Restart;
+        /// A file with the private key of that certificate, in PEM.
+        tls_key: Option<PathBuf> = r#""""#, Optional { what: "an absolute path", read: absolute_path }, Restart;
+        /// How long the start waits for the swarms of another node. After that this one serves with what it has.
+        join_timeout: Duration = r#""10s""#, Span { least: 0, most: 10 * MINUTE }, Restart;
+        /// How long /health answers 503 before a drain closes any socket, so that load balancers send nobody here any more. Only
+        /// where `servers` names some.
+        drain_delay: Duration = r#""5s""#, Span { least: 0, most: 10 * MINUTE }, Restart;
+        /// Nodes that are listened to. What further ones say is not heard.
+        max_nodes: usize = "256", Count::new(1, 1024), Restart;
+        /// What has arrived and waits to be taken in, of all nodes together. Beyond it messages are lost; what was in them is
+        /// asked for again.
+        max_pending: usize = r#""64MiB""#, Size { least: MIB, most: 64 * GIB }, Restart;
+        /// What this node told last and keeps for nodes that missed some of it. Who missed more compares whole swarms.
+        max_replay: usize = r#""64MiB""#, Size { least: MIB, most: 64 * GIB }, Restart;
+        /// Records a second that are taken from one node. A node that tells more is not heard for a while, and named in the log.
+        /// 0: no limit.
+        max_records_per_second: Option<u32> = "1_000_000", Limit { most: 1_000_000_000 }, Restart;
+        /// Offers and answers of WebRTC a second that are relayed for one other node. Further ones are lost. 0: no limit.
+        max_relays_per_second: Option<u32> = "10_000", Limit { most: 10_000_000 }, Restart;
     }
 
     /// The socket by which `riptide control` speaks to the running tracker: HTTP and JSON, as docs/openapi.json describes.

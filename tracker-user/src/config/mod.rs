@@ -12,6 +12,7 @@ mod kinds;
 mod layers;
 mod loaded;
 mod manual;
+mod nats;
 mod raw;
 mod readers;
 mod table;
@@ -22,8 +23,8 @@ pub use document::{default_file, reference};
 pub use error::{ConfigError, ConfigErrors, Warning};
 pub use keys::CONTROL_SOCKET;
 pub use keys::{
-    Access, Acme, Config, Control, Http, Limits, Log, Metrics, Privileges, State, Swarm, Tls, Udp, Websocket,
-    Xdp,
+    Access, Acme, Cluster, Config, Control, Http, Limits, Log, Metrics, Privileges, State, Swarm, Tls, Udp,
+    Websocket, Xdp,
 };
 pub use loaded::Loaded;
 pub use manual::manual;
@@ -31,8 +32,8 @@ pub(crate) use readers::is_directive;
 pub use table::{Change, VARIABLE_PREFIX};
 pub use units::parse_duration;
 pub use values::{
-    AccessMode, Apply, BusyPoll, ControlSocket, Listen, ListenAddress, LogFormat, Part, Place, TlsVersion,
-    XdpMode, ZeroCopy,
+    AccessMode, Apply, BusyPoll, ControlSocket, Listen, ListenAddress, LogFormat, NatsServer, Part, Place,
+    TlsVersion, XdpMode, ZeroCopy,
 };
 
 use crate::cli::RunArgs;

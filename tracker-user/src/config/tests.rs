@@ -145,6 +145,31 @@ fn the_defaults_of_http_tls_and_websocket_are_the_contracts() {
 }
 
 #[test]
+fn the_defaults_of_the_cluster_are_the_contracts() {
+    let cluster = defaults().cluster;
+    assert!(cluster.servers.is_empty() && cluster.node.is_none());
+    assert_eq!(cluster.name, "riptide");
+    assert_eq!((cluster.join_timeout.as_secs(), cluster.drain_delay.as_secs()), (10, 5));
+    assert_eq!((cluster.max_nodes, cluster.max_pending, cluster.max_replay), (256, 64 << 20, 64 << 20));
+    let rates = (cluster.max_records_per_second, cluster.max_relays_per_second);
+    assert_eq!(rates, (Some(1_000_000), Some(10_000)));
+}
+
+#[test]
+fn a_cluster_that_can_be_overheard_is_a_warning() {
+    let servers = "[cluster]\nservers = [\"nats://a.example\", \"tls://b.example\", \"nats://localhost\"]\n";
+    let (config, warnings) = Given::file(servers).load().unwrap();
+    assert_eq!(config.cluster.servers.len(), 3);
+    assert_eq!(warnings, [Warning::OpenCluster { server: "nats://a.example:4222".to_owned() }]);
+    let given = Given::nothing().variable("RIPTIDE_CLUSTER__SERVERS", "tls://a.example, tls://[::1]:1");
+    let servers = given.config().cluster.servers;
+    assert_eq!(
+        servers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["tls://a.example:4222", "tls://[::1]:1"]
+    );
+}
+
+#[test]
 fn the_printed_file_says_the_defaults() {
     assert_eq!(Given::file(&default_file()).config(), defaults());
 }

@@ -1,5 +1,6 @@
 //! The types that configured values have beyond the standard library's, and where a value came from.
 
+use crate::host::Host;
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 /// Where to listen: internet addresses, or for HTTP what [`ListenAddress`] holds.
@@ -39,6 +40,29 @@ pub struct ControlSocket {
     /// Whether this is the built-in one, as with [`Listen::is_default`]: then one that cannot be had is left out with a
     /// line, while an explicit one is an error.
     pub is_default: bool,
+}
+
+/// Where a NATS server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatsServer {
+    /// Whether nothing but TLS is spoken with it. Otherwise it says whether it wants TLS.
+    pub tls: bool,
+    /// Its host.
+    pub host: Host,
+    /// Its port, which is not 0.
+    pub port: u16,
+}
+
+impl NatsServer {
+    /// The port of NATS servers for clients.
+    pub const PORT: u16 = 4222;
+}
+
+/// Its URL, with the port.
+impl fmt::Display for NatsServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}:{}", if self.tls { "tls" } else { "nats" }, self.host, self.port)
+    }
 }
 
 /// A part of something, to a thousandth.

@@ -27,8 +27,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// The longest reply that is read whole, bytes.
-const MAX_REPLY: usize = 64 << 20;
+/// The longest reply that is read whole, bytes: a list of a million decisions is shorter.
+const MAX_REPLY: usize = 320 << 20;
 /// How long the tracker may be silent that is asked something.
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long it may be silent that is to do something.
@@ -110,7 +110,7 @@ impl Call {
     }
 }
 
-/// Whether the answer is a list, of which people want the entries.
+/// Whether the answer is a list, of which people want the decisions.
 const fn lists(verb: &Verb) -> bool {
     matches!(verb, Verb::Deny(DenyVerb::List) | Verb::Ban(BanVerb::List) | Verb::Key(KeyVerb::List))
 }
@@ -160,7 +160,7 @@ async fn speak(socket: &Path, args: &ControlArgs) -> Result<Exit, ClientError> {
         .map_err(|error| ClientError::Strange(error.to_string(), socket.to_owned()))?;
     let printed = match args.json {
         true => print(&String::from_utf8_lossy(&body)),
-        false if status.is_success() && lists(&args.verb) => print(&text::lines_of(&value["entries"])),
+        false if status.is_success() && lists(&args.verb) => print(&text::decisions(&value["decided"])),
         false if status.is_success() => print(&text::render(&value)),
         false => Exit::Clean,
     };

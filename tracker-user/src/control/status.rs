@@ -3,6 +3,7 @@
 use super::Shared;
 use crate::{
     clock::monotonic_ns,
+    cluster::{self, NodeStatus},
     http::Stage,
     memory::{Memory, resident},
     stats::Present,
@@ -44,6 +45,8 @@ pub(super) struct Status<'a> {
     saving: Saving,
     /// Where TLS is served.
     tls: Option<Certificate>,
+    /// Where one is on.
+    cluster: Option<Cluster>,
 }
 
 /// The certificate that is served.
@@ -64,6 +67,69 @@ impl Certificate {
             source: tls.source().label(),
             names: names.unwrap_or_default(),
             expires_in_seconds: end.map(|end: u64| end.saturating_sub(utc::wall())),
+        }
+    }
+}
+
+/// The cluster, as this node sees it.
+#[derive(Serialize)]
+struct Cluster {
+    /// This node's name.
+    node: String,
+    /// The version of the NATS server that there is a connection to; `None` without one.
+    nats_version: Option<String>,
+    /// Whether this node has the swarms of others.
+    joined: bool,
+    /// Nodes that are heard of, this one included.
+    nodes_here: usize,
+    others: Vec<Other>,
+}
+
+/// Another node.
+#[derive(Serialize)]
+struct Other {
+    node: String,
+    /// Of its program; `None` where it has not said so.
+    version: Option<String>,
+    state: &'static str,
+    /// How long its last changes were on their way, or how long it has been silent.
+    lag_seconds: f64,
+    /// Batches of its changes that are missing now.
+    missing_batches: u64,
+    /// Torrents it knows.
+    torrents: u64,
+    /// Peers it knows.
+    peers: u64,
+}
+
+impl From<cluster::Status> for Cluster {
+    fn from(status: cluster::Status) -> Self {
+        Self {
+            nodes_here: status.nodes_here(),
+            nats_version: status.is_connected.then_some(status.server),
+            node: status.node,
+            joined: status.is_joined,
+            others: status.nodes.into_iter().map(Other::from).collect(),
+        }
+    }
+}
+
+impl From<NodeStatus> for Other {
+    fn from(node: NodeStatus) -> Self {
+        Self {
+            state: match node {
+                NodeStatus { is_cut_off: true, .. } => "cut off",
+                NodeStatus { is_here: false, .. } => "lost",
+                NodeStatus { is_joined: false, .. } => "joining",
+                NodeStatus { is_complete: false, .. } => "incomplete",
+                _ => "here",
+            },
+            node: node.name,
+            version: Some(node.release).filter(|release| !release.is_empty()),
+            lag_seconds: node.lag,
+            missing_batches: node.missing,
+            torrents: node.torrents,
+            peers: node.peers,
         }
     }
 }
@@ -110,7 +176,7 @@ impl<'a> Status<'a> {
             stage: match *shared.stage.borrow() {
                 Stage::Starting => "starting",
                 Stage::Serving | Stage::Lent => "ready",
-                Stage::Draining | Stage::Left => "draining",
+                Stage::Closing | Stage::Draining | Stage::Left => "draining",
             },
             uptime_seconds: monotonic_ns().saturating_sub(started_ns) / 1_000_000_000,
             listeners: &shared.listeners,
@@ -122,6 +188,38 @@ impl<'a> Status<'a> {
             },
             saving: Saving::take(&shared.sources.swarms),
             tls: shared.sources.tls.as_deref().map(Certificate::take),
+            cluster: shared.sources.cluster.as_ref().map(|cluster| cluster.status().into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_is_wrong_with_a_node_the_worst_is_told() {
+        let mut node =
+            NodeStatus { is_here: true, is_joined: true, is_complete: true, ..NodeStatus::default() };
+        let mut states = vec![Other::from(node.clone()).state];
+        node.is_complete = false;
+        states.push(Other::from(node.clone()).state);
+        node.is_joined = false;
+        states.push(Other::from(node.clone()).state);
+        node.is_here = false;
+        states.push(Other::from(node.clone()).state);
+        node.is_cut_off = true;
+        states.push(Other::from(node.clone()).state);
+        assert_eq!(states, ["here", "incomplete", "joining", "lost", "cut off"]);
+        assert_eq!(Other::from(node).version, None);
+    }
+
+    #[test]
+    fn without_a_connection_there_is_no_server() {
+        let mut status = cluster::Status { server: "2.14.0".to_owned(), ..cluster::Status::default() };
+        status.is_connected = true;
+        assert_eq!(Cluster::from(status.clone()).nats_version.as_deref(), Some("2.14.0"));
+        status.is_connected = false;
+        assert_eq!(Cluster::from(status).nats_version, None);
     }
 }

@@ -16,9 +16,19 @@ pub(super) fn render(value: &Value) -> String {
     text
 }
 
-/// The entries of a list, one a line, as other programs take them.
-pub(super) fn lines_of(entries: &Value) -> String {
-    entries.as_array().into_iter().flatten().fold(String::new(), |text, entry| text + &word("", entry) + "\n")
+/// The decisions of a list, one a line: the entry, as other programs take it, when it was decided and where.
+pub(super) fn decisions(decided: &Value) -> String {
+    let decided: Vec<_> = decided
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|decision| ["entry", "when", "node"].map(|name| word(name, &decision[name])))
+        .collect();
+    let width = decided.iter().map(|[entry, ..]| entry.len()).max().unwrap_or_default();
+    decided.iter().fold(String::new(), |mut text, [entry, when, node]| {
+        let _ = writeln!(text, "{entry:width$} {when:20} {node}");
+        text
+    })
 }
 
 /// A line for each field, or some more.
@@ -137,9 +147,14 @@ took: 0.2 s
     }
 
     #[test]
-    fn entries_of_a_list_have_a_line_each() {
-        assert_eq!(lines_of(&json!(["10.0.0.0/8", "::1/128"])), "10.0.0.0/8\n::1/128\n");
-        assert_eq!(lines_of(&json!([])), "");
+    fn decisions_have_a_line_each() {
+        let decided = json!([
+            { "entry": "10.0.0.0/8", "when": "2026-11-30T07:01:02Z", "node": "node-a" },
+            { "entry": "::1/128", "when": null, "node": "b" },
+        ]);
+        let expected = "10.0.0.0/8 2026-11-30T07:01:02Z node-a\n::1/128    none                 b\n";
+        assert_eq!(decisions(&decided), expected);
+        assert_eq!(decisions(&json!([])), "");
     }
 
     #[test]

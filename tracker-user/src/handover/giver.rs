@@ -15,7 +15,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tracker_core::engine::Engine;
+use tracker_core::{engine::Engine, nodes::SharedNodes};
 
 /// The thread that writes down the swarms.
 const THREAD: &str = "riptide-walk";
@@ -80,8 +80,8 @@ pub trait House {
     /// When descriptors are short.
     fn open(&self) -> io::Result<Open>;
 
-    /// The swarms and the time.
-    fn swarms(&self) -> (Arc<Engine>, Clock);
+    /// The swarms, the nodes that counted their downloads, and the time.
+    fn swarms(&self) -> (Arc<Engine>, SharedNodes, Clock);
 
     /// What was counted.
     fn counted(&self) -> Counted;
@@ -136,10 +136,10 @@ impl<H: House + Send> Giver<H> {
     /// # Errors
     /// What went wrong; all is as it was, and the other process has been told.
     pub fn give(&mut self) -> Result<Hello, Failure> {
-        let (engine, clock) = self.house.swarms();
+        let (engine, nodes, clock) = self.house.swarms();
         let given = self.greet().and_then(|other| {
             self.open()?;
-            let mut following = Following::new(engine, clock);
+            let mut following = Following::new(engine, nodes, clock);
             threads::aside(THREAD, || self.walk(&mut following))??;
             // Whatever fails from here on, what was let go of is taken back.
             let switched = self.switch(&mut following);
@@ -188,9 +188,9 @@ impl<H: House + Send> Giver<H> {
 
     fn walk(&mut self, following: &mut Following) -> Result<(), Failure> {
         let (channel, cancel) = (&mut self.channel, &self.cancel);
-        following.walk(|records| {
+        following.walk(|message| {
             cancel.check()?;
-            channel.send(&Message::Swarms(records), TALK).map_err(during("passing swarms"))
+            channel.send(&message, TALK).map_err(during("passing swarms"))
         })?;
         self.send("passing swarms", &Message::Walked)?;
         let step = "waiting until it is prepared";
@@ -248,9 +248,7 @@ impl<H: House + Send> Giver<H> {
 }
 
 fn changes(following: &mut Following, channel: &mut Channel) -> Result<(), Failure> {
-    following
-        .changes(|records| channel.send(&Message::Swarms(records), TALK))
-        .map_err(during("passing changes"))
+    following.changes(|message| channel.send(&message, TALK)).map_err(during("passing changes"))
 }
 
 fn during(step: &'static str) -> impl Fn(Error) -> Failure {

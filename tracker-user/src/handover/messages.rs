@@ -1,15 +1,17 @@
 //! What two processes say to each other while one takes over from the other: versioned, length-prefixed, bounded.
 //!
-//! A frame is a byte that names its kind, three zero bytes, the length of the rest (four bytes, little-endian), and the rest:
-//! JSON, or for swarms records ([`tracker_core::records`]). Processes whose protocol has the same major version speak; fields
-//! and kinds that one does not know it passes over, so a minor version may add some.
+//! A frame is a byte that names its kind, three zero bytes, the length of the rest (four bytes, little-endian), and the
+//! rest: JSON, or for swarms records ([`tracker_core::records`]), before which another node may be named. Processes
+//! whose protocol has the same major version speak; fields and kinds that one does not know it passes over, so a minor
+//! version may add some.
 
 use crate::metrics::before::{Counted, Series, Took};
 use serde::{Deserialize, Serialize};
 use tracker_common::{hex, siphash::Key};
+use tracker_core::records::{split_name, with_name};
 
 /// The version of the protocol: major, minor.
-pub const VERSION: [u32; 2] = [1, 0];
+pub const VERSION: [u32; 2] = [1, 1];
 /// Bytes before the rest of a frame.
 pub const HEAD: usize = 8;
 /// The longest rest of a frame, bytes.
@@ -126,8 +128,15 @@ pub enum Message {
     Inventory(Inventory),
     /// Everything else is had; the swarms may come.
     Fetch,
-    /// Records.
+    /// Records. The counts of downloads in them are those of this node, which the two are.
     Swarms(Vec<u8>),
+    /// What another node counted of downloads.
+    Shares {
+        /// Its name.
+        node: String,
+        /// Records of torrents without peers.
+        records: Vec<u8>,
+    },
     /// All that there was has come; from here on changes come.
     Walked,
     /// All is ready to serve.
@@ -161,6 +170,7 @@ impl Message {
             Self::Inventory(_) => b'i',
             Self::Fetch => b'f',
             Self::Swarms(_) => b's',
+            Self::Shares { .. } => b'n',
             Self::Walked => b'w',
             Self::Prepared => b'p',
             Self::Counted(_) => b'c',
@@ -183,6 +193,7 @@ impl Message {
             Self::Counted(counted) => json(&WireCounted::from(counted)),
             Self::Revoked(reason) => json(&cut(reason)),
             Self::Swarms(records) => records.clone(),
+            Self::Shares { node, records } => with_name(node, records).unwrap_or_default(),
             Self::Fetch
             | Self::Walked
             | Self::Prepared
@@ -233,6 +244,10 @@ impl Message {
             }
             b'f' => Self::Fetch,
             b's' => Self::Swarms(rest.to_vec()),
+            b'n' => match split_name(rest) {
+                Some((node, records)) => Self::Shares { node: node.to_owned(), records: records.to_vec() },
+                None => return Err(Malformed("counts of a node without a name".to_owned())),
+            },
             b'w' => Self::Walked,
             b'p' => Self::Prepared,
             b'c' => Self::Counted(from_json::<WireCounted>(rest)?.into()),
@@ -254,6 +269,7 @@ impl Message {
             Self::Inventory(_) => "Inventory",
             Self::Fetch => "Fetch",
             Self::Swarms(_) => "Swarms",
+            Self::Shares { .. } => "Shares",
             Self::Walked => "Walked",
             Self::Prepared => "Prepared",
             Self::Counted(_) => "Counted",

@@ -11,14 +11,14 @@
 //!                           <-             Descriptors…, Inventory
 //! (binds what else is wanted, attaches XDP where nothing was)
 //! Fetch                     ->
-//!                           <-             Swarms… of a walk, and of what changes meanwhile; Walked
+//!                           <-             Swarms…, Shares… of a walk, and of what changes meanwhile; Walked
 //! Prepared                  ->
 //!                           (accepts and reads no more)
-//!                           <-             Swarms… of the last changes, Counted, Yours
+//!                           <-             Swarms…, Shares… of the last changes, Counted, Yours
 //! (reads, attaches XDP)
 //! Serving                   ->
 //!                           <-             Left
-//!                           <-             Swarms…, Counted…: what its last clients did; Bye
+//!                           <-             Swarms…, Shares…, Counted…: what its last clients did; Bye
 //! ```
 //!
 //! Until `Yours` the giver serves on, whatever becomes of the taker, and until `Serving` it takes everything back when the

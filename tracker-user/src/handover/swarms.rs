@@ -1,5 +1,7 @@
-//! Swarms as they go from one process to the other: a walk over what there is, and then what changes, in one order.
+//! Swarms as they go from one process to the other: a walk over what there is, and then what changes, in one order. What other
+//! nodes counted of downloads goes with the walk; what they tell of that meanwhile the new process hears from them.
 
+use super::messages::Message;
 use crate::clock::Clock;
 use std::{
     collections::BTreeSet,
@@ -7,7 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 use tracker_core::{
-    engine::{Change, Cursor, Engine},
+    engine::{Change, Cursor, Engine, Listener},
+    nodes::SharedNodes,
     records::{RecordWriter, WalkWriter},
 };
 
@@ -22,6 +25,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Following {
     engine: Arc<Engine>,
+    nodes: SharedNodes,
     clock: Clock,
     /// Shards whose changes were more than their journal holds.
     missed: BTreeSet<usize>,
@@ -29,22 +33,22 @@ pub struct Following {
 }
 
 impl Following {
-    /// Listens to the engine's changes from now on, until this is dropped. Nobody else may.
+    /// Listens to the engine's changes from now on, until this is dropped. No other successor may.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, clock: Clock) -> Self {
-        engine.listen(JOURNAL);
-        Self { engine, clock, missed: BTreeSet::new(), looked: Instant::now() }
+    pub fn new(engine: Arc<Engine>, nodes: SharedNodes, clock: Clock) -> Self {
+        engine.listen(Listener::Successor, JOURNAL);
+        Self { engine, nodes, clock, missed: BTreeSet::new(), looked: Instant::now() }
     }
 
     /// Writes down all that there is, and what has changed meanwhile.
     ///
     /// # Errors
     /// What `write` says.
-    pub fn walk<E>(&mut self, mut write: impl FnMut(Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+    pub fn walk<E>(&mut self, mut write: impl FnMut(Message) -> Result<(), E>) -> Result<(), E> {
         let (mut cursor, mut writer) = (Cursor::default(), WalkWriter::default());
         loop {
             let walked = self.engine.walk(&mut cursor, self.clock.now(), PORTION, &mut writer);
-            some(writer.records.take(), &mut write)?;
+            self.walked(&mut writer, &mut write)?;
             if walked.ended {
                 return self.changes(write);
             }
@@ -58,11 +62,11 @@ impl Following {
     ///
     /// # Errors
     /// What `write` says.
-    pub fn changes<E>(&mut self, mut write: impl FnMut(Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+    pub fn changes<E>(&mut self, mut write: impl FnMut(Message) -> Result<(), E>) -> Result<(), E> {
         self.looked = Instant::now();
         let (mut changes, mut writer) = (Vec::<Change>::new(), RecordWriter::default());
         for shard in 0..Engine::SHARDS {
-            if self.engine.take_changes(shard, &mut changes).overflowed {
+            if self.engine.take_changes(Listener::Successor, shard, &mut changes).overflowed {
                 self.missed.insert(shard);
             }
             if changes.len() >= PORTION || shard + 1 == Engine::SHARDS {
@@ -80,11 +84,27 @@ impl Following {
         Ok(())
     }
 
-    fn walk_shard<E>(&self, shard: usize, write: &mut impl FnMut(Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+    fn walk_shard<E>(&self, shard: usize, write: &mut impl FnMut(Message) -> Result<(), E>) -> Result<(), E> {
         let (mut cursor, mut writer) = (Cursor::at_shard(shard), WalkWriter::default());
         while cursor.shard() == shard {
             self.engine.walk(&mut cursor, self.clock.now(), PORTION, &mut writer);
-            some(writer.records.take(), write)?;
+            self.walked(&mut writer, write)?;
+        }
+        Ok(())
+    }
+
+    /// Writes down what a part of a walk came by.
+    fn walked<E>(
+        &self,
+        writer: &mut WalkWriter,
+        write: &mut impl FnMut(Message) -> Result<(), E>,
+    ) -> Result<(), E> {
+        some(writer.take(), write)?;
+        for (node, records) in writer.take_shares() {
+            let name = self.nodes.lock().name(node).map(str::to_owned);
+            if let Some(node) = name {
+                write(Message::Shares { node, records })?;
+            }
         }
         Ok(())
     }
@@ -92,10 +112,10 @@ impl Following {
 
 impl Drop for Following {
     fn drop(&mut self) {
-        self.engine.listen(0);
+        self.engine.listen(Listener::Successor, 0);
     }
 }
 
-fn some<E>(records: Vec<u8>, write: &mut impl FnMut(Vec<u8>) -> Result<(), E>) -> Result<(), E> {
-    if records.is_empty() { Ok(()) } else { write(records) }
+fn some<E>(records: Vec<u8>, write: &mut impl FnMut(Message) -> Result<(), E>) -> Result<(), E> {
+    if records.is_empty() { Ok(()) } else { write(Message::Swarms(records)) }
 }

@@ -13,7 +13,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tracker_core::engine::Engine;
+use tracker_core::{
+    engine::{CountedBy, Engine},
+    nodes::SharedNodes,
+};
 
 /// What the other process is asked for at its control socket.
 const REQUEST: &[u8] = b"POST /take-over HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\
@@ -74,6 +77,17 @@ pub enum Failure {
     },
 }
 
+/// Where the swarms go that are taken over.
+#[derive(Clone, Copy, Debug)]
+pub struct Swarms<'a> {
+    /// What holds them.
+    pub engine: &'a Engine,
+    /// Where other nodes that counted their downloads get numbers.
+    pub nodes: &'a SharedNodes,
+    /// The engine's clock.
+    pub clock: Clock,
+}
+
 /// A hand-over as it goes on. Where the other process crashes, it goes on without.
 #[derive(Debug)]
 pub struct Taker {
@@ -108,10 +122,10 @@ impl Taker {
     ///
     /// # Errors
     /// When the other process gives up, or says what it should not.
-    pub fn fetch(&mut self, engine: &Engine, clock: Clock) -> Result<bool, Failure> {
+    pub fn fetch(&mut self, swarms: Swarms<'_>) -> Result<bool, Failure> {
         self.step("taking in its swarms", |channel| {
             channel.send(&Message::Fetch, TALK)?;
-            until(channel, TALK, &Message::Walked, engine, clock, None)
+            until(channel, TALK, &Message::Walked, swarms, None)
         })?;
         Ok(self.channel.is_some())
     }
@@ -120,10 +134,10 @@ impl Taker {
     ///
     /// # Errors
     /// As [`Taker::fetch`]. That it crashes is none.
-    pub fn prepared(&mut self, engine: &Engine, clock: Clock, before: &Before) -> Result<(), Failure> {
+    pub fn prepared(&mut self, swarms: Swarms<'_>, before: &Before) -> Result<(), Failure> {
         self.step("waiting until it lets go", |channel| {
             channel.send(&Message::Prepared, TALK)?;
-            until(channel, YOURS, &Message::Yours, engine, clock, Some(before))
+            until(channel, YOURS, &Message::Yours, swarms, Some(before))
         })
     }
 
@@ -192,9 +206,9 @@ impl Last {
     }
 
     /// Takes in what comes until the other process is gone.
-    pub fn follow(self, engine: &Engine, clock: Clock, before: &Arc<Before>) {
+    pub fn follow(self, swarms: Swarms<'_>, before: &Arc<Before>) {
         let Some(mut channel) = self.channel else { return };
-        match until(&mut channel, LAST_CLIENTS, &Message::Bye, engine, clock, Some(before)) {
+        match until(&mut channel, LAST_CLIENTS, &Message::Bye, swarms, Some(before)) {
             Ok(()) => tracing::info!("hand-over: done, the process before is gone"),
             Err(error) => tracing::info!("hand-over: done, the process before ended early: {error}"),
         }
@@ -206,15 +220,17 @@ fn until(
     channel: &mut Channel,
     patience: Duration,
     last: &Message,
-    engine: &Engine,
-    clock: Clock,
+    Swarms { engine, nodes, clock }: Swarms<'_>,
     before: Option<&Before>,
 ) -> Result<(), Error> {
     loop {
         match (channel.receive(patience)?, before) {
             // Whoever a limit or list of this process refuses announces again, and is told why.
             (Message::Swarms(records), _) => TakeIn::new(engine, clock.now())
-                .records(&records, 0)
+                .records(&records, 0, CountedBy::Own)
+                .map_err(|error| Malformed(error.to_string()))?,
+            (Message::Shares { node, records }, _) => TakeIn::new(engine, clock.now())
+                .shares(nodes, &node, &records, 0)
                 .map_err(|error| Malformed(error.to_string()))?,
             (Message::Counted(counted), Some(before)) => before.set(counted),
             (message, _) if message == *last => return Ok(()),

@@ -16,9 +16,11 @@ use std::{
 };
 use tracker_common::{address::Address, siphash::Key};
 use tracker_core::{
-    engine::{Announce, Cursor, Engine, Lists, Place, Seen, Verdict, Visitor, Want},
+    engine::{Announce, CountedBy, Cursor, Engine, Listener, Lists, Place, Seen, Verdict, Visitor, Want},
     model::{Counts, Event, InfoHash},
+    nodes::SharedNodes,
     policy::Policy,
+    records::TorrentRecord,
     rng::Rng,
 };
 
@@ -61,6 +63,11 @@ fn messages_are_as_they_are_described() {
         ),
         (Message::Fetch, b'f', ""),
         (Message::Swarms(b"records".to_vec()), b's', "records"),
+        (
+            Message::Shares { node: "ams-1".to_owned(), records: b"records".to_vec() },
+            b'n',
+            "\x05ams-1records",
+        ),
         (Message::Walked, b'w', ""),
         (Message::Prepared, b'p', ""),
         (
@@ -101,6 +108,9 @@ fn what_is_out_of_bounds_is_no_message() {
         (b'i', br#"{"items":[],"key":"00","clock_base_ns":1}"#),
         (b'x', b"\xff"),
         (b'c', b"[]"),
+        (b'n', b""),
+        (b'n', b"\x06ams-1"),
+        (b'n', b"\x05ams.1records"),
     ] {
         assert!(Message::read(kind, rest).is_err(), "{}", String::from_utf8_lossy(rest));
     }
@@ -169,11 +179,12 @@ fn a_copy_follows_what_comes_and_goes() {
         announce(&from, torrent, number, Event::Started);
         expected.insert((torrent, number));
     }
-    let mut following = Following::new(from.clone(), clock());
+    let mut following = Following::new(from.clone(), SharedNodes::default(), clock());
     let mut written = 0;
-    let mut take = |records: Vec<u8>| {
+    let mut take = |message: Message| {
+        let Message::Swarms(records) = message else { panic!("{message:?}") };
         written += records.len();
-        TakeIn::new(&to, clock().now()).records(&records, 0).unwrap();
+        TakeIn::new(&to, clock().now()).records(&records, 0, CountedBy::Own).unwrap();
         Ok::<_, Infallible>(())
     };
     following.walk(&mut take).unwrap();
@@ -191,10 +202,55 @@ fn a_copy_follows_what_comes_and_goes() {
     assert_eq!(present(&to), expected);
     following.changes(&mut take).unwrap();
     let before = written;
-    let mut nothing = |records: Vec<u8>| Err(records.len());
+    let mut nothing = |message: Message| Err(message.name());
     assert_eq!(following.changes(&mut nothing), Ok(()), "nothing has changed");
     assert!(before > 0);
     drop(following);
     announce(&from, 1, 1, Event::None);
-    assert_eq!(from.take_changes(0, &mut Vec::new()).changes, 0, "nobody listens any more");
+    assert_eq!(
+        from.take_changes(Listener::Successor, 0, &mut Vec::new()).changes,
+        0,
+        "nobody listens any more"
+    );
+}
+
+/// A copy has the same counts, each node's by its name, whatever numbers the two give them.
+#[test]
+fn a_copy_counts_downloads_as_each_node_did() {
+    let (from, to) = (engine(), engine());
+    let [here, there] = [(); 2].map(|()| SharedNodes::default());
+    there.lock().number("fra-1").unwrap();
+    let now = clock().now();
+    let tell = |torrent: u8, downloaded, node: Option<&str>| {
+        let by = node.map(|name| CountedBy::Node(here.lock().number(name).unwrap()));
+        let record = TorrentRecord { info_hash: InfoHash([torrent; 20]), downloaded, age: 0 };
+        from.import(&record, &[], now, by.unwrap_or(CountedBy::Own)).unwrap();
+    };
+    announce(&from, 1, 0, Event::Completed);
+    tell(1, 5, Some("ams-1"));
+    tell(1, 7, Some("fra-1"));
+    tell(2, 3, Some("ams-1"));
+    tell(2, 4, None);
+    let mut following = Following::new(from.clone(), here.clone(), clock());
+    let take = |message: Message| {
+        let mut take_in = TakeIn::new(&to, now);
+        match read(&message.frame()) {
+            Message::Swarms(records) => take_in.records(&records, 0, CountedBy::Own),
+            Message::Shares { node, records } => take_in.shares(&there, &node, &records, 0),
+            other => panic!("{other:?}"),
+        }
+        .map_err(|error| error.to_string())
+    };
+    following.walk(take).unwrap();
+    announce(&from, 1, 2, Event::Completed);
+    following.changes(take).unwrap();
+    let totals = |engine: &Engine| [1, 2].map(|torrent| engine.scrape(&InfoHash([torrent; 20])).downloaded);
+    assert_eq!((totals(&from), totals(&to)), ([14, 7], [14, 7]));
+    // What is told again is counted once.
+    following.walk(take).unwrap();
+    assert_eq!(totals(&to), [14, 7]);
+    let ams = there.lock().find("ams-1").unwrap();
+    let record = TorrentRecord { info_hash: InfoHash([1; 20]), downloaded: 6, age: 0 };
+    to.import(&record, &[], now, CountedBy::Node(ams)).unwrap();
+    assert_eq!(totals(&to), [15, 7]);
 }

@@ -24,7 +24,7 @@ use endpoint::Bound;
 pub(crate) use limits::MostConnections;
 use limits::PerAddress;
 use router::Router;
-pub use shown::{Front, Statistics};
+pub use shown::{Front, Remarks, Statistics};
 pub use stage::Stage;
 use std::{io, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -50,6 +50,8 @@ pub struct Shared {
     pub front: Option<Arc<dyn Front>>,
     /// The pages of numbers, if they are served.
     pub stats: Option<Arc<dyn Statistics>>,
+    /// What `/health` says beside `ok`, if there may be something.
+    pub remarks: Option<Arc<dyn Remarks>>,
 }
 
 /// The running HTTP side.
@@ -105,7 +107,7 @@ impl Http {
         shared: Shared,
         ended: &mpsc::UnboundedSender<String>,
     ) -> io::Result<Self> {
-        let Shared { engine, clock, threads, connections, counters, hub, front, stats } = shared;
+        let Shared { engine, clock, threads, connections, counters, hub, front, stats, remarks } = shared;
         // What applies to a port applies to all that its connections may become.
         let user_timeout = config.idle_timeout.max(send_timeout);
         let (stage, staged) = watch::channel(Stage::Starting);
@@ -119,7 +121,7 @@ impl Http {
             max_body_size: config.max_body_size,
             per_address: config.max_connections_per_address.map(PerAddress::new),
             hub: hub.clone(),
-            pages: pages::serve(staged.clone(), front, stats),
+            pages: pages::serve(staged.clone(), remarks, front, stats),
         };
         let connections = Arc::new(Connections::new(config, Arc::new(router), counters, staged));
         for bound in listeners {
@@ -154,6 +156,11 @@ impl Http {
     /// From now on `/health` says that all is well.
     pub fn serving(&self) {
         self.stage.send_replace(Stage::Serving);
+    }
+
+    /// From now on `/health` says that the tracker is about to end, while all clients are served.
+    pub fn closing(&self) {
+        self.stage.send_replace(Stage::Closing);
     }
 
     /// The way to leave connections that come to another process.

@@ -2,7 +2,7 @@
 
 use super::{
     activity::Activity,
-    shown::{Front, Statistics},
+    shown::{Front, Remarks, Statistics},
     stage::Stage,
 };
 use axum::{
@@ -50,14 +50,18 @@ const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// What events are made from, and when they end.
 type Followed = (Arc<dyn Statistics>, watch::Receiver<Stage>);
 
+/// What `/health` is made from.
+type Health = (watch::Receiver<Stage>, Option<Arc<dyn Remarks>>);
+
 /// The service that has all pages there are.
 pub(super) fn serve(
     stage: watch::Receiver<Stage>,
+    remarks: Option<Arc<dyn Remarks>>,
     front: Option<Arc<dyn Front>>,
     stats: Option<Arc<dyn Statistics>>,
 ) -> TowerToHyperService<Router> {
-    let mut pages =
-        Router::new().route(HEALTH, routing::get(health).options(options).with_state(stage.clone()));
+    let health = routing::get(health).options(options).with_state((stage.clone(), remarks));
+    let mut pages = Router::new().route(HEALTH, health);
     if let Some(front) = front {
         pages = pages.route(FRONT, routing::get(front_page).options(options).with_state(front));
     }
@@ -85,12 +89,14 @@ async fn options() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, headers)
 }
 
-async fn health(State(stage): State<watch::Receiver<Stage>>) -> impl IntoResponse {
-    let (status, text) = match *stage.borrow() {
-        Stage::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        Stage::Serving | Stage::Lent => (StatusCode::OK, "ok\n"),
-        Stage::Draining | Stage::Left => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+async fn health(State((stage, remarks)): State<Health>) -> impl IntoResponse {
+    let (status, line) = match *stage.borrow() {
+        Stage::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+        Stage::Serving | Stage::Lent => (StatusCode::OK, "ok"),
+        Stage::Closing | Stage::Draining | Stage::Left => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
     };
+    let remark = remarks.filter(|_| status == StatusCode::OK).and_then(|remarks| remarks.remark());
+    let text: String = [Some(line), remark].into_iter().flatten().flat_map(|line| [line, "\n"]).collect();
     (status, [(CONTENT_TYPE, TEXT), (CACHE_CONTROL, NO_STORE)], text)
 }
 

@@ -15,6 +15,12 @@ pub trait Front: fmt::Debug + Send + Sync {
     fn policy(&self) -> HeaderValue;
 }
 
+/// What is to be known of a tracker that serves, beside that it does.
+pub trait Remarks: fmt::Debug + Send + Sync {
+    /// A line of it, if there is anything.
+    fn remark(&self) -> Option<&'static str>;
+}
+
 /// The same numbers in some forms, as of now.
 pub trait Statistics: fmt::Debug + Send + Sync {
     /// For people: HTML in UTF-8 that is whole without script and needs nothing from elsewhere.

@@ -9,6 +9,8 @@ pub enum Stage {
     Serving,
     /// As serving, but connections that come now are another process's, which listens at the same places.
     Lent,
+    /// As serving, but whoever spreads clients is to send no more: it ends soon.
+    Closing,
     /// It is about to end.
     Draining,
     /// It is about to end, and another process listens at the same places.
@@ -25,6 +27,6 @@ impl Stage {
     /// Whether connections are accepted.
     #[must_use]
     pub const fn accepts(self) -> bool {
-        matches!(self, Self::Starting | Self::Serving)
+        matches!(self, Self::Starting | Self::Serving | Self::Closing)
     }
 }

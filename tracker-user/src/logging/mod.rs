@@ -19,9 +19,11 @@ const VARIABLE: &str = "RUST_LOG";
 
 /// Libraries that tell of what is no business of whoever runs the tracker, and the level above which they are silent
 /// unless the filter names them.
-const QUIET: [(&str, &str); 2] = [
+const QUIET: [(&str, &str); 3] = [
     // It tells of sockets that are "ready", which would be taken for ours, and of every message.
     ("netlink_proto", "warn"),
+    // It tells what the cluster tells.
+    ("async_nats", "off"),
     // It warns of what strangers send.
     ("h2", "off"),
 ];
@@ -137,7 +139,8 @@ mod tests {
         let said = |text: &str| filter(&log(text), None).unwrap().to_string();
         for text in ["warn", "trace", "info,tracker_user=trace", "hyper=debug"] {
             let filter = said(text);
-            assert!(filter.contains("h2=off") && filter.contains("netlink_proto=warn"), "{text}: {filter}");
+            let quiet = ["h2=off", "netlink_proto=warn", "async_nats=off"];
+            assert!(quiet.iter().all(|directive| filter.contains(directive)), "{text}: {filter}");
         }
         let filter = said("info,h2=debug");
         assert!(filter.contains("h2=debug") && !filter.contains("h2=off"), "{filter}");

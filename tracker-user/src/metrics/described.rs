@@ -1,11 +1,12 @@
 //! What each metric says of itself.
 
-use super::{clients, serving};
+use super::{clients, cluster, serving};
 use metrics::{describe_counter, describe_gauge};
 
 /// Tells the recorder in place.
 pub(super) fn describe() {
     serving::describe();
+    cluster::describe();
     for (name, help) in [
         ("riptide_udp_requests_total", "UDP requests that were answered or could have been"),
         ("riptide_udp_responses_total", "UDP replies; path kernel: by the XDP program, xsk: through AF_XDP"),
@@ -33,6 +34,7 @@ pub(super) fn describe() {
         ),
         ("riptide_ws_messages_total", "WebSocket messages, by what they are"),
         ("riptide_ws_lost_messages_total", "WebSocket messages that did not get to their receiver, and why"),
+        ("riptide_ws_node_relays_total", "Offers and answers between WebTorrent clients of different nodes"),
         ("riptide_ws_closed_connections_total", "WebSocket connections that ended, and why"),
         ("riptide_ws_refused_connections_total", "WebSocket handshakes that were refused, and why"),
         ("riptide_http_accept_pauses_total", "Times in which no connection was accepted, and why"),

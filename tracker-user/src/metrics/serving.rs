@@ -33,7 +33,7 @@ impl Serving {
 
     fn is_ready(&self) -> bool {
         let stage = self.stage.get().map_or(Stage::Starting, |stage| *stage.borrow());
-        matches!(stage, Stage::Serving | Stage::Lent)
+        matches!(stage, Stage::Serving | Stage::Lent | Stage::Closing)
     }
 
     pub(super) fn collect(&self) {

@@ -4,8 +4,9 @@ use super::Server;
 use crate::{
     clientele::Clientele,
     config::{Access, AccessMode},
-    decisions::{Decisions, Entry, Kind, NotDecided},
-    orders::{Decided, Listed},
+    decisions::{Decisions, Entry, Kind, NotDecided, Verdict},
+    orders::{Decided, Listed, Made},
+    utc,
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -58,13 +59,24 @@ pub(super) fn admit(engine: &Engine, change: impl FnOnce(&Keys) -> Keys) {
     });
 }
 
+/// A decision as it is told at the control socket.
+fn made(Verdict { entry, stamp }: Verdict) -> Made {
+    let when = (stamp.when > 0).then(|| utc::rfc3339(stamp.when / 1000));
+    Made { entry: entry.to_string(), when, node: stamp.node.to_string() }
+}
+
 impl Server {
     /// Makes a decision hold, or no longer. When this returns, it does so everywhere.
     ///
     /// # Errors
     /// If it cannot be decided, or not be kept.
     pub(super) fn decide(&self, entry: Entry, holds: bool) -> Result<Decided, NotDecided> {
-        let changed = self.decisions.decide(entry, holds, |decisions| self.enforce(entry, decisions))?;
+        let changed = self.decisions.decide(entry, holds, |decisions| self.enforce(&[entry], decisions))?;
+        if let Some(cluster) = &self.cluster
+            && let Some(verdict) = self.decisions.look(|decisions| decisions.verdict(&entry))
+        {
+            super::cluster::tell(cluster, verdict);
+        }
         if changed {
             let verb = if holds { "decided" } else { "taken back" };
             tracing::info!("control: {verb}: {}", entry.in_log());
@@ -77,6 +89,25 @@ impl Server {
         Ok(Decided { entry: entry.to_string(), changed, warnings })
     }
 
+    /// Takes in what other nodes have decided. When this returns, it holds everywhere.
+    pub(super) fn merge(&self, verdicts: Vec<Verdict>) {
+        let (merged, kept) =
+            self.decisions.merge(verdicts, |decisions, changed| self.enforce(changed, decisions));
+        for line in merged.lines() {
+            tracing::info!("{line}");
+        }
+        if merged.is_to_be_told {
+            for line in merged.left_out() {
+                tracing::warn!("{line}");
+            }
+        }
+        match kept {
+            // Whoever takes over is told the same.
+            Ok(()) | Err(NotDecided::Elsewhere) => {}
+            Err(error) => tracing::error!("what other nodes decided: {error}"),
+        }
+    }
+
     /// The decisions of a kind.
     pub(super) fn list(&self, kind: Kind) -> Listed {
         let Access { mode, denied_networks, .. } = &self.config.access;
@@ -85,24 +116,37 @@ impl Server {
             Kind::Ban => denied_networks.as_ref().map(|_| self.lists.networks.len()),
             Kind::Key => self.lists.clientele.lengths().1,
         };
-        Listed { entries: self.decisions.list(kind), in_file }
+        let decided: Vec<_> = self.decisions.list(kind).into_iter().map(made).collect();
+        Listed { entries: decided.iter().map(|made| made.entry.clone()).collect(), decided, in_file }
     }
 
-    fn enforce(&self, entry: Entry, decisions: &Decisions) {
-        match entry {
-            Entry::Deny(info_hash) => {
-                self.engine.set_access_to(&info_hash, self.lists.access(decisions), self.clock.now());
+    /// Puts what has changed into force, once for all.
+    fn enforce(&self, changed: &[Entry], decisions: &Decisions) {
+        let (mut denied, mut is_banned, mut admitted, mut withdrawn) = (Vec::new(), false, vec![], vec![]);
+        for entry in changed {
+            match entry {
+                Entry::Deny(info_hash) => denied.push(info_hash),
+                Entry::Ban(_) => is_banned = true,
+                Entry::Key(key) if decisions.has(entry) => admitted.push(key),
+                Entry::Key(key) if !self.lists.clientele.lists(key) => withdrawn.push(key),
+                Entry::Key(_) => {}
             }
-            Entry::Ban(_) => {
-                let programs = self.ban(&self.lists.banned(decisions));
-                let _ = self.runtime.block_on(async { timeout(PROGRAMS, programs).await });
-            }
-            Entry::Key(key) if decisions.has(&entry) => admit(&self.engine, |keys| keys.with([&key])),
-            Entry::Key(key) if !self.lists.clientele.lists(&key) => {
-                admit(&self.engine, |keys| keys.without(&key));
-                self.http.recheck_keys();
-            }
-            Entry::Key(_) => {}
+        }
+        let (access, now) = (|| self.lists.access(decisions), self.clock.now());
+        match *denied {
+            [] => {}
+            [one] => self.engine.set_access_to(one, access(), now),
+            _ => self.engine.set_access(access(), now),
+        }
+        if is_banned {
+            let programs = self.ban(&self.lists.banned(decisions));
+            let _ = self.runtime.block_on(async { timeout(PROGRAMS, programs).await });
+        }
+        if !admitted.is_empty() || !withdrawn.is_empty() {
+            admit(&self.engine, |keys| keys.with(admitted).without(withdrawn.iter().copied()));
+        }
+        if !withdrawn.is_empty() {
+            self.http.recheck_keys();
         }
     }
 

@@ -1,9 +1,11 @@
 //! Drain and stop: everything ends in order, within one deadline.
 
 use super::Server;
-use crate::{clock::monotonic_ns, state};
 use std::{net::Shutdown, time::Duration};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 /// How long requests in hand may take once a stop was asked for.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -24,8 +26,8 @@ impl Server {
     /// Stops in order: what is served within one deadline, then saving within another. Where another process serves on
     /// (`left`), sockets are read no more, and what would be saved is its to save. Returns what failed.
     pub(super) fn drain(self, left: bool) -> Vec<String> {
-        let Self { config, ids, mut signals, orders, xdp, http, control, mut pool, runtime, log, .. } = self;
-        let Self { premises, saver, giving, started, last, .. } = self;
+        let Self { config, mut signals, orders, xdp, http, control, mut pool, runtime, log, .. } = self;
+        let Self { premises, saver, cluster, giving, started, last, .. } = self;
         tracing::info!("{}", if left { "leaving" } else { "stopping" });
         // Whoever waits for one to be obeyed is told that it will not be.
         drop(orders);
@@ -43,22 +45,31 @@ impl Server {
             }
             giving => giving,
         };
-        let deferrals = premises.deferrals.clone();
+        let (deferrals, rekey) = (premises.deferrals.clone(), premises.rekey.clone());
         // What it holds keeps ports open.
         drop(premises);
+        // Whoever spreads clients over nodes is told before this one serves them no more.
+        let notice = if left || cluster.is_none() { Duration::ZERO } else { config.cluster.drain_delay };
         let (served, is_served) = oneshot::channel::<()>();
         runtime.spawn(async move {
             let nothing = if left { "nothing is lost but the last connections" } else { "nothing is saved" };
             tokio::select! {
                 Some(()) = signals.terminate.recv() => tracing::warn!("a signal while ending: ended at once, {nothing}"),
                 Some(()) = signals.interrupt.recv() => tracing::warn!("a signal while ending: ended at once, {nothing}"),
-                () = too_late(is_served, if left { WEBSOCKETS_PART + DEADLINE } else { DEADLINE }) => {}
+                () = too_late(is_served, notice + if left { WEBSOCKETS_PART + DEADLINE } else { DEADLINE }) => {}
                 // The runtime is going, and with it the signals.
                 else => return,
             }
             log.finish(LAST_WORDS);
             std::process::exit(i32::from(!left));
         });
+        if !notice.is_zero() {
+            tracing::info!(
+                "/health says so for {notice:?} before (cluster.drain_delay), and clients are served meanwhile"
+            );
+            http.closing();
+            runtime.block_on(async { sleep(notice).await });
+        }
         if let Some(xdp) = xdp {
             runtime.block_on(xdp.stop());
         }
@@ -79,10 +90,13 @@ impl Server {
         if let Some(giving) = giving {
             giving.finish();
         }
+        if let Some(cluster) = cluster {
+            cluster.end(!left);
+        }
         deferrals.lock().clear();
         // Nothing changes any more, so this is all. The key first: it takes no time.
         let _ = served.send(());
-        if !left && let Err(warning) = ids.save(&config.state.directory, monotonic_ns(), &state::boot_id()) {
+        if !left && let Err(warning) = rekey.save() {
             // The start has told of a directory that cannot be written; what more is lost is the time of the stop.
             tracing::debug!("{warning}");
         }
@@ -104,7 +118,7 @@ async fn too_late(is_served: oneshot::Receiver<()>, deadline: Duration) {
         tracing::error!("stopping took longer than {deadline:?}: ended at once, nothing is saved");
         return;
     }
-    tokio::time::sleep(SAVE_DEADLINE).await;
+    sleep(SAVE_DEADLINE).await;
     tracing::error!(
         "saving took longer than {SAVE_DEADLINE:?}: ended at once, what was saved before is kept"
     );

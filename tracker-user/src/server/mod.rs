@@ -1,19 +1,26 @@
 //! The life of the tracker: start, reload, drain, stop. Everything that begins or ends is here, in order.
 
+mod cluster;
 mod decide;
+mod doors;
 mod drain;
 mod held;
 mod premises;
+mod rekey;
 mod reload;
 mod start;
+mod start_error;
+mod succession;
 mod upgrade;
 
 pub use held::Error as HeldError;
-pub use start::StartError;
+pub use rekey::Rekey;
+pub use start_error::StartError;
 
 use crate::{
     cli::RunArgs,
     clock::Clock,
+    cluster::Cluster,
     config::{Config, ListenAddress},
     control::{self, Control},
     decisions::Keeper,
@@ -22,7 +29,6 @@ use crate::{
     logging::Lines,
     orders::{Order, Reply},
     room::Room,
-    state::ConnectionIdState,
     swarms::Saver,
     tls::{Tls, acme::Acme},
     udp::pool::Pool,
@@ -54,13 +60,14 @@ pub struct Server {
     engine: Arc<Engine>,
     clock: Clock,
     addresses: Addresses,
-    ids: ConnectionIdState,
     log: Arc<Lines>,
     room: Room,
     /// What the operator's files say, and what was decided beside them.
     lists: Lists,
     decisions: Keeper,
     saver: Saver,
+    /// Where this is a node of one.
+    cluster: Option<Arc<Cluster>>,
     ended: mpsc::UnboundedReceiver<String>,
     /// Kept up to date for the sweep.
     running_config: watch::Sender<Config>,
@@ -203,6 +210,12 @@ impl Server {
         &self.addresses
     }
 
+    /// The way to swap the master key of connection IDs from any thread.
+    #[must_use]
+    pub fn rekey(&self) -> Rekey {
+        self.premises.rekey.clone()
+    }
+
     /// Says on the log, and to systemd, that the tracker serves. Where it took over from another process, systemd is told that
     /// this is the one to look after now.
     pub fn announce_ready(&self) {
@@ -259,6 +272,7 @@ impl Server {
             Order::Reload(reply) => reply.send(self.reload()),
             Order::Upgrade(reply) => self.upgrade(reply),
             Order::Decide(entry, holds, reply) => reply.send(self.decide(entry, holds)),
+            Order::Merge(verdicts) => self.merge(verdicts),
             Order::List(kind, reply) => reply.send(self.list(kind)),
             Order::HandOver(stream, said) => self.hand_over(stream, said),
         }

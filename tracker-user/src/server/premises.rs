@@ -1,14 +1,15 @@
 //! What a running tracker hands over, and how it lets go of it: the giver's side of a hand-over knows it by [`House`].
 
+use super::rekey::Rekey;
 use crate::{
     clock::Clock,
+    cluster::Cluster,
     config::Config,
     control,
     decisions::Keeper,
     handover::{descriptors::Open, giver::House, messages::Item},
     http,
     metrics::{self, Sources, before::Counted},
-    state::ConnectionIdState,
     tls::acme,
     udp::{
         polling,
@@ -19,7 +20,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{io, os::fd::OwnedFd, sync::Arc};
-use tracker_core::engine::Engine;
+use tracker_core::{engine::Engine, nodes::SharedNodes};
 
 /// Interrupts that are put off for the ordinary sockets.
 pub(super) type Deferrals = Arc<Mutex<Vec<Deferral>>>;
@@ -29,8 +30,9 @@ pub(super) type Deferrals = Arc<Mutex<Vec<Deferral>>>;
 pub(super) struct Premises {
     pub(super) config: Arc<Config>,
     pub(super) engine: Arc<Engine>,
+    pub(super) nodes: SharedNodes,
     pub(super) clock: Clock,
-    pub(super) ids: ConnectionIdState,
+    pub(super) rekey: Rekey,
     pub(super) sources: Arc<Sources>,
     /// Listeners, by descriptors of their own.
     pub(super) listeners: Arc<Vec<(Item, OwnedFd)>>,
@@ -43,6 +45,7 @@ pub(super) struct Premises {
     pub(super) xdp: Option<Lending>,
     pub(super) deferrals: Deferrals,
     pub(super) decisions: Keeper,
+    pub(super) cluster: Option<Arc<Cluster>>,
     /// Names of Unix sockets, which go to the other process with them.
     pub(super) ours: Vec<Ours>,
 }
@@ -62,11 +65,11 @@ impl House for Premises {
         {
             items.push((Item::Link { interface, index, mode: mode.label().to_owned() }, link));
         }
-        Ok(Open { items, ids: self.ids })
+        Ok(Open { items, ids: self.rekey.state() })
     }
 
-    fn swarms(&self) -> (Arc<Engine>, Clock) {
-        (self.engine.clone(), self.clock)
+    fn swarms(&self) -> (Arc<Engine>, SharedNodes, Clock) {
+        (self.engine.clone(), self.nodes.clone(), self.clock)
     }
 
     fn counted(&self) -> Counted {
@@ -76,6 +79,10 @@ impl House for Premises {
     fn let_go(&mut self) -> Result<(), &'static str> {
         // The other process reads what is kept by now, and decides from here on.
         self.decisions.lend();
+        self.rekey.lend();
+        if let Some(cluster) = &self.cluster {
+            cluster.lend(true);
+        }
         if let Some(acme) = &self.acme {
             acme.lend();
         }
@@ -109,6 +116,10 @@ impl House for Premises {
         }
         if let Some(xdp) = &self.xdp {
             xdp.reclaim();
+        }
+        self.rekey.reclaim();
+        if let Some(cluster) = &self.cluster {
+            cluster.lend(false);
         }
         *self.deferrals.lock() = polling::begin(&self.config, &self.sockets.iter().map(|open| &open.socket));
     }

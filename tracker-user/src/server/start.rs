@@ -2,22 +2,26 @@
 
 use super::{
     Addresses, Server, Signals,
+    cluster::{self, KeySince},
     decide::{self, Lists},
+    doors::{self, addresses_of, front_page, reached},
     held::{self, Held},
     premises::Premises,
+    rekey::Rekey,
     reload::{take_up_access, tell_networks},
+    start_error::{StartError, system},
+    succession::{control_socket, finish_taking},
 };
 use crate::{
     cli::RunArgs,
     clock::Clock,
-    config::{BusyPoll, Config, ListenAddress, XdpMode},
+    config::{BusyPoll, Config, XdpMode},
     control::{self, Control},
-    counters::{self, Dropped, WorkerCounters},
+    counters::WorkerCounters,
     decisions::{self, Keeper},
     farewell::Farewell,
-    front::{self, FrontPage},
+    front::{self},
     handover::{
-        descriptors::Received,
         successor::Successor,
         taker::{self, Taker},
     },
@@ -25,22 +29,23 @@ use crate::{
     logging::Lines,
     material::Material,
     metrics::{Sources, before::Before, serving::Serving},
+    node_name::NodeName,
     orders::Orders,
     policy, pressure,
-    privileges::{Identity, Needs, PrivilegeError},
+    privileges::{Identity, Needs},
     random::seed,
     room::Room,
+    shared_key::SharedKey,
+    state::{ConnectionIdState, boot_id},
     stats::Stats,
     swarms::{self, Saver},
     sweep,
-    threads::{Threads, aside, yield_to_answers},
+    threads::{Threads, aside},
     tls::acme::{self, Acme},
     udp::{
         bind, polling,
         pool::{Pool, Shared, usable_cpus},
-        socket::receive_buffer_drops,
     },
-    ws::Hub,
     xdp::{
         deferral::Deferral,
         interface::Context,
@@ -48,45 +53,10 @@ use crate::{
     },
 };
 use parking_lot::Mutex;
-use std::{
-    io,
-    num::NonZero,
-    os::{fd::AsRawFd as _, unix::net::UnixStream},
-    path::Path,
-    sync::Arc,
-    thread,
-};
+use std::{num::NonZero, path::Path, sync::Arc};
 use tokio::sync::{mpsc, watch};
-use tracker_common::{
-    connection_id::{ConnectionIds, lifetime_slots},
-    maps::Rates,
-};
-use tracker_core::{engine::Engine, policy::Policy};
-
-/// Why the tracker could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// What it holds from outside.
-    #[error(transparent)]
-    Held(#[from] held::Error),
-    /// XDP was asked for by name.
-    #[error(transparent)]
-    Xdp(#[from] manager::StartError),
-    /// The user and group to become.
-    #[error(transparent)]
-    Privileges(#[from] PrivilegeError),
-    /// Nothing could be taken over.
-    #[error(transparent)]
-    TakeOver(#[from] taker::Failure),
-    /// Threads, descriptors or memory are short.
-    #[error("the system refused {what}: {source}")]
-    System {
-        /// What was asked of it.
-        what: &'static str,
-        /// Why.
-        source: io::Error,
-    },
-}
+use tracker_common::{connection_id::lifetime_slots, maps::Rates};
+use tracker_core::{engine::Engine, nodes::SharedNodes, policy::Policy};
 
 impl Server {
     /// Binds, attaches, drops privileges and serves; with `--take-over` what the tracker that runs has open is received, and
@@ -116,7 +86,7 @@ impl Server {
         taker: &mut Option<Taker>,
     ) -> Result<Self, StartError> {
         let successor = Successor::of_this_process().map_err(|error| error.to_string());
-        let Material { access, networks, clientele, tls, acme, identity, .. } = material;
+        let Material { access, networks, clientele, tls, acme, cluster: of_cluster, identity, .. } = material;
         let lists = Lists { access, networks, clientele };
         let tls = tls.map(Arc::new);
         let udp_workers = match config.udp.listen.addresses.is_empty() {
@@ -132,7 +102,7 @@ impl Server {
         let held = Held::have(&config, udp_workers, &mut received)?;
         let ours = held.ours();
         let shared_listeners = held.share_listeners().map_err(system("descriptors"))?;
-        let Held { udp: sockets, http: listeners, metrics, control, mut links, ids, is_kept } = held;
+        let Held { udp: sockets, http: listeners, metrics, control, mut links, mut ids, is_kept } = held;
         let most = match listeners.is_empty() {
             true => http::MostConnections::wanted(&config.http, &config.websocket),
             false => http::MostConnections::fit(&config.http, &config.websocket),
@@ -145,7 +115,15 @@ impl Server {
             control: control.as_ref().map(|bound| bound.path().to_owned()),
         };
 
-        let mut decisions = decisions::file::take_up(&config.state.directory);
+        let node = of_cluster.as_ref().map_or_else(NodeName::alone, |of_cluster| of_cluster.node.clone());
+        let key_since = match &of_cluster {
+            // What is handed over holds with the key and the time it comes with.
+            Some(of_cluster) if taker.is_none() => {
+                cluster::take_over_key(&config.cluster, of_cluster, &mut ids, &config.state.directory)
+            }
+            _ => KeySince::now(&ids),
+        };
+        let mut decisions = decisions::file::take_up(&config.state.directory, &node);
         let clock = Clock::new(ids.clock_base_ns);
         let lifetime_slots = lifetime_slots(config.udp.connection_id_lifetime.as_secs());
         let context = Context {
@@ -181,21 +159,49 @@ impl Server {
         let clientele = lists.clientele.with(&decisions);
         let policy = clientele.govern(Policy { max_peers: room.peers, ..policy::from_config(&config) });
         let engine = Arc::new(Engine::new(policy, seed().map_err(system("random bytes"))?));
+        // Known by number in all that is told of swarms, also where no cluster is on: their counts of downloads stay.
+        let nodes = SharedNodes::default();
+        let taken_into = taker::Swarms { engine: &engine, nodes: &nodes, clock };
         take_up_access(&engine, &config, lists.access(&decisions), clock.now());
         decide::ban(&engine, &lists.banned(&decisions));
         tell_networks(config.access.denied_networks.as_ref().map(|_| lists.networks.len()));
         clientele.log();
+        let (farewell, ended) = mpsc::unbounded_channel();
+        let be_a_node = || {
+            let parts = cluster::Parts {
+                engine: &engine,
+                nodes: &nodes,
+                clock,
+                master: ids.master,
+                key_since,
+                decisions: decisions.digest(),
+                succeeds: args.take_over,
+            };
+            let node = of_cluster
+                .as_ref()
+                .map(|of_cluster| cluster::begin(&config.cluster, of_cluster, parts, &farewell));
+            node.transpose()
+        };
+        // A process that takes over listens first, so that nothing is told between the walk and that.
+        let early = if args.take_over { be_a_node()? } else { None };
+        if let Some(cluster) = &early {
+            cluster::wait_for_connection(&config.cluster, cluster);
+        }
         // Where the process before has crashed meanwhile, there is what it had saved.
         let fetched = match taker {
             Some(taker) => {
-                aside("riptide-takein", || taker.fetch(&engine, clock)).map_err(system("a thread"))??
+                aside("riptide-takein", || taker.fetch(taken_into)).map_err(system("a thread"))??
             }
             None => false,
         };
         let tally = match fetched {
             true => swarms::look(&config.state),
-            false => swarms::restore_if_kept(&config.state, &engine, clock),
+            false => swarms::restore_if_kept(&config.state, &engine, &nodes, clock),
         };
+        let cluster = if args.take_over { early } else { be_a_node()? };
+        if let Some(cluster) = cluster.as_ref().filter(|_| !args.take_over) {
+            cluster::wait_for_others(&config.cluster, cluster);
+        }
         let io_threads = if listeners.is_empty() { 1 } else { threads(config.http.workers) };
         let [udp_threads, serving_threads] =
             [udp_workers, io_threads].map(|threads| Arc::new(Threads::new(threads)));
@@ -208,30 +214,18 @@ impl Server {
             .build()
             .map_err(system("a thread"))?;
         let signals = runtime.block_on(async { Signals::new() }).map_err(system("signal handlers"))?;
-        let (farewell, ended) = mpsc::unbounded_channel();
         let counters = Arc::new(Counters::new(io_threads));
-        let hub = match config.websocket.enabled && !listeners.is_empty() {
-            true => {
-                let [ticket_key, seed] = [(); 2].map(|()| seed().map_err(system("random bytes")));
-                let hub =
-                    Hub::new(&config.websocket, most.websockets, engine.clone(), clock, ticket_key?, seed?);
-                if config.websocket.max_connections.is_some_and(|asked| hub.most_connections() < asked) {
-                    tracing::info!(
-                        "websocket.memory holds {} WebSockets, fewer than websocket.max_connections",
-                        hub.most_connections()
-                    );
-                }
-                Some(hub)
-            }
-            false => None,
-        };
+        let hub = doors::hub(&config, &listeners, most.websockets, &engine, clock)?;
+        if let (Some(hub), Some(cluster)) = (&hub, &cluster) {
+            hub.connect(Arc::new(cluster::Others(cluster.clone())));
+        }
         let before = Arc::<Before>::default();
 
         // Until this has been said the process before serves; from then on datagrams wait in the sockets.
         if let Some(taker) = taker {
-            taker.prepared(&engine, clock, &before)?;
+            taker.prepared(taken_into, &before)?;
             // From here on nothing is decided but here. What was decided meanwhile is known only now.
-            let last = decisions::file::take_up(&config.state.directory);
+            let last = decisions::file::take_up(&config.state.directory, &node);
             if last != decisions {
                 decisions = last;
                 engine.set_access(lists.access(&decisions), clock.now());
@@ -239,14 +233,22 @@ impl Server {
                 engine.change_policy(|policy| lists.clientele.with(&decisions).govern(policy.clone()));
                 prepared.ban(lists.banned(&decisions));
             }
+            // The same of the key.
+            let kept = ConnectionIdState::kept(&config.state.directory, &boot_id()).filter(|_| is_kept);
+            if let Some(ConnectionIdState { master, .. }) = kept.filter(|kept| *kept != ids) {
+                ids.master = master;
+                prepared.rekey(master);
+            }
             bind::adopt(&config.udp, &sockets).map_err(held::Error::from)?;
         }
-        let decisions = Keeper::new(decisions, &config.state.directory, config.control.max_decisions);
+        let decisions = Keeper::new(decisions, &config.state.directory, config.control.max_decisions, node);
         let deferrals = polling::begin(&config, &sockets.iter().flat_map(|listener| &listener.sockets));
+        let key = SharedKey::new(ids);
         let shared = Shared {
             engine: engine.clone(),
             clock,
-            ids: ConnectionIds::new(ids.master, lifetime_slots, clock.now_ns()),
+            key: key.clone(),
+            lifetime_slots,
             busy_poll: spins && !reports.read().is_empty(),
             backlog: (!prepared.is_empty()).then_some(config.xdp.copy_backlog.into()),
             threads: udp_threads.clone(),
@@ -264,8 +266,8 @@ impl Server {
         let pool =
             Pool::spawn(&config.udp, sockets, udp_workers, &shared, &farewell).map_err(system("a worker"))?;
         let saving = swarms::Settings::of(&config.state, !is_kept);
-        let saver =
-            Saver::start(saving, engine.clone(), clock, tally, &farewell).map_err(system("a thread"))?;
+        let saver = Saver::start(saving, (engine.clone(), nodes.clone()), clock, tally, &farewell)
+            .map_err(system("a thread"))?;
         // What was dropped by sockets that are no more wanted.
         let closed = Arc::<WorkerCounters>::default();
         let sources = Arc::new(Sources {
@@ -285,6 +287,7 @@ impl Server {
             clients: Arc::default(),
             before: before.clone(),
             serving: serving.clone(),
+            cluster: cluster.clone(),
         });
         let stats = (config.http.stats && !listeners.is_empty())
             .then(|| Stats::new(sources.clone(), config.http.max_stats_streams));
@@ -310,8 +313,11 @@ impl Server {
             connections: most.http,
             counters,
             front: front_page(&config, reached(&config, &addresses), &engine),
-            hub,
+            hub: hub.clone(),
             stats: stats.map(|stats| stats as Arc<dyn http::Statistics>),
+            remarks: cluster
+                .clone()
+                .map(|cluster| Arc::new(cluster::Others(cluster)) as Arc<dyn http::Remarks>),
         };
         let http = {
             let _inside = runtime.enter();
@@ -348,7 +354,7 @@ impl Server {
                 clock,
                 sources: sources.clone(),
                 stage: http.stage(),
-                orders: giving_orders,
+                orders: giving_orders.clone(),
                 saver: saver.clone(),
                 listeners: addresses.told(bound.path()),
             };
@@ -360,7 +366,7 @@ impl Server {
         // Not before another program is on their interfaces, or nobody wants one there.
         drop(links);
         let last = match taker.take() {
-            Some(taker) => finish_taking(taker, received, &engine, clock, &before, &closed)?,
+            Some(taker) => finish_taking(taker, received, (&engine, &nodes), clock, &before, &closed)?,
             None => None,
         };
         // Not before the process before has left it to this one.
@@ -372,8 +378,9 @@ impl Server {
         let premises = Premises {
             config: Arc::new(config.clone()),
             engine: engine.clone(),
+            nodes,
             clock,
-            ids,
+            rekey: Rekey::new(key, xdp.as_ref().map(Manager::lending), &config.state.directory),
             sources,
             listeners: Arc::new(shared_listeners),
             sockets: pool.sockets(),
@@ -385,20 +392,25 @@ impl Server {
             xdp: xdp.as_ref().map(Manager::lending),
             deferrals: Arc::new(Mutex::new(deferrals)),
             decisions: decisions.clone(),
+            cluster: cluster.clone(),
             ours,
         };
+        if let Some(cluster) = &cluster {
+            let (rekey, decisions, orders) = (premises.rekey.clone(), decisions.clone(), giving_orders);
+            cluster.serve(Box::new(cluster::Tracker { rekey, key_since, decisions, orders, hub }));
+        }
         Ok(Self {
             args,
             config,
             engine,
             clock,
             addresses,
-            ids,
             log,
             room,
             lists,
             decisions,
             saver,
+            cluster,
             ended,
             running_config,
             signals,
@@ -420,73 +432,9 @@ impl Server {
     }
 }
 
-/// What listens for clients.
-fn reached(config: &Config, addresses: &Addresses) -> front::Listeners {
-    front::Listeners {
-        udp: addresses.udp.clone(),
-        http: addresses.http.clone(),
-        https: addresses.https.clone(),
-        websocket: config.websocket.enabled,
-    }
-}
-
-/// The page at `/`, if it is served.
-fn front_page(
-    config: &Config,
-    listeners: front::Listeners,
-    engine: &Arc<Engine>,
-) -> Option<Arc<dyn http::Front>> {
-    let page = || Arc::new(FrontPage::new(&config.http, engine.clone(), listeners)) as Arc<dyn http::Front>;
-    config.http.page.then(page)
-}
-
-/// Where the tracker that runs is asked.
-fn control_socket(config: &Config) -> Result<&Path, taker::Failure> {
-    control::path(&config.control).ok_or(taker::Failure::NoSocket)
-}
-
-/// Tells the process before that this one serves, lets go of what nobody wants here, and listens to what still comes. Gives
-/// the way to end that.
-fn finish_taking(
-    taker: Taker,
-    received: Option<Received>,
-    engine: &Arc<Engine>,
-    clock: Clock,
-    before: &Arc<Before>,
-    closed: &WorkerCounters,
-) -> Result<Option<UnixStream>, StartError> {
-    let last = taker.serving()?;
-    if let Some(received) = received {
-        received.ours().set(true);
-        let names = received.unwanted_names();
-        for listener in received.rest() {
-            tracing::info!("hand-over: {listener} is not wanted any more and is closed");
-        }
-        let drops = received.rest_of_udp().map(|socket| receive_buffer_drops(socket.as_raw_fd())).sum();
-        closed.path(counters::Path::Socket).dropped_times(Dropped::NoBuffer, drops);
-        drop((names, received));
-    }
-    let ender = last.ender();
-    let (engine, before) = (engine.clone(), before.clone());
-    let follow = move || {
-        yield_to_answers();
-        last.follow(&engine, clock, &before);
-    };
-    thread::Builder::new().name("riptide-takeover".into()).spawn(follow).map_err(system("a thread"))?;
-    Ok(ender)
-}
-
 /// So many threads, or as many as there are CPUs to use.
 fn threads(configured: Option<NonZero<usize>>) -> usize {
     configured.map_or_else(|| usable_cpus().len().max(1), NonZero::get)
-}
-
-fn addresses_of(listeners: &[Bound], tls: bool) -> Vec<ListenAddress> {
-    listeners.iter().filter(|bound| bound.tls == tls).map(|bound| bound.address.clone()).collect()
-}
-
-fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
-    move |source| StartError::System { what, source }
 }
 
 fn drop_privileges<'a>(

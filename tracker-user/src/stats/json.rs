@@ -3,7 +3,7 @@
 use super::{
     Interface, View,
     history::{MINUTES, Of, QUARTERS, Series},
-    reading::{Connections as Open, Reading},
+    reading::{Cluster, Connections as Open, Reading},
     reasons::REASONS,
 };
 use crate::metrics::Sources;
@@ -34,6 +34,7 @@ struct Document<'a> {
     swarm_sizes: Vec<Size>,
     clients: Vec<Client>,
     interfaces: &'a [Interface],
+    cluster: Option<Cluster>,
 }
 
 /// What there is at one moment, for whoever shows it by itself; with the names of the document.
@@ -205,6 +206,7 @@ pub(super) fn render(view: &View) -> Vec<u8> {
             .map(|&(software, announces)| Client { name: software.name(), announces })
             .collect(),
         interfaces: &reading.interfaces,
+        cluster: reading.cluster,
     };
     // Nothing in it can fail to be written: there are only text keys, and numbers that are finite.
     let mut json = serde_json::to_vec_pretty(&document).unwrap_or_default();

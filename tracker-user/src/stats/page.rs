@@ -38,9 +38,10 @@ const fn part(id: &'static str, every: u64, write: fn(&mut String, &View) -> fmt
 }
 
 /// Every part. Charts are most of the page, and change little from tick to tick.
-pub(super) const PARTS: [Part; 11] = [
+pub(super) const PARTS: [Part; 12] = [
     part("up", 2, write_uptime),
     part("now", 2, now::write),
+    part("whose", 2, now::write_whose),
     part("hour", 10, requests::write_hour),
     part("day", 30, requests::write_day),
     part("paths", 2, requests::write_paths),
@@ -71,6 +72,7 @@ fn write_page(page: &mut String, view: &View) -> fmt::Result {
         Escaped(view.version)
     )?;
     write_part(page, view, "dl", "now", "tiles")?;
+    write_part(page, view, "p", "whose", "note")?;
     page.push_str(
         "<section class=\"card\"><h2>Requests</h2><p class=\"note\">per second, by protocol and path</p><div class=\"charts\">",
     );

@@ -35,6 +35,17 @@ pub(super) struct Reading {
     /// Announces by client software, the commonest first, others last.
     pub(super) clients: Vec<(ClientSoftware, u64)>,
     pub(super) interfaces: Vec<Interface>,
+    /// Where one is on.
+    pub(super) cluster: Option<Cluster>,
+}
+
+/// A cluster, as far as the world may know: whose torrents and peers are in the totals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Cluster {
+    /// Those that are heard of, this one included.
+    pub(super) nodes: usize,
+    /// Whether this one hears of what comes to others.
+    pub(super) connected: bool,
 }
 
 /// Connections that are open.
@@ -74,6 +85,10 @@ impl Reading {
             },
             clients: sources.client_announces(),
             interfaces: sources.xdp.read().iter().map(Interface::new).collect(),
+            cluster: sources.cluster.as_ref().map(|cluster| {
+                let status = cluster.status();
+                Cluster { nodes: status.nodes_here(), connected: status.is_connected }
+            }),
         }
     }
 }

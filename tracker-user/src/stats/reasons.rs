@@ -50,7 +50,7 @@ const fn reason(place: Place, label: &'static str, text: &'static str) -> Reason
 }
 
 /// Every reason there is.
-pub(super) const REASONS: [Reason; 26] = [
+pub(super) const REASONS: [Reason; 27] = [
     reason(Place::Udp, "bad_connection_id", "connection ID forged or expired"),
     reason(Place::Udp, "malformed", "no request"),
     reason(Place::Udp, "bad_source", "a source that cannot be answered"),
@@ -71,6 +71,7 @@ pub(super) const REASONS: [Reason; 26] = [
     reason(Place::Websocket, "gone", "its receiver has gone"),
     reason(Place::Websocket, "unroutable", "answers no offer"),
     reason(Place::Websocket, "memory", "no memory left"),
+    reason(Place::Websocket, "node", "its receiver's node is not reached"),
     reason(Place::Peer, "memory", "no memory left"),
     reason(Place::Peer, "torrent_full", "the torrent has all it may"),
     reason(Place::Peer, "address_full", "the network has all it may"),

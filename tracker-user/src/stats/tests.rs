@@ -4,7 +4,7 @@ use super::{
     FRESH_NS, History, Interface, Of, Reading, Stats, View, events,
     history::{MINUTES, Series},
     json, page,
-    reading::{self, Connections},
+    reading::{self, Cluster, Connections},
     refusals,
 };
 use crate::{
@@ -45,6 +45,7 @@ fn fresh() -> View {
         connections: Connections::default(),
         clients: vec![(ClientSoftware::OTHER, 0)],
         interfaces: Vec::new(),
+        cluster: None,
     };
     View::new(reading, &History::new(0, &counts), 0, SECOND_NS)
 }
@@ -77,6 +78,7 @@ fn busy() -> View {
         Interface { name: "<&\"'>".to_owned(), mode: Some("native"), bind: Some("zerocopy"), sockets: 8 },
         Interface { name: "eth1".to_owned(), mode: None, bind: None, sockets: 0 },
     ];
+    reading.cluster = Some(Cluster { nodes: 3, connected: true });
     View::new(reading, &history, 0, 120 * SECOND_NS)
 }
 
@@ -137,6 +139,32 @@ fn the_page_shows_the_numbers_and_no_markup_of_others() {
 }
 
 #[test]
+fn a_node_says_whose_the_numbers_are() {
+    let mut view = fresh();
+    for (cluster, said) in [
+        (None, "></p>"),
+        (
+            Some(Cluster { nodes: 3, connected: true }),
+            ">Torrents and peers are those of all 3 nodes; requests, connections and refusals are this node's own.</p>",
+        ),
+        (
+            Some(Cluster { nodes: 1, connected: true }),
+            ">Torrents and peers are those of this node, the only one; ",
+        ),
+        (
+            Some(Cluster { nodes: 1, connected: false }),
+            ">This node has no connection to others and serves alone, ",
+        ),
+    ] {
+        view.reading.cluster = cluster;
+        let html = page::render(&view);
+        assert_well_formed(&html);
+        let said = format!("<p id=\"whose\" class=\"note\"{said}");
+        assert!(html.contains(&said), "{said}");
+    }
+}
+
+#[test]
 fn the_json_holds_the_same_numbers() {
     let json: Value = serde_json::from_slice(&json::render(&busy())).unwrap();
     assert_eq!(json["torrents"], 12_345);
@@ -167,7 +195,7 @@ fn the_json_holds_the_same_numbers() {
     assert_eq!(json["clients"][2]["name"], "other");
     assert_eq!(json["interfaces"][0]["name"], "<&\"'>");
     let mut without = names(&json);
-    let comes_later = ["interfaces[]", "hour[].requests", "day[].requests"];
+    let comes_later = ["interfaces[]", "cluster.", "hour[].requests", "day[].requests"];
     without.retain(|name| !comes_later.iter().any(|later| name.starts_with(later)));
     let fresh: Value = serde_json::from_slice(&json::render(&fresh())).unwrap();
     assert_eq!(names(&fresh), without, "all names are there from the start");
@@ -182,7 +210,7 @@ fn names(json: &Value) -> BTreeSet<String> {
                 members.iter().for_each(|(name, value)| walk(value, &format!("{path}{dot}{name}"), names));
             }
             Value::Array(values) => values.iter().for_each(|value| walk(value, &format!("{path}[]"), names)),
-            Value::Null if path.ends_with("[].requests_per_second") => {}
+            Value::Null if path == "cluster" || path.ends_with("[].requests_per_second") => {}
             _ => {
                 names.insert(path.to_owned());
             }
@@ -227,6 +255,7 @@ fn sources() -> Arc<Sources> {
         clients: Arc::default(),
         before: Arc::default(),
         serving: Arc::new(Serving::new(Vec::new())),
+        cluster: None,
     })
 }
 
@@ -295,7 +324,7 @@ fn events_hold_the_parts_of_the_page_as_they_stand_in_it() {
     let html = page::render(&view);
     let (all, some) = (events::render(&view, 15), events::render(&view, 1));
     let (all, some) = (parts(&all), parts(&some));
-    assert_eq!((all.len(), some.len()), (page::PARTS.len(), 7), "charts change less often");
+    assert_eq!((all.len(), some.len()), (page::PARTS.len(), 8), "charts change less often");
     for (id, inside) in all.iter().chain(&some) {
         assert!(
             !inside.is_empty() && html.contains(&format!(" id=\"{id}\"")) && html.contains(inside),

@@ -8,8 +8,8 @@ use super::moment::Moment;
 
 /// How the file begins, whatever its version.
 pub const MAGIC: [u8; 8] = *b"RIPTIDE\0";
-/// The version that is written, and the only one there is so far. A program reads all versions up to its own.
-pub const VERSION: u32 = 1;
+/// The version that is written. A program reads all versions up to its own; version 1 had no [`Kind::Node`].
+pub const VERSION: u32 = 2;
 /// Bytes of a header. Magic, version and checksum are at their places in every version.
 pub const HEADER_LEN: usize = 48;
 /// Bytes of a block before its records.
@@ -21,6 +21,8 @@ pub const MAX_BLOCK: usize = 4 << 20;
 
 /// The tag of a block of records.
 const RECORDS: [u8; 4] = *b"RECS";
+/// The tag of a block of another node's counts.
+const NODE: [u8; 4] = *b"NODE";
 /// The tag of the end.
 const END: [u8; 4] = *b"END\0";
 
@@ -29,6 +31,9 @@ const END: [u8; 4] = *b"END\0";
 pub enum Kind {
     /// Records, whole ones.
     Records,
+    /// A node's name and records of torrents without peers, whose downloads that node counted
+    /// ([`tracker_core::records::with_name`]).
+    Node,
     /// The end of the file, with [`Totals`].
     End,
 }
@@ -36,7 +41,7 @@ pub enum Kind {
 /// What the end tells of what is before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Blocks of records.
+    /// Blocks of both kinds of records.
     pub blocks: u64,
     /// Torrents with peers.
     pub torrents: u64,
@@ -101,14 +106,14 @@ pub enum BadHeader {
     Foreign,
     /// It is not what was written.
     Damaged,
-    /// It is of this version, which is another one.
+    /// It is of this version, which this program does not know.
     Version(u32),
 }
 
 /// The moment that a header tells, and its checksum.
 ///
 /// # Errors
-/// If it is not one of this version.
+/// If it is none, or of a version that this program does not know.
 pub fn read_header(bytes: &[u8; HEADER_LEN]) -> Result<(Moment, Checksum), BadHeader> {
     if take::<8>(bytes, 0) != MAGIC {
         return Err(BadHeader::Foreign);
@@ -118,7 +123,7 @@ pub fn read_header(bytes: &[u8; HEADER_LEN]) -> Result<(Moment, Checksum), BadHe
         return Err(BadHeader::Damaged);
     }
     match u32::from_le_bytes(take(bytes, 8)) {
-        VERSION => {}
+        1..=VERSION => {}
         other => return Err(BadHeader::Version(other)),
     }
     let saved = Moment {
@@ -147,6 +152,7 @@ impl BlockHead {
         let mut bytes = [0; BLOCK_HEAD_LEN];
         let tag = match self.kind {
             Kind::Records => RECORDS,
+            Kind::Node => NODE,
             Kind::End => END,
         };
         put(&mut bytes, 0, &tag);
@@ -163,6 +169,7 @@ impl BlockHead {
         let length = u32::from_le_bytes(take(bytes, 4));
         let (kind, fits) = match take(bytes, 0) {
             RECORDS => (Kind::Records, length as usize <= MAX_BLOCK),
+            NODE => (Kind::Node, length as usize <= MAX_BLOCK),
             END => (Kind::End, length as usize == END_LEN),
             _ => return None,
         };

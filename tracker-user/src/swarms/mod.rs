@@ -20,7 +20,7 @@ pub use tally::Tally;
 use crate::{clock::Clock, config, state_directory::SWARMS_FILE};
 use moment::Moment;
 use std::{fs, os::unix::fs::MetadataExt as _, sync::Arc};
-use tracker_core::engine::Engine;
+use tracker_core::{engine::Engine, nodes::SharedNodes};
 
 /// What metrics tell of what is saved, where the swarms are had from elsewhere.
 #[must_use]
@@ -37,10 +37,15 @@ pub fn look(state: &config::State) -> Arc<Tally> {
 
 /// Restores what is saved, if swarms are kept, and gives what metrics tell of it.
 #[must_use]
-pub fn restore_if_kept(state: &config::State, engine: &Engine, clock: Clock) -> Arc<Tally> {
+pub fn restore_if_kept(
+    state: &config::State,
+    engine: &Engine,
+    nodes: &SharedNodes,
+    clock: Clock,
+) -> Arc<Tally> {
     let tally = Arc::new(Tally::default());
     if state.swarms {
-        restore::restore(engine, &state.directory, clock.now(), &Moment::now(), &tally);
+        restore::restore(engine, nodes, &state.directory, clock.now(), &Moment::now(), &tally);
     }
     tally
 }

@@ -7,6 +7,7 @@ use super::{
     moment::Moment,
 };
 use std::io::{self, Read};
+use tracker_core::records::split_name;
 
 /// What is wrong with a file. All before it may be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +26,8 @@ pub enum Fault {
     /// Its header is not what was written.
     #[error("its header is damaged")]
     Header,
-    /// It is of another version.
-    #[error("it has version {0}, and this program reads version {VERSION}")]
+    /// It is of a version that this program does not know.
+    #[error("it has version {0}, and this program reads versions 1 to {VERSION}")]
     Version(u32),
     /// It ends before its end.
     #[error("it is torn: it ends at byte {at}")]
@@ -53,6 +54,8 @@ pub enum Fault {
 pub struct Block<'a> {
     /// When the ages in it were true.
     pub at: Moment,
+    /// The other node whose counts of downloads the records tell; this node's if there is none.
+    pub node: Option<&'a str>,
     /// The records.
     pub records: &'a [u8],
 }
@@ -74,7 +77,7 @@ impl<R: Read> FileReader<R> {
     /// Reads the header.
     ///
     /// # Errors
-    /// If it is none of this version.
+    /// If it is none of a version that this program knows.
     pub fn open(mut input: R) -> Result<Self, Fault> {
         let mut bytes = [0; HEADER_LEN];
         let had = fill(&mut input, &mut bytes).map_err(|source| Fault::Read { at: 0, source })?;
@@ -124,10 +127,16 @@ impl<R: Read> FileReader<R> {
         self.content = content;
         read?;
         self.checksum = BlockHead::check(&bytes, &self.content, self.checksum).ok_or(Fault::Block { at })?;
+        let block = |(node, records)| Block { at: self.saved.plus(head.elapsed), node, records };
         match head.kind {
             Kind::Records => {
                 self.blocks += 1;
-                Ok(Some(Block { at: self.saved.plus(head.elapsed), records: &self.content }))
+                Ok(Some(block((None, &self.content))))
+            }
+            Kind::Node => {
+                self.blocks += 1;
+                let (name, records) = split_name(&self.content).ok_or(Fault::Block { at })?;
+                Ok(Some(block((Some(name), records))))
             }
             Kind::End => {
                 let totals = self.content.first_chunk::<END_LEN>().map(Totals::from_bytes);

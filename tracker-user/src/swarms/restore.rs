@@ -17,8 +17,9 @@ use std::{
     time::{Duration, Instant},
 };
 use tracker_core::{
-    engine::{Engine, Totals},
+    engine::{CountedBy, Engine, Totals},
     model::Seconds,
+    nodes::{MAX_NODES, SharedNodes},
 };
 
 /// The longest file that is read, bytes: more than a thousand million peers take.
@@ -55,11 +56,18 @@ pub(super) struct TakenUp {
 }
 
 /// Takes the swarms that are saved in the directory into an engine that is empty, at `now` of its clock, and says on the log
-/// what was had. The limits, the access list and the timeout that the engine has apply. What has expired since is left out.
-pub fn restore(engine: &Engine, directory: &Path, now: Seconds, moment: &Moment, tally: &Tally) {
+/// what was had. Other nodes whose counts are saved get numbers. The limits, the access list and the timeout that the engine has apply. What has expired since is left out.
+pub fn restore(
+    engine: &Engine,
+    nodes: &SharedNodes,
+    directory: &Path,
+    now: Seconds,
+    moment: &Moment,
+    tally: &Tally,
+) {
     let path = directory.join(SWARMS_FILE);
     let begun = Instant::now();
-    let Some(had) = take_up(engine, &path, now, moment) else { return };
+    let Some(had) = take_up(engine, nodes, &path, now, moment) else { return };
     tally.restored.set(had.taken.peers);
     let Some(wrong) = &had.wrong else {
         let saved = had.saved.unwrap_or_default();
@@ -84,14 +92,20 @@ pub fn restore(engine: &Engine, directory: &Path, now: Seconds, moment: &Moment,
 }
 
 /// Takes up a file, if there is one, as far as nothing is wrong with it.
-pub(super) fn take_up(engine: &Engine, path: &Path, now: Seconds, moment: &Moment) -> Option<TakenUp> {
+pub(super) fn take_up(
+    engine: &Engine,
+    nodes: &SharedNodes,
+    path: &Path,
+    now: Seconds,
+    moment: &Moment,
+) -> Option<TakenUp> {
     let mut take_in = TakeIn::new(engine, now);
     let (mut saved, mut size) = (None, 0);
     let wrong = match kept_file::open(path, MAX_FILE) {
         Ok(None) => return None,
         Ok(Some((file, length))) => {
             size = length;
-            read(file, size, moment, &mut take_in, &mut saved).err()
+            read(file, size, moment, (&mut take_in, nodes), &mut saved).err()
         }
         Err(unfit) => Some(unfit.into()),
     };
@@ -102,7 +116,7 @@ fn read(
     file: File,
     size: u64,
     now: &Moment,
-    take_in: &mut TakeIn<'_>,
+    (take_in, nodes): (&mut TakeIn<'_>, &SharedNodes),
     saved: &mut Option<Moment>,
 ) -> Result<(), Wrong> {
     let mut reader = FileReader::open(file)?;
@@ -110,7 +124,11 @@ fn read(
     let mut told = Instant::now();
     while let Some(block) = reader.next_block()? {
         let since = now.since(&block.at);
-        take_in.records(block.records, since).map_err(|_| Wrong::Record(reader.position()))?;
+        let taken = match block.node {
+            None => take_in.records(block.records, since, CountedBy::Own),
+            Some(name) => take_in.shares(nodes, name, block.records, since),
+        };
+        taken.map_err(|_| Wrong::Record(reader.position()))?;
         if told.elapsed() >= EVERY {
             told = Instant::now();
             let (share, peers) = (reader.position() * 100 / size.max(1), take_in.taken().peers);
@@ -125,7 +143,7 @@ fn read(
 
 impl std::fmt::Display for TakenUp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let TakenIn { peers, expired, refused, .. } = self.taken;
+        let TakenIn { peers, expired, refused, unnumbered, .. } = self.taken;
         let Totals { torrents, retained, .. } = self.totals;
         write!(f, "{peers} peers in {torrents} torrents and {retained} counts of downloads of others")?;
         if expired > 0 {
@@ -133,6 +151,9 @@ impl std::fmt::Display for TakenUp {
         }
         if refused > 0 {
             write!(f, " ({refused} peers are not let in by the limits and lists of now)")?;
+        }
+        if unnumbered > 0 {
+            write!(f, " (what some nodes counted is left out: there are more than {MAX_NODES})")?;
         }
         Ok(())
     }

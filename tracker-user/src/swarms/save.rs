@@ -12,16 +12,17 @@ use std::{
     time::{Duration, Instant},
 };
 use tracker_core::{
-    engine::{Cursor, Engine, Place, Seen, Verdict, Visitor},
+    engine::{Cursor, Engine, Place, Seen, Share, Verdict, Visitor},
     model::{Counts, InfoHash, Seconds},
-    records::WalkWriter,
+    nodes::SharedNodes,
+    records::{WalkWriter, with_name},
 };
 
 /// Items visited at a time, some tens of microseconds.
 const SLICE: usize = 512;
 /// Items whose records make a block. Each takes a few tens of bytes at most.
 const BLOCK: usize = 16 * SLICE;
-/// A part of a large swarm may be visited beyond a slice, and a torrent's record is 40 bytes at most.
+/// A part of a large swarm or the shares of a torrent may be visited beyond a slice, and a torrent's record is 40 bytes at most.
 const _: () = assert!((BLOCK + 4096) * 64 < MAX_BLOCK);
 /// What may wait in memory to be written to the disk, bytes.
 const UNSYNCED: u64 = 8 << 20;
@@ -65,13 +66,15 @@ pub enum SaveError {
     Stopping,
 }
 
-/// Saves all swarms in the directory. `clock` is the engine's; `rest` is called after each slice with the time that it took,
+/// Saves all swarms in the directory, with the names of the nodes whose counts the engine has by number. `clock` is the
+/// engine's; `rest` is called after each slice with the time that it took,
 /// and says whether to go on.
 ///
 /// # Errors
 /// If the file cannot be written. The one before is left as it is then.
 pub fn save(
     engine: &Engine,
+    nodes: &SharedNodes,
     clock: impl Fn() -> Seconds,
     directory: &Path,
     mut rest: impl FnMut(Duration) -> bool,
@@ -94,7 +97,11 @@ pub fn save(
                 return Err(SaveError::GivenUp);
             }
         }
-        writer.block(&walk.writer.records.take(), elapsed).map_err(failed)?;
+        writer.block(Kind::Records, &walk.writer.take(), elapsed).map_err(failed)?;
+        for (node, records) in walk.writer.take_shares() {
+            let content = nodes.lock().name(node).and_then(|name| with_name(name, &records));
+            writer.block(Kind::Node, &content.unwrap_or_default(), elapsed).map_err(failed)?;
+        }
         if ended {
             break;
         }
@@ -115,6 +122,12 @@ struct Walk {
 }
 
 impl Visitor for Walk {
+    const WANTS_SHARES: bool = true;
+
+    fn shares(&mut self, info_hash: &InfoHash, shares: &[Share], age: Seconds) {
+        self.writer.shares(info_hash, shares, age);
+    }
+
     fn torrent(&mut self, info_hash: &InfoHash, counts: &Counts, resumed: bool) -> Verdict {
         self.torrents += u64::from(!resumed);
         self.writer.torrent(info_hash, counts, resumed)
@@ -150,13 +163,13 @@ impl<'a> Writer<'a> {
         Ok(Self { file, checksum, blocks: 0, bytes: header.len() as u64, synced: 0 })
     }
 
-    /// Writes records whose ages were true so many seconds after the header's moment.
-    pub(super) fn block(&mut self, records: &[u8], elapsed: u64) -> io::Result<()> {
-        if records.is_empty() {
+    /// Writes records of either kind, if there are any, whose ages were true so many seconds after the header's moment.
+    pub(super) fn block(&mut self, kind: Kind, content: &[u8], elapsed: u64) -> io::Result<()> {
+        if content.is_empty() {
             return Ok(());
         }
         self.blocks += 1;
-        self.put(Kind::Records, records, u32::try_from(elapsed).unwrap_or(u32::MAX))?;
+        self.put(kind, content, u32::try_from(elapsed).unwrap_or(u32::MAX))?;
         // A little at a time: what has to be written at the end is little, and the memory that it waits in.
         if self.bytes - self.synced >= UNSYNCED {
             self.file.sync_data()?;

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
-use tracker_core::engine::Engine;
+use tracker_core::{engine::Engine, nodes::SharedNodes};
 
 /// Of a processor's time, saving takes one part in so many, so that whoever serves there hardly notices.
 const SHARE: u32 = 5;
@@ -78,7 +78,7 @@ impl Saver {
     /// If there is no thread to be had.
     pub fn start(
         settings: Settings,
-        engine: Arc<Engine>,
+        (engine, nodes): (Arc<Engine>, SharedNodes),
         clock: Clock,
         tally: Arc<Tally>,
         ended: &UnboundedSender<String>,
@@ -93,6 +93,7 @@ impl Saver {
         let mut work = Work {
             directory: settings.directory,
             engine,
+            nodes,
             clock,
             tally: tally.clone(),
             finishing: finishing.clone(),
@@ -160,6 +161,7 @@ impl Saver {
 struct Work {
     directory: PathBuf,
     engine: Arc<Engine>,
+    nodes: SharedNodes,
     clock: Clock,
     tally: Arc<Tally>,
     finishing: Arc<AtomicBool>,
@@ -213,7 +215,7 @@ impl Work {
             !finishing.load(Ordering::Relaxed)
         };
         let clock = self.clock;
-        let outcome = save(&self.engine, || clock.now(), &self.directory, rest);
+        let outcome = save(&self.engine, &self.nodes, || clock.now(), &self.directory, rest);
         match &outcome {
             Ok(saved) => self.succeeded(saved, is_last),
             Err(SaveError::GivenUp) => {}

@@ -175,5 +175,5 @@ fn hint(error: &io::Error) -> &'static str {
 }
 
 fn swapped(swapped: bool) -> &'static str {
-    if swapped { "; tls.certificate and tls.key seem to be swapped" } else { "" }
+    if swapped { "; the two files seem to be swapped" } else { "" }
 }

@@ -55,6 +55,11 @@ impl Files {
         Ok(Self { certificate, key })
     }
 
+    /// These.
+    pub(super) fn at(certificate: &Path, key: &Path) -> Self {
+        Self { certificate: certificate.to_owned(), key: key.to_owned() }
+    }
+
     /// Their state.
     pub(super) fn identity(&self) -> Identity {
         Identity([&self.certificate, &self.key].map(|path| {

@@ -10,6 +10,7 @@ mod error;
 mod expiry;
 mod files;
 mod leaf;
+pub mod roots;
 mod watch;
 
 pub use acceptor::Acceptor;
@@ -34,7 +35,7 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 use tracker_common::labelled;
 
 /// The application protocols, the preferred first (RFC 7301).
@@ -74,6 +75,18 @@ pub struct Tls {
     challenges: Challenges,
     /// What became of orders for certificates.
     orders: Events<Outcome>,
+}
+
+/// A certificate and its key from other files than those of `[tls]`, for a client to show. Reads from disk.
+///
+/// # Errors
+/// As for [`Tls::load`], in which both have the names that they have in `[tls]`.
+pub fn read_pair(
+    certificate: &Path,
+    key: &Path,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, TlsError> {
+    Files::at(certificate, key).read(provider)
 }
 
 /// What new connections are served with.

@@ -23,6 +23,10 @@ pub(super) enum Count {
     Refused(String),
     /// Announces by client software.
     Client(String),
+    /// Changes that nodes told each other, by direction.
+    Change(String),
+    /// Batches of such that did not come the first time.
+    Lost,
     /// Seconds in which a thread was busy.
     Busy(Worker),
 }
@@ -64,6 +68,23 @@ pub(super) struct Peers {
     pub(super) leechers: f64,
 }
 
+/// A cluster, as the tracker sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Cluster {
+    /// Nodes that it hears of, itself included.
+    pub(super) nodes: f64,
+    /// Nodes that it hears of and lacks changes of.
+    pub(super) incomplete: f64,
+    /// Nodes that it does not listen to.
+    pub(super) cut_off: f64,
+    /// Seconds.
+    pub(super) lag: f64,
+    /// 1 while there is a connection to NATS.
+    pub(super) connected: f64,
+    /// 1 once it has what others have.
+    pub(super) joined: f64,
+}
+
 /// One scrape. What a tracker of another version does not tell is `None`, or not there.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Reading {
@@ -91,6 +112,7 @@ pub(super) struct Reading {
     pub(super) pressure: Option<f64>,
     /// By interface and queue.
     pub(super) queues: BTreeMap<(String, u32), Queue>,
+    pub(super) cluster: Option<Cluster>,
 }
 
 impl Reading {
@@ -147,8 +169,25 @@ impl Reading {
                     }
                 }
             }
-            _ => self.count(sample),
+            name => match self.of_cluster(name) {
+                Some(level) => *level = value,
+                None => self.count(sample),
+            },
         }
+    }
+
+    /// What a metric of this name tells of a cluster, unless it is a counter.
+    fn of_cluster(&mut self, name: &str) -> Option<&mut f64> {
+        let level: fn(&mut Cluster) -> &mut f64 = match name {
+            "riptide_cluster_nodes" => |cluster| &mut cluster.nodes,
+            "riptide_cluster_incomplete_nodes" => |cluster| &mut cluster.incomplete,
+            "riptide_cluster_cut_off_nodes" => |cluster| &mut cluster.cut_off,
+            "riptide_cluster_lag_seconds" => |cluster| &mut cluster.lag,
+            "riptide_cluster_connected" => |cluster| &mut cluster.connected,
+            "riptide_cluster_joined" => |cluster| &mut cluster.joined,
+            _ => return None,
+        };
+        Some(level(self.cluster.get_or_insert_default()))
     }
 
     fn queue(&mut self, sample: &Sample<'_>) -> Option<&mut Queue> {
@@ -197,6 +236,8 @@ impl Reading {
                 add(Count::Refused(format!("ws {}", label("reason"))));
             }
             "riptide_peers_refused_total" => add(Count::Refused(format!("peer {}", label("reason")))),
+            "riptide_cluster_changes_total" => add(Count::Change(label("direction"))),
+            "riptide_cluster_lost_batches_total" => add(Count::Lost),
             "riptide_client_announces_total" => add(Count::Client(label("client"))),
             "riptide_worker_busy_seconds_total" => {
                 if let Ok(number) = sample.label("worker").parse() {
@@ -293,6 +334,20 @@ mod tests {
             (Count::Sent, 14.0),
         ];
         assert_eq!(reading.counts, expected.into_iter().collect());
+    }
+
+    #[test]
+    fn a_cluster_is_there_where_it_is_told_of() {
+        assert_eq!(reading("riptide_torrents 3\n").cluster, None);
+        let reading = reading(
+            "riptide_cluster_nodes 3\nriptide_cluster_lag_seconds 0.25\nriptide_cluster_connected 1\n\
+             riptide_cluster_joined 1\nriptide_cluster_cut_off_nodes 2\nriptide_cluster_incomplete_nodes 4\n\
+             riptide_cluster_changes_total{direction=\"in\"} 5\nriptide_cluster_lost_batches_total 6\n",
+        );
+        let expected =
+            Cluster { nodes: 3.0, incomplete: 4.0, cut_off: 2.0, lag: 0.25, connected: 1.0, joined: 1.0 };
+        assert_eq!(reading.cluster, Some(expected));
+        assert_eq!(reading.counts, [(Count::Change("in".to_owned()), 5.0), (Count::Lost, 6.0)].into());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! UDP workers: pinned threads that serve AF_XDP and ordinary sockets with one responder.
 
+pub mod answerer;
 pub mod bind;
 mod gather;
 pub mod polling;

@@ -1,6 +1,7 @@
 //! The worker threads together: spawned, pinned, told, joined.
 
 use super::{
+    answerer::Answerer,
     bind::Listener,
     gather::Gatherer,
     socket::{SocketPath, room},
@@ -12,6 +13,7 @@ use crate::{
     counters::WorkerCounters,
     farewell::Farewell,
     random::seed,
+    shared_key::SharedKey,
     threads::Threads,
     xdp::{deferral::Patience, servers::Servers, socket::XskSocket},
 };
@@ -27,11 +29,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::mpsc;
-use tracker_common::connection_id::ConnectionIds;
-use tracker_core::{
-    engine::Engine,
-    udp::{Responder, ResponderConfig},
-};
+use tracker_core::{engine::Engine, udp::ResponderConfig};
 
 /// How long workers have to do what is waited for: an answer to a batch takes less than a millisecond.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -43,8 +41,10 @@ pub struct Shared {
     pub engine: Arc<Engine>,
     /// Protocol time.
     pub clock: Clock,
-    /// Issues and checks connection IDs; each worker has a copy.
-    pub ids: ConnectionIds,
+    /// What connection IDs are issued and checked by; each worker follows it.
+    pub key: SharedKey,
+    /// How long they live, see [`tracker_common::connection_id`].
+    pub lifetime_slots: u32,
     /// Whether workers never sleep.
     pub busy_poll: bool,
     /// Requests that an AF_XDP socket has room for, if there may be one.
@@ -125,11 +125,12 @@ impl Pool {
                     SocketPath::new(socket, address, config.batch, config.max_datagram, counters.clone())
                 })
                 .collect();
-            let responder = Responder::new(replies, shared.ids.clone(), seed()?);
             let (engine, clock) = (shared.engine.clone(), shared.clock);
+            let key = shared.key.follow(shared.lifetime_slots);
+            let answerer = Answerer::new(replies, key, clock.now_ns(), seed()?);
             let (worker, handle) = Worker::new(
                 engine,
-                responder,
+                answerer,
                 clock,
                 counters.clone(),
                 config.batch,

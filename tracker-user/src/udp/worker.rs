@@ -1,7 +1,7 @@
 //! A worker: one thread, pinned, that serves its AF_XDP sockets and its ordinary ones, lets requests gather while they keep
 //! coming, and sleeps when idle.
 
-use super::{gather::Gatherer, socket::SocketPath};
+use super::{answerer::Answerer, gather::Gatherer, socket::SocketPath};
 use crate::{
     clock::Clock,
     counters::{Durations, Path, PathCounters, WorkerCounters},
@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tracker_common::bep15::Action;
-use tracker_core::{engine::Engine, udp::Responder};
+use tracker_core::engine::Engine;
 
 /// While AF_XDP keeps a worker busy, it looks at its other descriptors after so many passes over its sources.
 const PASSES_BETWEEN_POLLS: u32 = 32;
@@ -73,7 +73,7 @@ impl Handle {
 /// A worker before its thread runs.
 pub struct Worker {
     engine: Arc<Engine>,
-    responder: Responder,
+    answerer: Answerer,
     clock: Clock,
     counters: Arc<WorkerCounters>,
     batch: usize,
@@ -113,7 +113,7 @@ impl Worker {
     /// When the system has no descriptor left.
     pub fn new(
         engine: Arc<Engine>,
-        responder: Responder,
+        answerer: Answerer,
         clock: Clock,
         counters: Arc<WorkerCounters>,
         batch: usize,
@@ -131,7 +131,7 @@ impl Worker {
         let ready = vec![false; sockets.len()];
         let worker = Self {
             engine,
-            responder,
+            answerer,
             clock,
             counters,
             batch,
@@ -209,7 +209,7 @@ impl Worker {
             self.more |= received == self.batch;
             if received > 0 {
                 let timer = Timer::start(&mut self.rounds, &self.counters, Path::Xsk);
-                self.responder.handle_batch(&self.engine, self.clock.now_ns(), path);
+                self.answerer.handle_batch(&self.engine, self.clock.now_ns(), path);
                 path.send();
                 timer.stop(&self.counters.durations);
                 path.gathering().into_iter().for_each(Gathering::look);
@@ -227,7 +227,7 @@ impl Worker {
             requests += received;
             if received > 0 {
                 let timer = Timer::start(&mut self.rounds, &self.counters, Path::Socket);
-                self.responder.handle_batch(&self.engine, self.clock.now_ns(), path);
+                self.answerer.handle_batch(&self.engine, self.clock.now_ns(), path);
                 path.send();
                 timer.stop(&self.counters.durations);
             }
@@ -302,7 +302,7 @@ impl Worker {
     }
 
     fn remove(&mut self, interface: u32) {
-        let Self { xsks, epoll, responder, engine, clock, .. } = self;
+        let Self { xsks, epoll, answerer, engine, clock, .. } = self;
         for (_, mut path) in xsks.extract_if(.., |(index, _)| *index == interface) {
             // Whoever reads its statistics at this moment has the descriptor too.
             let _ = epoll.delete(path.socket());
@@ -310,7 +310,7 @@ impl Worker {
                 if path.receive() == 0 {
                     break;
                 }
-                responder.handle_batch(engine, clock.now_ns(), &mut path);
+                answerer.handle_batch(engine, clock.now_ns(), &mut path);
                 path.send();
             }
             let begun = Instant::now();

@@ -10,14 +10,16 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 use tokio::sync::Notify;
+use tracker_core::ws::Relay;
 
 /// What a quiet connection takes, with TLS: 7 KiB of its task, buffers and places in tables, up to 10 KiB of TLS's state
 /// and the kernel's for its socket, and [`COVERED`].
 pub(super) const CONNECTION: usize = 24 << 10;
 /// What a connection's buffers may hold without being counted: small messages pass whatever else goes on.
 const COVERED: usize = 4 << 10;
-/// What a message in a queue takes beside its text.
-const MESSAGE: usize = 64;
+/// What a message in a queue takes beside its text, where the queue has room for as many again.
+pub(super) const MESSAGE: usize = 96;
+const _: () = assert!(2 * size_of::<Relay>() <= MESSAGE);
 
 /// The kernel's buffers of a connection; it takes twice as much for its own needs.
 pub const SEND_BUFFER: usize = 32 << 10;

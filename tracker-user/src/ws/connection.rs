@@ -184,6 +184,9 @@ impl Seat {
             for (to, relay) in out.relays.drain(..) {
                 hub.relay(to, relay);
             }
+            for (node, message) in out.far.drain(..) {
+                hub.relay_far(node, message);
+            }
             if holding.set(peer.memory()) { Ok(out.reply.take()) } else { Err(Closed::Memory) }
         })
     }

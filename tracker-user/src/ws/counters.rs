@@ -36,6 +36,18 @@ labelled! {
         Unroutable = "unroutable",
         /// There was no room for it in `websocket.memory`: an offer or answer, or a long reply.
         Memory = "memory",
+        /// Its receiver is at another node, to which it could not be sent.
+        Node = "node",
+    }
+}
+
+labelled! {
+    /// Which way a message crossed between nodes.
+    pub enum Crossed {
+        /// From a client of another node: an offer or answer that came in.
+        In = "in",
+        /// To a client of another node: an offer or answer that was sent.
+        Out = "out",
     }
 }
 
@@ -76,6 +88,8 @@ pub struct Counters {
     pub sent: Events<Sent>,
     /// Messages lost.
     pub lost: Events<Lost>,
+    /// Offers and answers between clients of different nodes.
+    pub crossed: Events<Crossed>,
     /// Connections ended.
     pub closed: Events<Closed>,
     /// Handshakes refused.

@@ -2,7 +2,8 @@
 
 use super::{
     budget::{Budget, Holding},
-    counters::{Closed, Counters, Lost},
+    counters::{Closed, Counters, Crossed, Lost},
+    elsewhere::Elsewhere,
     handshake::{Origins, Refusal},
     queue::Queue,
     rules::Rules,
@@ -18,7 +19,7 @@ use std::{
     fmt,
     pin::pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -31,8 +32,9 @@ use tracker_common::address::Address;
 use tracker_core::{
     engine::{ConnectionKey, Engine},
     keys::Pass,
+    nodes::NodeNumber,
     rng::Rng,
-    ws::{Connection, Relay},
+    ws::{Connection, Far, Relay, Tickets},
 };
 
 /// So many that threads seldom meet at one.
@@ -71,6 +73,8 @@ pub struct Hub {
     budget: Arc<Budget>,
     /// Keys the hashes of offers, and nothing else.
     ticket_key: [u64; 2],
+    /// The way to clients of other nodes, if there are any.
+    elsewhere: OnceLock<Arc<dyn Elsewhere>>,
     /// Of the generators, which decide who is given to whom: clients see what comes of them.
     seed: [u64; 2],
     last_key: AtomicU64,
@@ -107,6 +111,7 @@ impl Hub {
             },
             max_connections: most,
             ticket_key,
+            elsewhere: OnceLock::new(),
             seed,
             last_key: AtomicU64::new(0),
             generators: AtomicU64::new(0),
@@ -116,6 +121,13 @@ impl Hub {
             all_closed: Notify::new(),
             counters: Counters::default(),
         })
+    }
+
+    /// Gives messages for clients of other nodes to whoever carries them, from now on. The first one given does, and no
+    /// later one.
+    pub fn connect(&self, elsewhere: Arc<dyn Elsewhere>) {
+        // Whoever comes later is not needed.
+        let _ = self.elsewhere.set(elsewhere);
     }
 
     /// What has been counted.
@@ -233,6 +245,28 @@ impl Hub {
         let pushed = queue.map_or(Err(Lost::Gone), |queue| queue.push(relay, self.rules.queue));
         if let Err(reason) = pushed {
             self.counters.lost.add(reason);
+        }
+    }
+
+    /// Sends a message to a client of another node.
+    pub(super) fn relay_far(&self, node: NodeNumber, message: Far) {
+        let fits = message.json.len() <= Far::MAX_JSON;
+        if fits && self.elsewhere.get().is_some_and(|elsewhere| elsewhere.relay(node, message)) {
+            self.counters.crossed.add(Crossed::Out);
+        } else {
+            self.counters.lost.add(Lost::Node);
+        }
+    }
+
+    /// Takes a message that another node has sent for a client of this one. It waits in that client's queue as others do, or
+    /// is lost; it is never sent on. What is longer than a message of a client's may be is lost, too.
+    pub fn deliver(&self, node: NodeNumber, message: &Far) {
+        self.counters.crossed.add(Crossed::In);
+        let fits = message.json.len() <= self.rules.bounds.message_size;
+        let tickets = Tickets::new(self.ticket_key);
+        match fits.then(|| message.arrive(node, &self.engine, &tickets)).flatten() {
+            Some((to, relay)) => self.relay(to, relay),
+            None => self.counters.lost.add(Lost::Unroutable),
         }
     }
 

@@ -300,7 +300,8 @@ impl Interface {
         Ok(self.program.set_settings(settings)?)
     }
 
-    /// Writes the keys of the present time. To be called at least once an hour.
+    /// Writes the keys of the present time and of the master key. To be called at least once an hour, and whenever that was
+    /// swapped: then frames pass to the network stack for some ten milliseconds.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -320,6 +321,8 @@ impl Interface {
     /// Writes what follows from the network, the clock and the keys.
     fn update(&mut self, network: &Network, context: &Context) -> Result<(), Error> {
         let Some(link) = network.link(&self.name) else { return Ok(()) };
+        // First, since a program that lacks a key must not be switched on.
+        self.set_keys(context)?;
         let settings = Settings {
             clock_base_ns: context.clock.base_ns(),
             enabled: self.enabled.into(),
@@ -331,7 +334,6 @@ impl Interface {
         if settings != self.program.settings() {
             self.program.set_settings(settings)?;
         }
-        self.set_keys(context)?;
         self.set_banned(context);
         let wanted = self.fitting(destinations(network, link, &context.listeners));
         let (added, removed) = self.program.set_destinations(&wanted)?;

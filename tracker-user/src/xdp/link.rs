@@ -5,7 +5,12 @@
 use std::{
     io,
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    thread,
+    time::Duration,
 };
+
+/// How long frames may take from the program to a socket, where the kernel cannot be asked to wait for them.
+const FRAMES_ON_THEIR_WAY: Duration = Duration::from_millis(20);
 
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_LINK_UPDATE: libc::c_int = 29;
@@ -83,16 +88,14 @@ fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<libc::c_int> {
 }
 
 /// Waits until every frame that a program was shown before this call has come to where it sent it: no processor is in the
-/// middle of a poll that began before. Takes some ten milliseconds.
-///
-/// # Errors
-/// When the kernel has no `membarrier`.
-pub fn await_frames() -> io::Result<()> {
+/// middle of a poll that began before, and each that begins sees what was written before. Takes some ten milliseconds.
+pub fn await_frames() {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
     // It is a grace period of RCU, and polls of devices are read sections of RCU.
     // SAFETY: a system call without pointers.
-    match unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+    if unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) } != 0 {
+        let error = io::Error::last_os_error();
+        tracing::debug!(%error, "waiting for frames on their way");
+        thread::sleep(FRAMES_ON_THEIR_WAY);
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
-use tracker_common::{maps::LIMITED_KINDS, rate::Rate};
+use tracker_common::{maps::LIMITED_KINDS, rate::Rate, siphash::Key};
 use tracker_core::banned::Banned;
 
 /// The manager's thread.
@@ -160,6 +160,8 @@ enum Order {
     Limit([Rate; LIMITED_KINDS], oneshot::Sender<()>),
     /// Drop what comes from these networks, and from no others.
     Ban(Banned, oneshot::Sender<()>),
+    /// Issue and check connection IDs by this master key.
+    Rekey(Key),
 }
 
 /// The way to tell a running manager something.
@@ -206,6 +208,12 @@ impl Lending {
         finished
     }
 
+    /// Has the programs issue and check connection IDs by this master key, soon after this returns.
+    pub fn rekey(&self, master: Key) {
+        // Who has ended issues none any more.
+        let _ended = self.0.send(Order::Rekey(master));
+    }
+
     /// Not to be called within a runtime.
     fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {
         let (done, finished) = oneshot::channel();
@@ -226,6 +234,20 @@ impl Prepared {
         self.context.banned = banned;
         for interface in &mut self.interfaces {
             interface.set_banned(&self.context);
+        }
+    }
+
+    /// Connection IDs are issued and checked by this master key, from now on.
+    pub fn rekey(&mut self, master: Key) {
+        self.context.master = master;
+        self.set_keys();
+    }
+
+    fn set_keys(&mut self) {
+        for interface in &mut self.interfaces {
+            if let Err(error) = interface.set_keys(&self.context) {
+                tracing::warn!("xdp {}: {error}", interface.name());
+            }
         }
     }
 
@@ -330,6 +352,7 @@ impl Prepared {
                         let _ = done.send(());
                         continue;
                     }
+                    Some(Order::Rekey(master)) => self.context.master = master,
                     Some(Order::Reclaim) => {
                         lent = false;
                         for interface in &mut self.interfaces {
@@ -353,11 +376,7 @@ impl Prepared {
                 },
             }
             // Whatever becomes of the network, the kernel must not be left with old keys.
-            for interface in &mut self.interfaces {
-                if let Err(error) = interface.set_keys(&self.context) {
-                    tracing::warn!("xdp {}: {error}", interface.name());
-                }
-            }
+            self.set_keys();
             let Some(known) = netlink.as_ref().filter(|_| !lent) else { continue };
             match look(known).await {
                 Ok(network) => self.network = network,

@@ -1,6 +1,10 @@
 //! Loads the XDP program, attaches it, and writes and reads its maps.
 
-use super::{arrivals::Arrivals, barred::Barred, link::ProgramLink};
+use super::{
+    arrivals::Arrivals,
+    barred::Barred,
+    link::{ProgramLink, await_frames},
+};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, XskMap},
@@ -319,14 +323,32 @@ impl Program {
         self.current
     }
 
-    /// Writes both key places. A place whose key is in use is only ever overwritten by the same key.
+    /// Writes both key places. As time goes on one of the two stays, and the other's is not in use. Where neither stays, both
+    /// may be in use: every frame passes meanwhile, for some ten milliseconds.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// When the kernel refuses. The program may then be switched off: with parts of other keys in place, it has to be
+    /// until they are written.
     pub fn set_keys(&mut self, keys: [Key; 2]) -> Result<(), Error> {
-        if self.current_keys == Some(keys) {
+        let Some([one, other]) = self.current_keys else { return self.write_keys(keys) };
+        if [one, other] == keys {
             return Ok(());
         }
+        if one == keys[0] || other == keys[1] {
+            return self.write_keys(keys);
+        }
+        // A key is two words, and a processor could read one of each. So none reads any until both are there and what was
+        // prepared with others is void.
+        let enabled = self.current.enabled;
+        self.set_settings(Settings { enabled: 0, ..self.current })?;
+        await_frames();
+        self.current_keys = None;
+        self.write_keys(keys)?;
+        await_frames();
+        self.set_settings(Settings { enabled, ..self.current })
+    }
+
+    fn write_keys(&mut self, keys: [Key; 2]) -> Result<(), Error> {
         for (index, key) in (0..).zip(keys) {
             self.keys.set(index, key.to_bytes(), 0)?;
         }

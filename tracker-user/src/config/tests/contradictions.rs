@@ -145,6 +145,44 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
         "[websocket]\nallowed_origins = [\"https://a.org\"]\ndenied_origins = [\"https://A.org:443\"]",
         "websocket.denied_origins: `https://a.org` is in websocket.allowed_origins too",
     ),
+    (
+        "[cluster]\nservers = [\"a.example\"]",
+        "cluster.servers: `a.example` is not the address of a NATS server",
+    ),
+    (
+        "[cluster]\nservers = [\"tls://a:b@a.example\"]",
+        "cluster.servers: a server is named without a user, whose password would",
+    ),
+    (
+        "[cluster]\nservers = [\"tls://a\", \"tls://A:4222\"]",
+        "cluster.servers: `tls://A:4222` is in the list twice",
+    ),
+    ("[cluster]\nname = \"a.b\"", "cluster.name: `a.b` cannot be the name of a cluster"),
+    ("[cluster]\nname = \"\"", "cluster.name: `` cannot be the name of a cluster"),
+    ("[cluster]\nnode = \"*\"", "cluster.node: `*` cannot be the name of a node"),
+    (
+        "[cluster]\nlogin = \"/a\"\nnkey = \"/b\"",
+        "cluster.login: cluster.nkey is set, too, and a node has one way to log in",
+    ),
+    ("[cluster]\nnkey = \"a.nk\"", "cluster.nkey: `a.nk` is not an absolute path"),
+    ("[cluster]\ntls_key = \"/a\"", "cluster.tls_certificate: cluster.tls_key is set and of no use alone"),
+    ("[cluster]\ntls_certificate = \"/a\"", "cluster.tls_key: cluster.tls_certificate is set and of no use"),
+    (
+        "[cluster]\nservers = [\"nats://localhost\"]\ntls_ca = \"/a\"",
+        "cluster.tls_ca: no server in cluster.servers has to speak TLS",
+    ),
+    (
+        "[cluster]\nmax_nodes = 1025",
+        "cluster.max_nodes: found the number 1025; a whole number from 1 to 1024",
+    ),
+    (
+        "[cluster]\nmax_pending = \"1KiB\"",
+        "cluster.max_pending: found the string \"1KiB\"; a size from \"1MiB\"",
+    ),
+    (
+        "[cluster]\njoin_timeout = \"11m\"",
+        "cluster.join_timeout: found the string \"11m\"; a duration from \"0s\"",
+    ),
     ("[access]\nmode = \"allow\"", "access.mode: a list is asked for but none is named"),
     ("[state]\ndirectory = \"var\"", "state.directory: `var` is not an absolute path"),
     ("[privileges]\ngroup = \"tracker\"", "privileges.group: a group alone has no effect"),

@@ -4,7 +4,7 @@ mod events;
 mod limits_and_drain;
 
 use super::{
-    Http, Shared, Stage, Statistics,
+    Http, Remarks, Shared, Stage, Statistics,
     counters::{Action, Closed, Counters, Outcome, Pause},
     endpoint::{Bound, Listening},
     limits::MostConnections,
@@ -15,6 +15,7 @@ use crate::{
     policy,
     ws::Hub,
 };
+use parking_lot::Mutex;
 use socket2::SockRef;
 use std::{
     fmt::Write as _,
@@ -37,7 +38,18 @@ struct Rig {
     http: Arc<Http>,
     counters: Arc<Counters>,
     ended: mpsc::UnboundedReceiver<String>,
+    remarked: Arc<Remarked>,
     runtime: Runtime,
+}
+
+/// What is remarked.
+#[derive(Debug, Default)]
+struct Remarked(Mutex<Option<&'static str>>);
+
+impl Remarks for Remarked {
+    fn remark(&self) -> Option<&'static str> {
+        *self.0.lock()
+    }
 }
 
 impl Rig {
@@ -84,6 +96,7 @@ impl Rig {
         let hub =
             Some(Hub::new(&config.websocket, most.websockets, engine.clone(), Clock::new(0), [3, 4], [5, 6]));
         let counters = Arc::new(Counters::new(2));
+        let remarked = Arc::<Remarked>::default();
         let shared = Shared {
             engine,
             clock: Clock::new(0),
@@ -93,12 +106,13 @@ impl Rig {
             hub,
             front: None,
             stats,
+            remarks: Some(remarked.clone()),
         };
         let http = Http::start(&config.http, config.websocket.send_timeout, bound, None, shared, &farewells)
             .unwrap();
         http.serving();
         drop(_inside);
-        Self { address, http: Arc::new(http), counters, ended, runtime }
+        Self { address, http: Arc::new(http), counters, ended, remarked, runtime }
     }
 
     fn client(&self) -> Client {
@@ -417,8 +431,12 @@ fn health_follows_the_life_of_the_tracker() {
     };
     assert_eq!(health(Stage::Starting), (503, "starting\n".to_owned()));
     assert_eq!(health(Stage::Serving), (200, "ok\n".to_owned()));
-    assert_eq!(rig.answered(Action::Health, Outcome::Ok), 1);
+    *rig.remarked.0.lock() = Some("alone");
+    assert_eq!(health(Stage::Serving), (200, "ok\nalone\n".to_owned()));
+    assert_eq!(rig.answered(Action::Health, Outcome::Ok), 2);
     assert_eq!(rig.answered(Action::Health, Outcome::Rejected), 1);
+    // Who does not serve has nothing to add.
+    assert_eq!(health(Stage::Draining), (503, "draining\n".to_owned()));
 }
 
 #[test]

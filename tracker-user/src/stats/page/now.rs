@@ -3,7 +3,7 @@
 use crate::stats::{
     View,
     history::Series,
-    reading::Reading,
+    reading::{Cluster, Reading},
     text::{Age, Bytes, Percent, Short, Whole},
 };
 use std::fmt::{self, Display, Write as _};
@@ -50,4 +50,22 @@ pub(super) fn write(page: &mut String, view: &View) -> fmt::Result {
         &Age(u64::from(*announce_interval)),
         &format_args!("{reply_peers_limit} peers at most"),
     )
+}
+
+/// Where a cluster is on, whose the numbers are.
+pub(super) fn write_whose(page: &mut String, view: &View) -> fmt::Result {
+    match view.reading.cluster {
+        Some(Cluster { nodes, connected: true }) => {
+            let all = if nodes == 1 { "this node, the only one" } else { "all" };
+            let count = if nodes == 1 { String::new() } else { format!(" {} nodes", Whole(nodes as u64)) };
+            write!(
+                page,
+                "Torrents and peers are those of {all}{count}; requests, connections and refusals are this node's own."
+            )
+        }
+        Some(Cluster { connected: false, .. }) => page.write_str(
+            "This node has no connection to others and serves alone, with the peers that it knows.",
+        ),
+        None => Ok(()),
+    }
 }

@@ -99,10 +99,10 @@ fn blocks_that_are_lost_moved_or_repeated_are_found() {
 #[test]
 fn another_version_is_named() {
     let mut file = BY_HAND.0.clone();
-    file[8] = 2;
+    file[8] = 3;
     let sum = crc(&file[..44]);
     file[44..48].copy_from_slice(&sum);
-    assert!(matches!(blocks(&file), (had, Some(Fault::Version(2))) if had.is_empty()));
+    assert!(matches!(blocks(&file), (had, Some(Fault::Version(3))) if had.is_empty()));
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn an_end_that_counts_otherwise_is_a_fault() {
 /// Restores what is in a directory; the names there afterwards.
 fn restored(directory: &Path) -> (usize, Vec<String>) {
     let engine = engine(Policy::default());
-    restore(&engine, directory, NOW, &LATER, &Tally::default());
+    restore(&engine, &SharedNodes::default(), directory, NOW, &LATER, &Tally::default());
     let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
     names.sort();
@@ -163,7 +163,7 @@ fn restored(directory: &Path) -> (usize, Vec<String>) {
 }
 
 fn unfit(path: &Path) -> Unfit {
-    match take_up(&engine(Policy::default()), path, NOW, &LATER).unwrap().wrong {
+    match take_up(&engine(Policy::default()), &SharedNodes::default(), path, NOW, &LATER).unwrap().wrong {
         Some(Wrong::Unfit(unfit)) => unfit,
         other => panic!("{other:?}"),
     }
@@ -224,7 +224,8 @@ fn a_file_that_others_may_write_is_not_read() {
     fs::write(&path, &BY_HAND.0).unwrap();
     for (mode, good) in [(0o600, true), (0o644, true), (0o620, false), (0o602, false)] {
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        let wrong = take_up(&engine(Policy::default()), &path, NOW, &LATER).unwrap().wrong;
+        let wrong =
+            take_up(&engine(Policy::default()), &SharedNodes::default(), &path, NOW, &LATER).unwrap().wrong;
         assert_eq!(wrong.is_none(), good, "{mode:o}");
     }
 }
@@ -237,7 +238,12 @@ fn root_a_file_of_somebody_elses_is_not_read() {
     chown(&path, Some(4711), None).unwrap();
     assert!(matches!(unfit(&path), Unfit::Foreign(4711)));
     chown(directory.path(), Some(4711), None).unwrap();
-    assert!(take_up(&engine(Policy::default()), &path, NOW, &LATER).unwrap().wrong.is_none());
+    assert!(
+        take_up(&engine(Policy::default()), &SharedNodes::default(), &path, NOW, &LATER)
+            .unwrap()
+            .wrong
+            .is_none()
+    );
 }
 
 #[test]
@@ -245,6 +251,18 @@ fn where_there_is_no_file_or_directory_nothing_happens() {
     let (directory, path) = place();
     assert_eq!(restored(directory.path()), (0, Vec::new()));
     fs::write(&path, "").unwrap();
-    assert!(take_up(&engine(Policy::default()), &path.join("below"), NOW, &LATER).is_none());
-    assert!(take_up(&engine(Policy::default()), &directory.path().join("a/b"), NOW, &LATER).is_none());
+    assert!(
+        take_up(&engine(Policy::default()), &SharedNodes::default(), &path.join("below"), NOW, &LATER)
+            .is_none()
+    );
+    assert!(
+        take_up(
+            &engine(Policy::default()),
+            &SharedNodes::default(),
+            &directory.path().join("a/b"),
+            NOW,
+            &LATER
+        )
+        .is_none()
+    );
 }

@@ -1,6 +1,7 @@
 //! The file, byte by byte, and through an engine and back.
 
 mod faults;
+mod shares;
 mod threads;
 
 use super::{
@@ -19,8 +20,9 @@ use std::{
 use tracker_common::address::Address;
 use tracker_core::{
     access::{AccessList, Mode},
-    engine::{Cursor, Engine, Known, Place, Seen, Verdict, Visitor},
+    engine::{CountedBy, Cursor, Engine, Known, Place, Seen, Verdict, Visitor},
     model::{Counts, InfoHash, Role},
+    nodes::SharedNodes,
     policy::Policy,
     records::{PeerRecord, State, TorrentRecord},
 };
@@ -139,11 +141,11 @@ fn take_up_bytes(engine: &Engine, bytes: &[u8], moment: &Moment) -> TakenUp {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(SWARMS_FILE);
     fs::write(&path, bytes).unwrap();
-    take_up(engine, &path, NOW, moment).unwrap()
+    take_up(engine, &SharedNodes::default(), &path, NOW, moment).unwrap()
 }
 
 fn save_all(engine: &Engine, directory: &Path) -> Saved {
-    save(engine, || NOW, directory, |_| true).unwrap()
+    save(engine, &SharedNodes::default(), || NOW, directory, |_| true).unwrap()
 }
 
 #[test]
@@ -180,13 +182,15 @@ fn what_is_saved_is_the_bytes_that_the_format_says() {
     let torrent = TorrentRecord { info_hash: InfoHash([b'a'; 20]), downloaded: 300, age: 0 };
     let address = ipv4(0xc000_0201);
     let state = State::Here { role: Role::Seeder, counted: true };
-    engine.import(&torrent, &[PeerRecord { address, port: 6881, state, age: 15 }], NOW).unwrap();
+    engine
+        .import(&torrent, &[PeerRecord { address, port: 6881, state, age: 15 }], NOW, CountedBy::Own)
+        .unwrap();
     let saved = save_all(&engine, directory.path());
     let file = fs::read(directory.path().join(SWARMS_FILE)).unwrap();
     assert_eq!((saved.torrents, saved.peers, saved.kept_counts, saved.bytes), (1, 1, 0, file.len() as u64));
 
     let (mut expected, mut summed) = (Vec::new(), Vec::new());
-    assert_eq!(file[..12], *b"RIPTIDE\0\x01\0\0\0");
+    assert_eq!(file[..12], *b"RIPTIDE\0\x02\0\0\0");
     add(&mut expected, &mut summed, &file[..44], &[]);
     let mut block = vec![b'a'; 20];
     block.extend([0xac, 0x02, 0, 1, 0]);
@@ -215,12 +219,13 @@ fn an_engine_comes_back_as_it_was() {
             .collect();
         // The first has no peers, and no port is zero.
         let torrent = TorrentRecord { info_hash: InfoHash([n; 20]), downloaded: 300 + u32::from(n), age: 5 };
-        first.import(&torrent, &peers, NOW).unwrap();
+        first.import(&torrent, &peers, NOW, CountedBy::Own).unwrap();
     }
     let directory = tempfile::tempdir().unwrap();
     let saved = save_all(&first, directory.path());
     let moment = Moment::now();
-    let taken_up = take_up(&second, &directory.path().join(SWARMS_FILE), NOW, &moment).unwrap();
+    let taken_up =
+        take_up(&second, &SharedNodes::default(), &directory.path().join(SWARMS_FILE), NOW, &moment).unwrap();
     let since = moment.since(&taken_up.saved.unwrap());
     let [before, mut after] = [held(&first), held(&second)];
     // What was written last has grown the least.

@@ -13,7 +13,14 @@ const NEVER: Option<Duration> = Some(Duration::from_secs(100_000));
 fn saver(directory: &Path, every: Option<Duration>, engine: &Arc<Engine>) -> Saver {
     let settings = Settings { directory: directory.to_owned(), every, is_told: false };
     let ended = mpsc::unbounded_channel().0;
-    Saver::start(settings, engine.clone(), Clock::new(0), Arc::new(Tally::default()), &ended).unwrap()
+    Saver::start(
+        settings,
+        (engine.clone(), SharedNodes::default()),
+        Clock::new(0),
+        Arc::new(Tally::default()),
+        &ended,
+    )
+    .unwrap()
 }
 
 fn add_torrent(engine: &Engine, n: u8) {
@@ -21,12 +28,15 @@ fn add_torrent(engine: &Engine, n: u8) {
     let address = ipv4(0xc000_0201);
     let state = State::Here { role: Role::Seeder, counted: false };
     let now = Clock::new(0).now();
-    engine.import(&torrent, &[PeerRecord { address, port: 1, state, age: 0 }], now).unwrap();
+    engine.import(&torrent, &[PeerRecord { address, port: 1, state, age: 0 }], now, CountedBy::Own).unwrap();
 }
 
 fn peers_on_disk(directory: &Path) -> u64 {
     let engine = engine(Policy::default());
-    take_up(&engine, &directory.join(SWARMS_FILE), NOW, &Moment::now()).unwrap().taken.peers
+    take_up(&engine, &SharedNodes::default(), &directory.join(SWARMS_FILE), NOW, &Moment::now())
+        .unwrap()
+        .taken
+        .peers
 }
 
 #[test]
@@ -87,9 +97,9 @@ fn giving_up_leaves_what_was_there() {
     let (directory, engine) = (tempfile::tempdir().unwrap(), engine(Policy::default()));
     add_torrent(&engine, 1);
     let clock = || Clock::new(0).now();
-    save(&engine, clock, directory.path(), |_| true).unwrap();
+    save(&engine, &SharedNodes::default(), clock, directory.path(), |_| true).unwrap();
     add_torrent(&engine, 2);
-    let outcome = save(&engine, clock, directory.path(), |_| false);
+    let outcome = save(&engine, &SharedNodes::default(), clock, directory.path(), |_| false);
     assert!(matches!(outcome, Err(SaveError::GivenUp)));
     assert_eq!(peers_on_disk(directory.path()), 1);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);

@@ -1,7 +1,7 @@
 //! Why there is no certificate: what happened, where, and what to do.
 
-use super::{client::Unanswered, roots::RootsError};
-use crate::utc;
+use super::client::Unanswered;
+use crate::{tls::roots::RootsError, utc};
 use instant_acme::{Error, Problem};
 use std::{error::Error as StdError, io, path::PathBuf};
 use tracker_common::labelled;

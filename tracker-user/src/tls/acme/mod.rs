@@ -10,13 +10,11 @@ mod failure;
 mod keeper;
 mod ledger;
 mod order;
-mod roots;
 mod schedule;
 mod settings;
 mod store;
 
 pub use failure::Outcome;
-pub use roots::RootsError;
 pub use settings::Settings;
 
 use super::Tls;

@@ -1,7 +1,9 @@
 //! What `[tls.acme]` says, with the file that it names.
 
-use super::roots::{self, RootsError};
-use crate::config;
+use crate::{
+    config,
+    tls::roots::{self, RootsError},
+};
 use rustls::RootCertStore;
 use std::{sync::Arc, time::Duration};
 

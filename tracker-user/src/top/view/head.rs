@@ -93,7 +93,7 @@ pub(super) fn help(width: usize) -> Vec<Line<'static>> {
         ("+ -", "read less often, more often"),
         ("?", "this, and back"),
     ];
-    const WORDS: [(&str, &str); 9] = [
+    const WORDS: [(&str, &str); 11] = [
         ("kernel", "answered by the XDP program in the kernel"),
         ("xsk", "through AF_XDP, past the network stack"),
         ("socket", "through ordinary UDP sockets"),
@@ -101,6 +101,8 @@ pub(super) fn help(width: usize) -> Vec<Line<'static>> {
         ("offer", "offers of WebTorrent that were passed on"),
         ("dropped", "what got no answer, and why"),
         ("refused", "what got an answer, but not what it wanted"),
+        ("lag", "how long changes of other nodes are on their way"),
+        ("lost", "batches of such that had to be asked for again"),
         ("workers", "the share of their time in which they were busy"),
         ("queues", "frames of AF_XDP sockets that are in use"),
     ];

@@ -134,6 +134,7 @@ fn columns(
     let levels = [
         panels::room(latest, look, width),
         panels::swarms(latest, width),
+        panels::cluster(latest, look, width),
         panels::workers(latest, look, width),
         panels::queues(latest, width),
     ];

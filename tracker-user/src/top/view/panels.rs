@@ -5,7 +5,7 @@ use crate::top::{
     app::{App, Latest, Order},
     history::Figure,
     numbers::{amount, bytes, percent, span},
-    reading::{Count, Queue, Reading, Worker},
+    reading::{Cluster, Count, Queue, Reading, Worker},
 };
 use ratatui::{
     style::Style,
@@ -185,6 +185,37 @@ pub(super) fn queues(latest: &Latest, width: usize) -> Lines {
     });
     let more = if width < NARROW { "" } else { "frames in use, waiting" };
     [title(width, "queues", more)].into_iter().chain(rows).collect()
+}
+
+/// What nodes hear of each other; nothing where no cluster is on.
+pub(super) fn cluster(latest: &Latest, look: Look, width: usize) -> Lines {
+    let Some(cluster) = latest.reading.cluster else { return Vec::new() };
+    let (counts, columns) = (&latest.reading.counts, Columns::of(width));
+    let state = match cluster {
+        Cluster { connected: 0.0, .. } => Span::styled("no NATS: alone", look.bad()),
+        Cluster { joined: 0.0, .. } => Span::styled("joining", look.bad()),
+        Cluster { cut_off, .. } if cut_off > 0.0 => {
+            Span::styled(format!("{} cut off", amount(cut_off)), look.bad())
+        }
+        Cluster { incomplete, .. } if incomplete > 0.0 => {
+            Span::styled(format!("{} incomplete", amount(incomplete)), look.bad())
+        }
+        _ => Span::raw("connected"),
+    };
+    let changes = ["in", "out"].into_iter().filter_map(|direction| {
+        let count = Count::Change(direction.to_owned());
+        counts.contains_key(&count).then(|| {
+            let rate = latest.rates.of(&count).map_or_else(|| "-".to_owned(), amount);
+            columns.row(direction, &rate, [Span::raw("changes a second")])
+        })
+    });
+    let lost =
+        counts.get(&Count::Lost).map(|lost| columns.row("lost", &amount(*lost), [Span::raw("batches")]));
+    let levels = [
+        columns.row("nodes", &amount(cluster.nodes), [state]),
+        columns.row("lag", &format!("{}s", amount(cluster.lag)), []),
+    ];
+    [title(width, "cluster", "")].into_iter().chain(levels).chain(changes).chain(lost).collect()
 }
 
 /// What got lost or was refused, by where and why; what never happened is left out.

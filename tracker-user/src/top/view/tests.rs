@@ -182,6 +182,39 @@ fn a_wide_terminal_has_three_columns_and_bars() {
 }
 
 #[test]
+fn a_node_shows_its_cluster() {
+    let begin = Instant::now();
+    let mut app = App::new("127.0.0.1:9000".to_owned(), SECOND);
+    let take = |app: &mut App, step: u32, connected: u8| {
+        let text = format!(
+            "riptide_build_info 1\nriptide_cluster_nodes 3\nriptide_cluster_lag_seconds 0.25\n\
+             riptide_cluster_connected {connected}\nriptide_cluster_joined 1\nriptide_cluster_cut_off_nodes 0\n\
+             riptide_cluster_changes_total{{direction=\"in\"}} {}\nriptide_cluster_lost_batches_total 2\n",
+            20 * step
+        );
+        app.take(Ok(Reading::of(&parse(&text).unwrap()).unwrap()), begin + SECOND * step);
+    };
+    take(&mut app, 0, 1);
+    take(&mut app, 1, 1);
+    let panel = |app: &App| {
+        let panel = panels::cluster(app.latest.as_ref().unwrap(), LOOK, 39);
+        panel.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        panel(&app),
+        [
+            "cluster",
+            "nodes              3 connected",
+            "lag             0.2s ",
+            "in                20 changes a second",
+            "lost               2 batches"
+        ]
+    );
+    take(&mut app, 2, 0);
+    assert_eq!(panel(&app)[1], "nodes              3 no NATS: alone");
+}
+
+#[test]
 fn a_tracker_that_is_gone_is_told_with_what_was_last() {
     let (mut app, mut moment) = read();
     app.take(Err("127.0.0.1:9000 cannot be reached: Connection refused".to_owned()), moment.now + SECOND);

@@ -1,7 +1,7 @@
 //! The memory of all connections together.
 
 use super::{
-    super::budget::CONNECTION,
+    super::budget::{CONNECTION, MESSAGE},
     Tracker, announce, announced,
     client::{CLOSE, Client, DEADLINE, FIN, TEXT, frame, until, within},
     offers,
@@ -60,7 +60,7 @@ async fn small_messages_pass_when_there_is_no_memory_left() {
     let tracker = tracker(4 * CONNECTION);
     let mut client = tracker.connect(1, ROOM);
     // Somebody has taken all the rest.
-    let rest = "x".repeat(3 * CONNECTION - 64);
+    let rest = "x".repeat(3 * CONNECTION - MESSAGE);
     assert!(tracker.hub.budget().take_message(&rest));
     assert_eq!(client.ask(&announce('a', "")).await, announced(1));
     // A longer one does not, and says so.

@@ -8,11 +8,7 @@ use std::{
     io,
     os::fd::OwnedFd,
     sync::{Arc, Weak},
-    time::Duration,
 };
-
-/// How long frames may take from the program to a socket, where the kernel cannot be asked to wait for them.
-const FRAMES_ON_THEIR_WAY: Duration = Duration::from_millis(20);
 
 /// The link of a program on an interface, as it goes from one process to another.
 #[derive(Debug)]
@@ -80,10 +76,7 @@ impl Interface {
             self.program.unset_socket(*queue);
         }
         attached.deferral = None;
-        if let Err(error) = await_frames() {
-            tracing::debug!(%error, "waiting for frames on their way");
-            std::thread::sleep(FRAMES_ON_THEIR_WAY);
-        }
+        await_frames();
         let known: Vec<Arc<Gauges>> = sockets.iter().filter_map(|(_, socket)| socket.upgrade()).collect();
         self.lost_before += known.iter().map(|socket| socket.lost()).sum::<u64>();
         // They hold the sockets open.

@@ -1,4 +1,4 @@
-//! Who may have signed the certificate that the ACME server itself shows.
+//! Who may have signed the certificate that a server shows to the tracker.
 
 use rustls::{
     RootCertStore,
@@ -37,9 +37,12 @@ pub enum RootsError {
     /// The system trusts nobody.
     #[error(
         "this machine has no certificates of public CAs; install them (`apt-get install ca-certificates`), or name the \
-         server's own CA by tls.acme.directory_ca"
+         server's own CA by {key}"
     )]
-    NoneInSystem,
+    NoneInSystem {
+        /// The key that could name a CA, with its table.
+        key: &'static str,
+    },
 }
 
 impl RootsError {
@@ -51,7 +54,10 @@ impl RootsError {
 }
 
 /// Those in a file.
-pub(super) fn in_file(path: &Path) -> Result<RootCertStore, RootsError> {
+///
+/// # Errors
+/// If the file cannot be read, or there is no certificate in it.
+pub fn in_file(path: &Path) -> Result<RootCertStore, RootsError> {
     let unreadable = |source| RootsError::Unreadable { path: path.to_owned(), source };
     let unusable = |reason: String| RootsError::Unusable { path: path.to_owned(), reason };
     // Opening a pipe would wait for somebody to write into it.
@@ -73,15 +79,18 @@ pub(super) fn in_file(path: &Path) -> Result<RootCertStore, RootsError> {
     if roots.is_empty() { Err(unusable("there is no certificate in it".to_owned())) } else { Ok(roots) }
 }
 
-/// Those that the system trusts. Reads from disk.
-pub(super) fn of_system() -> Result<RootCertStore, RootsError> {
+/// Those that the system trusts. Reads from disk. `key` is the one that could name others.
+///
+/// # Errors
+/// If the system trusts nobody.
+pub fn of_system(key: &'static str) -> Result<RootCertStore, RootsError> {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
-        tracing::debug!("acme: a certificate of the system: {error}");
+        tracing::debug!("tls: a certificate of the system: {error}");
     }
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() { Err(RootsError::NoneInSystem) } else { Ok(roots) }
+    if roots.is_empty() { Err(RootsError::NoneInSystem { key }) } else { Ok(roots) }
 }
 
 #[cfg(test)]
