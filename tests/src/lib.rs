@@ -15,6 +15,7 @@ use std::{
 
 pub mod acme;
 pub mod cgroup;
+pub mod cluster;
 pub mod conformance;
 pub mod control;
 pub mod debian;
@@ -28,6 +29,7 @@ pub mod maps;
 pub mod markdown;
 pub mod metrics;
 pub mod monitoring;
+pub mod nats;
 pub mod net;
 pub mod openapi;
 pub mod private;

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 /// Bytes moved in a transfer: enough for many pieces, little enough for a loaded machine.
 const SIZE: usize = 1_500_000;
-const NAME: &str = "payload.bin";
+pub(crate) const NAME: &str = "payload.bin";
 
 /// Which client moves the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,13 +136,13 @@ impl Default for Hosts {
 }
 
 /// A client that runs until this is dropped.
-struct Peer {
+pub(crate) struct Peer {
     child: Child,
     log: PathBuf,
 }
 
 impl Peer {
-    fn start(mut command: Command, log: PathBuf) -> Self {
+    pub(crate) fn start(mut command: Command, log: PathBuf) -> Self {
         let output = File::create(&log).expect("a log file");
         let child = command
             .stdin(Stdio::null())
@@ -325,7 +325,8 @@ fn transfer_on(ground: &Ground, riptide: &Riptide, kinds: [(Program, Scheme); 2]
     });
 }
 
-fn make_torrent(directory: &Path, url: &str) {
+/// Makes the file and its torrent, which every test of a process makes alike, for a tracker at this URL.
+pub(crate) fn make_torrent(directory: &Path, url: &str) {
     let script = script("make_torrent.py");
     let seed = std::process::id().to_string();
     let path = directory.display().to_string();
@@ -336,7 +337,7 @@ fn script(name: &str) -> String {
     workspace().join("tests/clients").join(name).display().to_string()
 }
 
-fn client(
+pub(crate) fn client(
     program: Program,
     host: &Namespace,
     torrent: &Path,
@@ -406,7 +407,12 @@ fn client(
 /// Clients take their time: they wait between attempts by their own rules.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(90);
 
-fn wait(riptide: &Riptide, peers: &mut [&mut Peer], awaited: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn wait(
+    riptide: &Riptide,
+    peers: &mut [&mut Peer],
+    awaited: &str,
+    mut done: impl FnMut() -> bool,
+) {
     let deadline = Instant::now() + CLIENT_PATIENCE;
     while !done() {
         let ended = peers.iter_mut().find_map(|peer| peer.child.try_wait().expect("to ask after a client"));

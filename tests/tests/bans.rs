@@ -64,6 +64,12 @@ fn done(riptide: &Riptide, operation: &str) -> Value {
     found
 }
 
+/// The entries of a list, as programs take them: the first word of each line.
+fn entries(riptide: &Riptide, kind: &str) -> Vec<String> {
+    let text = printed(&riptide.control(&format!("{kind} list")));
+    text.lines().map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect()
+}
+
 #[test]
 fn a_ban_by_control_holds_at_once_and_over_a_restart() {
     let riptide = loopback("").ready();
@@ -80,7 +86,16 @@ fn a_ban_by_control_holds_at_once_and_over_a_restart() {
     let (banned, other) = (client(&riptide, 1), client(&riptide, 129));
     gets_nothing(&riptide, &banned);
     other.connect();
-    assert_eq!(done(&riptide, "GET /ban"), json!({ "entries": ["127.0.7.0/25"], "in_file": null }));
+    let listed = done(&riptide, "GET /ban");
+    assert_eq!((&listed["entries"], &listed["in_file"]), (&json!(["127.0.7.0/25"]), &Value::Null));
+    // With when and where it was said last, before the restart.
+    let when = listed["decided"][0]["when"].as_str().expect("a time");
+    let (date, time) = when.strip_suffix('Z').and_then(|when| when.split_once('T')).expect("RFC 3339");
+    let lengths = |text: &str, mark| text.split(mark).map(str::len).collect::<Vec<_>>();
+    assert_eq!((lengths(date, '-'), lengths(time, ':')), (vec![4, 2, 2], vec![2, 2, 2]), "{when}");
+    let node = listed["decided"][0]["node"].as_str().expect("a node");
+    assert_eq!(listed["decided"], json!([{ "entry": "127.0.7.0/25", "when": when, "node": node }]));
+    assert_eq!(printed(&riptide.control("ban list")), format!("127.0.7.0/25 {when} {node}\n"));
     let decided = done(&riptide, "DELETE /ban/127.0.7.9%2F25");
     assert_eq!((&decided["entry"], &decided["changed"]), (&json!("127.0.7.0/25"), &json!(true)));
     assert!(decided["warnings"][0].as_str().is_some_and(|text| text.contains("host bits")), "{decided}");
@@ -120,7 +135,7 @@ fn a_denied_torrent_is_refused_in_every_mode_and_forgotten() {
         // A reload reads the lists anew, and leaves decisions alone.
         assert_eq!(printed(&riptide.control("reload")).lines().next().unwrap(), "taken up: none");
         is_denied(&client, denied);
-        assert_eq!(printed(&riptide.control("deny list")), format!("{}\n", hex(denied)), "{mode}");
+        assert_eq!(entries(&riptide, "deny"), [hex(denied)], "{mode}");
         done(&riptide, &format!("DELETE /deny/{}", hex(denied)));
         client.announce(&udp::Announce::leecher(denied, 3));
         assert_eq!(printed(&riptide.control("deny list")), "");
@@ -208,8 +223,8 @@ fn what_stands_in_a_file_is_taken_out_there() {
     let _ = printed(&riptide.control("ban add 127.0.7.4"));
     let text = printed(&riptide.control("ban remove 127.0.7.4"));
     assert!(text.contains("it is banned all the same, as a part of 127.0.7.0/28"), "{text}");
-    assert_eq!(done(&riptide, "GET /ban"), json!({ "entries": [], "in_file": 1 }));
-    assert_eq!(done(&riptide, "GET /deny"), json!({ "entries": [], "in_file": 1 }));
+    assert_eq!(done(&riptide, "GET /ban"), json!({ "entries": [], "decided": [], "in_file": 1 }));
+    assert_eq!(done(&riptide, "GET /deny"), json!({ "entries": [], "decided": [], "in_file": 1 }));
 }
 
 #[test]
@@ -232,11 +247,34 @@ fn what_cannot_be_decided_is_refused_with_a_reason() {
         assert_eq!(found, status, "{operation}: {value:#}");
         assert!(value.to_string().contains(word), "{operation}: {value:#}");
     }
-    assert_eq!(printed(&riptide.control("ban list")), "192.0.2.1/32\n2001:db8::/32\n");
+    assert_eq!(entries(&riptide, "ban"), ["192.0.2.1/32", "2001:db8::/32"]);
     let json: Value = serde_json::from_str(&printed(&riptide.control("--json ban list"))).expect("JSON");
     assert_eq!(json, done(&riptide, "GET /ban"));
     let said = complaint(&riptide.control("ban add 300.0.0.0/8"));
     assert!(said.contains("expected a network"), "{said}");
+}
+
+#[test]
+fn a_file_of_decisions_of_version_1_is_read() {
+    let riptide = loopback("").ready();
+    done(&riptide, "PUT /ban/127.0.7.128%2F25");
+    let directory = riptide.stop();
+    let file = directory.path().join("state/decisions.riptide");
+    fs::write(&file, "riptide decisions 1\nban 127.0.7.0/25\nend 1\n").expect("to write it");
+    let riptide = loopback("").directory(directory).ready();
+    gets_nothing(&riptide, &client(&riptide, 1));
+    let told = done(&riptide, "GET /ban");
+    assert_eq!(told["entries"], json!(["127.0.7.0/25"]));
+    assert_eq!(told["decided"][0]["when"], Value::Null, "nobody knows");
+    // What is decided from here on counts, and is kept as version 2.
+    assert_eq!(done(&riptide, "DELETE /ban/127.0.7.0%2F25")["changed"], json!(true));
+    let text = fs::read_to_string(&file).expect("decisions");
+    assert!(
+        text.starts_with("riptide decisions 2\n") && text.contains("\nban 127.0.7.0/25 taken-back 1"),
+        "{text}"
+    );
+    let riptide = loopback("").directory(riptide.stop()).ready();
+    client(&riptide, 1).connect();
 }
 
 #[test]
@@ -246,7 +284,10 @@ fn a_file_of_decisions_that_is_not_right_is_set_aside() {
     let directory = riptide.stop();
     let file = directory.path().join("state/decisions.riptide");
     let text = fs::read_to_string(&file).expect("decisions");
-    assert!(text.starts_with("riptide decisions 1\n") && text.contains("\nban 127.0.7.0/24\n"), "{text}");
+    assert!(
+        text.starts_with("riptide decisions 2\n") && text.contains("\nban 127.0.7.0/24 holds 1"),
+        "{text}"
+    );
     fs::write(&file, text.replace("end 1\n", "")).expect("to cut it");
     let riptide = loopback("").directory(directory).ready();
     let says = "decisions.riptide: its end is missing; no decision by control holds";
@@ -361,7 +402,7 @@ fn decisions_go_over_to_another_process() {
         let ours = rig.client(Family::V4, 1);
         is_denied(&ours, hash);
         gets_nothing(rig.riptide(), &rig.client(Family::V4, 2));
-        assert_eq!(printed(&rig.riptide().control("ban list")), "127.0.1.2/32\n");
+        assert_eq!(entries(rig.riptide(), "ban"), ["127.0.1.2/32"]);
     }
     drop(ours);
 }
@@ -393,14 +434,13 @@ fn no_decision_is_lost_in_a_hand_over() {
     }
     over.store(true, Ordering::Relaxed);
     let mut made = deciding.join().expect("whoever decides");
-    let mut held: Vec<String> =
-        printed(&rig.riptide().control("ban list")).lines().map(str::to_owned).collect();
+    let mut held = entries(rig.riptide(), "ban");
     made.sort();
     held.sort();
     assert_eq!(held, made);
     // And all are on disk.
     rig.restart();
-    assert_eq!(printed(&rig.riptide().control("ban list")).lines().count(), made.len());
+    assert_eq!(entries(rig.riptide(), "ban").len(), made.len());
 }
 
 /// Whatever step it stops at.

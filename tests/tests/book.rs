@@ -51,7 +51,9 @@ fn book() -> Vec<Page> {
 /// All that people read.
 fn documents() -> Vec<Page> {
     let mut found: Vec<PathBuf> =
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(PathBuf::from).into();
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "packaging/nats/README.md"]
+            .map(PathBuf::from)
+            .into();
     files(Path::new("docs"), "md", false, &mut found);
     found.iter().map(Page::read).chain(book()).collect()
 }

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Output,
 };
@@ -41,7 +43,16 @@ fn what_is_named_and_not_to_be_had_is_found_by_both() {
         one.certificate_file().display().to_string(),
         other.key_file().display().to_string()
     );
+    let login = write(directory.path(), "login", "node-a\n");
+    let nobody = format!(
+        "[cluster]\nservers = [\"nats://127.0.0.1\"]\nnode = \"a\"\nlogin = {:?}\n",
+        login.display().to_string()
+    );
+    let seedless =
+        "[cluster]\nservers = [\"nats://127.0.0.1\"]\nnode = \"a\"\nnkey = \"/nonexistent/seed\"\n";
     let cases = [
+        (nobody.as_str(), &["cluster.login", "the password in its second"][..]),
+        (seedless, &["cluster.nkey", "/nonexistent/seed"]),
         (listed.as_str(), &["access.info_hashes", "line 2", "zz"][..]),
         (unlisted, &["access.info_hashes", "/nonexistent/list"]),
         (user, &["privileges.user", "no-such-user-here"]),
@@ -93,6 +104,19 @@ fn what_the_machine_lacks_now_is_a_warning() {
     }
     assert_eq!(warnings.len(), 5, "{said}");
     assert!(said.contains("no errors"), "{said}");
+    // What others could read.
+    let login = write(directory.path(), "login", "node-a\npassword\n");
+    std::fs::set_permissions(&login, Permissions::from_mode(0o644)).expect("a mode");
+    let text = format!(
+        "[cluster]\nservers = [\"nats://192.0.2.7\"]\nnode = \"a\"\nlogin = {:?}\n",
+        login.display().to_string()
+    );
+    let (status, said) = check(&write(directory.path(), "riptide.toml", &text));
+    let warnings: Vec<&str> = said.lines().filter(|line| line.contains("warning")).collect();
+    let [open, readable] = warnings.as_slice() else { panic!("two warnings:\n{said}") };
+    assert!(status == Some(0) && open.contains("nats://192.0.2.7:4222 need not speak TLS"), "{said}");
+    assert!(readable.contains("cluster.login") && readable.contains("chmod o="), "{said}");
+    assert!(!said.contains("password\n"), "{said}");
     // A warning of any kind is told.
     let text = "[swarm]\ninterval = \"1h\"\n";
     let (status, said) = check(&write(directory.path(), "riptide.toml", text));

@@ -14,6 +14,7 @@ use tests::{
         read_file,
         rules::{self, alerts},
     },
+    nats::NatsServer,
     net::{Wire, workspace},
     riptide::{Riptide, Start},
     service::{self, native},
@@ -27,11 +28,13 @@ const INSTALLED: &str = "file:///usr/share/doc/riptide/book/alerts/";
 /// The list of metrics.
 const LIST: &str = "docs/book/src/metrics.md";
 
-/// A tracker that serves everything but XDP.
-fn tracker() -> Riptide {
-    let certificate = Certificate::new();
+/// A tracker that serves everything but XDP, as a node of a cluster.
+fn tracker() -> (Riptide, NatsServer) {
+    let (certificate, nats) = (Certificate::new(), NatsServer::start());
     let tls = format!("[tls]\nlisten = [\"127.0.0.1:0\"]\n{}", certificate.keys());
-    Start::new(None).arguments("--udp 127.0.0.1:0").http("listen = [\"127.0.0.1:0\"]").config(&tls).ready()
+    let cluster = format!("[cluster]\nservers = [\"{}\"]\nnode = \"a\"\ndrain_delay = \"0s\"\n", nats.url());
+    let start = Start::new(None).arguments("--udp 127.0.0.1:0").http("listen = [\"127.0.0.1:0\"]");
+    (start.config(&tls).config(&cluster).ready(), nats)
 }
 
 /// An expression with the place where it stands, and the labels that are told of each of its series.
@@ -86,7 +89,7 @@ fn check(metrics: &Metrics, of_xdp: bool, least: usize) {
 
 #[test]
 fn whatever_is_asked_for_is_there() {
-    let riptide = tracker();
+    let (riptide, _nats) = tracker();
     check(&riptide.metrics(), false, 80);
     in_the_handbook(&riptide.metrics());
     riptide.stop();
@@ -231,7 +234,7 @@ fn the_dashboard_is_laid_out() {
 /// and no alert is about to fire.
 #[test]
 fn prometheus_finds_a_healthy_tracker() {
-    let riptide = tracker();
+    let (riptide, _nats) = tracker();
     let prometheus = Prometheus::beside(riptide.metrics_address());
     eventually("some scrapes", || {
         let scrapes = prometheus.query("count_over_time(riptide_build_info[10s]) >= 4").expect("an answer");

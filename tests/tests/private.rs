@@ -365,8 +365,9 @@ fn keys_come_and_go_by_control() {
     assert!(served("BY_CONTROL") && by_udp("/BY_CONTROL") && served(KEYS[0]));
     let _ = counts(&early.ask(&asked), hash);
     assert_eq!(decide("PUT /key/BY_CONTROL")["changed"], json!(false));
-    assert_eq!(decide("GET /key"), json!({ "entries": ["BY_CONTROL"], "in_file": 2 }));
-    assert_eq!(printed(&riptide.control("key list")), "BY_CONTROL\n");
+    let listed = decide("GET /key");
+    assert_eq!((&listed["entries"], &listed["in_file"]), (&json!(["BY_CONTROL"]), &json!(2)));
+    assert!(printed(&riptide.control("key list")).starts_with("BY_CONTROL 2"));
     // A reload changes nothing of it.
     assert_eq!(reload(riptide).1["keys"], json!(2));
     assert!(served("BY_CONTROL"));
@@ -385,7 +386,7 @@ fn keys_come_and_go_by_control() {
     assert_eq!(early.wait_closed(), Some(1008));
     assert!(!served("BY_CONTROL") && !by_udp("/BY_CONTROL"));
     assert_eq!(decide("DELETE /key/BY_CONTROL")["changed"], json!(false));
-    assert_eq!(decide("GET /key"), json!({ "entries": ["-begins-with-a-dash"], "in_file": 2 }));
+    assert_eq!(decide("GET /key")["entries"], json!(["-begins-with-a-dash"]));
     let log = riptide.log_text();
     assert!(log.contains("control: decided: a key") && log.contains("control: taken back: a key"), "{log}");
     tells_no_key(&house, &["BY_CONTROL", "-begins-with-a-dash"]);

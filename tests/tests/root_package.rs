@@ -49,6 +49,8 @@ const FILES: &[&str] = &[
     "/usr/share/man/man1/riptide.1.gz",
     "/usr/share/man/man1/riptide-control-ban-add.1.gz",
     "/usr/share/man/man5/riptide.toml.5.gz",
+    "/usr/share/riptide/nats/certificates",
+    "/usr/share/riptide/nats/nats-server.conf",
     "/usr/share/riptide/riptide.json",
     "/usr/share/riptide/riptide.rules.yml",
 ];

