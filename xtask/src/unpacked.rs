@@ -18,7 +18,7 @@ pub(crate) struct Unpacked {
 }
 
 /// Where packages are unpacked. It never depends on `CARGO_TARGET_DIR`, so that tests find it.
-fn place() -> PathBuf {
+pub(crate) fn place() -> PathBuf {
     machine::workspace_root().join("target/unpacked")
 }
 

@@ -107,6 +107,13 @@ aims! {
     SAVE_BYTES = aim("state", "saved file, 2 M IPv4 peers in 1 M torrents, a peer", "", "bytes", 24.0, 21.0);
     RESTORE = aim("state", "restoring 2 M peers in 1 M torrents", "", "s", 4.0, 2.0);
     RESTORE_GROWTH = aim("state", "restoring 20 M peers in 10 M torrents", "ten times 2 M peers in 1 M torrents", "s", 2.0, 1.5);
+    CLUSTER_COST = aim("cluster", "UDP announces at half the served rate, one of three nodes of a cluster, CPU", "the same tracker alone", CPU, 1.15, 1.05);
+    CLUSTER_BYTES = aim("cluster", "told to each other node for an announce, while peers come, stay and go", "", "bytes", 64.0, 40.0);
+    CLUSTER_STAYING = aim("cluster", "told to each other node for an announce of a peer that stays", "", "bytes", 10.0, 5.0);
+    CLUSTER_PROPAGATION = aim("cluster", "p99 from the answer to an announce until another node tells of the peer, at 50,000 announces a second", "", "s", 0.5, 0.3);
+    CLUSTER_APPLYING = aim("cluster", "records of another node taken in a second, one thread, 1 M torrents", "", "records/s", 2e6, 4e6);
+    CLUSTER_JOINING = aim("cluster", "an empty node joins with 2 M peers, from its start until it is ready", "", "s", 10.0, 5.0);
+    CLUSTER_DONOR = aim("cluster", "p99.9 latency of announces while another node gets 2 M peers, at half the served rate", "p99.9 before", "s", 1.5, 1.2);
     SOAK_MEMORY = aim("soak", "soak: memory, highest", "its median", "bytes", 1.1, 1.03);
     SOAK_LATENCY = aim("soak", "soak: p99.9 of a window, highest", "its median", "s", 3.0, 2.0);
     SOAK_LOSS = aim("soak", "soak: unanswered requests", "", "%", 0.5, 0.1);

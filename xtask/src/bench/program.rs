@@ -85,7 +85,7 @@ impl Program {
     fn is_ready(&self, ready: Ready) -> bool {
         let proc = self.proc();
         match ready {
-            Ready::Word(word) => self.said().lines().any(|line| line.contains(word)),
+            Ready::Word(word) => self.has_said(word),
             Ready::Port(port) => {
                 // Until it has entered its namespace, the tables are this host's.
                 let namespace = |proc: &Path| fs::read_link(proc.join("ns/net")).ok();
@@ -103,6 +103,11 @@ impl Program {
     /// All that it said.
     pub(crate) fn said(&self) -> String {
         fs::read(&self.said).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// Whether a line that it said has this word.
+    pub(crate) fn has_said(&self, word: &str) -> bool {
+        self.said().lines().any(|line| line.contains(word))
     }
 
     /// Resident memory in bytes.

@@ -24,6 +24,8 @@ const NAMESPACES: &str = "/run/netns";
 pub(crate) const TRACKER: &str = "10.88.0.1";
 /// The load's address, which all its source addresses are behind.
 const LOAD: &str = "10.88.0.2";
+/// The tracker's address on the wire to another host, and that host's.
+pub(crate) const BESIDE: [&str; 2] = ["10.89.0.1", "10.89.0.2"];
 /// The addresses that the load comes from.
 pub(crate) const SOURCES: &str = "10.99.0.0/22";
 /// What the tracker's host routes back to the load; it holds [`SOURCES`].
@@ -66,6 +68,23 @@ impl Namespace {
     /// A line of shell in it, and what it prints; `/sys` shows its interfaces.
     pub(crate) fn bash(&self, line: &str) -> Result<String> {
         said(Command::new("ip").args(["netns", "exec", &self.name, "bash", "-ec", line]))
+    }
+
+    /// What a server of HTTP answers that listens at a port of its loopback interface: the body, whatever the status.
+    pub(crate) fn get(&self, port: u16, path: &str) -> Result<String> {
+        let ask = format!(
+            "exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+        );
+        let answer = self.bash(&ask)?;
+        let (_, body) = answer
+            .split_once("\r\n\r\n")
+            .with_context(|| format!("what listens at port {port} does not speak HTTP"))?;
+        Ok(body.to_owned())
+    }
+
+    /// Its file, by which a thread can enter it.
+    pub(crate) fn file(&self) -> PathBuf {
+        Path::new(NAMESPACES).join(&self.name)
     }
 }
 
@@ -125,7 +144,7 @@ impl Rig {
     /// Lays the wire with one queue at each end, receiving in threads of the kernel that can be pinned.
     pub(crate) fn lay(lab: &Lab) -> Result<Self> {
         let (tracker, load) = (Namespace::new(lab, "tracker")?, Namespace::new(lab, "load")?);
-        let [tracker_interface, load_interface] = interfaces(std::process::id(), lab.number());
+        let [tracker_interface, load_interface] = interfaces(["t", "l"], lab.number());
         let count = "numrxqueues 1 numtxqueues 1";
         tracker.bash(&format!(
             "ip link add {tracker_interface} {count} type veth peer name {load_interface} {count} netns {}",
@@ -149,6 +168,19 @@ impl Rig {
         Ok(rig)
     }
 
+    /// Another host, on a wire of its own to the tracker's; both ends have the addresses that [`BESIDE`] says.
+    pub(crate) fn beside(&self, lab: &Lab, role: &str) -> Result<Namespace> {
+        let other = Namespace::new(lab, role)?;
+        let [here, there] = interfaces(["h", "o"], lab.number());
+        self.tracker.bash(&format!("ip link add {here} type veth peer name {there} netns {}", other.name))?;
+        for (namespace, interface, address) in [(&self.tracker, here, BESIDE[0]), (&other, there, BESIDE[1])]
+        {
+            namespace
+                .bash(&format!("ip addr add {address}/24 dev {interface}\nip link set {interface} up"))?;
+        }
+        Ok(other)
+    }
+
     /// Pins the thread that receives for the tracker, which is a new one once a program has been attached to the
     /// interface, and returns its directory in `/proc`.
     pub(crate) fn pin_receiver(&self, cpu: usize) -> Result<PathBuf> {
@@ -160,9 +192,13 @@ impl Rig {
 }
 
 /// Names of both ends, short enough to be told apart in the names of threads.
-fn interfaces(process: u32, number: u32) -> [String; 2] {
+fn interfaces(ends: [&str; 2], number: u32) -> [String; 2] {
+    named(ends, std::process::id(), number)
+}
+
+fn named(ends: [&str; 2], process: u32, number: u32) -> [String; 2] {
     let letter = char::from(b'a' + (number % 26) as u8);
-    ["t", "l"].map(|end| format!("{end}{}{letter}", process % 100_000))
+    ends.map(|end| format!("{end}{}{letter}", process % 100_000))
 }
 
 /// The newest thread that receives for an interface.
@@ -189,7 +225,7 @@ mod tests {
 
     #[test]
     fn receivers_are_found_by_interface() {
-        let [tracker, load] = interfaces(4_194_304, 27);
+        let [tracker, load] = named(["t", "l"], 4_194_304, 27);
         assert_eq!((tracker.as_str(), load.as_str()), ("t94304b", "l94304b"));
         let proc = tempfile::tempdir().unwrap();
         for (pid, comm) in [("9", "napi/t94304b-1\n"), ("30", "napi/t94304b-2\n"), ("42", "napi/l94304b-3\n")]

@@ -5,11 +5,11 @@ mod flood;
 mod handover;
 mod saving;
 mod soak;
-mod tracker;
+pub(crate) mod tracker;
 mod verdict;
 
 pub(crate) use handover::measure as handover;
-pub(crate) use saving::measure as saving;
+pub(crate) use saving::{half_served, measure as saving};
 pub(crate) use soak::measure as soak;
 
 use crate::bench::{
@@ -26,7 +26,7 @@ use std::time::Duration;
 use tracker::{MIX, Population, Purpose, Running, SEARCH, Tracker};
 
 /// Other shares of connects, announces and scrapes.
-const ANNOUNCE: &str = "0:1:0";
+pub(crate) const ANNOUNCE: &str = "0:1:0";
 const CONNECT: &str = "1:0:0";
 
 fn called(mix: &str) -> &'static str {

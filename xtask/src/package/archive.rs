@@ -20,6 +20,9 @@ const FILES: &[(&str, &str)] = &[
     ("packaging/sysusers.d/riptide.conf", "sysusers.d/riptide.conf"),
     ("packaging/prometheus/riptide.rules.yml", "riptide.rules.yml"),
     ("packaging/grafana/riptide.json", "riptide.json"),
+    ("packaging/nats/README.md", "nats/README.md"),
+    ("packaging/nats/nats-server.conf", "nats/nats-server.conf"),
+    ("packaging/nats/certificates", "nats/certificates"),
 ];
 
 /// Writes the tarball and returns where it is.

@@ -19,6 +19,9 @@ const FILES: &[(&str, &str)] = &[
     ("packaging/libexec/package", "usr/libexec/riptide/package"),
     ("packaging/prometheus/riptide.rules.yml", "usr/share/riptide/riptide.rules.yml"),
     ("packaging/grafana/riptide.json", "usr/share/riptide/riptide.json"),
+    ("packaging/nats/README.md", "usr/share/riptide/nats/README.md"),
+    ("packaging/nats/nats-server.conf", "usr/share/riptide/nats/nats-server.conf"),
+    ("packaging/nats/certificates", "usr/share/riptide/nats/certificates"),
     ("packaging/deb/copyright", "usr/share/doc/riptide/copyright"),
 ];
 

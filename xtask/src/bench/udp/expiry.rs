@@ -6,10 +6,11 @@ use crate::bench::{
     figures::grouped,
     lab::Lab,
     load::Window,
+    metrics,
     result::{Row, median},
     rig::Namespace,
 };
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
 
 /// Those that all fall due together.
@@ -74,28 +75,12 @@ fn peers(namespace: &Namespace) -> Result<f64> {
 
 /// The sum of those of Riptide's metrics whose name and labels begin so.
 pub(super) fn metric(namespace: &Namespace, name: &str) -> Result<f64> {
-    let ask = format!(
-        "exec 3<>/dev/tcp/127.0.0.1/{METRICS}; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
-    );
-    sum(&namespace.bash(&ask)?, name).with_context(|| format!("Riptide's metrics have no {name}"))
-}
-
-/// The sum of a metric over its labels.
-fn sum(metrics: &str, name: &str) -> Option<f64> {
-    let values =
-        metrics.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit(' ').next());
-    values.filter_map(|value| value.parse::<f64>().ok()).reduce(|sum, value| sum + value)
+    metrics::metric(namespace, METRICS, name, "")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_metric_is_summed_over_its_labels() {
-        let text = "# TYPE a gauge\na{family=\"ipv4\"} 5\na{family=\"ipv6\"} 1.5e3\nab{a=\"b\"} 9\n";
-        assert_eq!([sum(text, "a{"), sum("", "a{")], [Some(1_505.0), None]);
-    }
 
     #[test]
     fn windows_are_told_apart_by_when_peers_fall_due() {

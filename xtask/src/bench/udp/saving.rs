@@ -35,7 +35,7 @@ pub(crate) fn measure(lab: &Lab) -> Result<Row> {
 }
 
 /// Half the rate of announces that is served.
-pub(super) fn half_served(lab: &Lab, running: &mut Running) -> Result<f64> {
+pub(crate) fn half_served(lab: &Lab, running: &mut Running) -> Result<f64> {
     let options =
         format!("--mix {ANNOUNCE} {SEARCH} {:.0} --warmup 500ms {}", running.fill, Population::USUAL);
     let found = running.run(lab, &options, Duration::from_millis(lab.choose(1_000, 2_000)))?.search;

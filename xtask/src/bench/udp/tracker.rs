@@ -17,23 +17,25 @@ use std::{
 };
 
 /// Shares of connects, announces and scrapes: the usual mix.
-pub(super) const MIX: &str = "50:50:1";
+pub(crate) const MIX: &str = "50:50:1";
 /// In the place of a pace. What a shared host takes away for milliseconds is no tracker's loss: what lost is offered again.
-pub(super) const SEARCH: &str = "--search --search-tries 2 --search-from";
+pub(crate) const SEARCH: &str = "--search --search-tries 2 --search-from";
 /// The port of every tracker.
-const PORT: u16 = 6969;
+pub(crate) const PORT: u16 = 6969;
+/// Its name among other nodes.
+const NODE: &str = "measured";
 /// Where Riptide serves its metrics, inside its namespace.
-pub(super) const METRICS: u16 = 9000;
+pub(crate) const METRICS: u16 = 9000;
 /// The lowest rate that the load can pace.
 const SLOWEST: f64 = 1_000.0;
 /// A load that is late by so much hangs: one fills a slow tracker before its requests count.
-pub(super) const LATE: Duration = Duration::from_secs(330);
+pub(crate) const LATE: Duration = Duration::from_secs(330);
 /// From the last counted request to the load's end: it waits for late replies, and its end is not noticed at once.
-pub(super) const AFTER: Duration = Duration::from_millis(150);
+pub(crate) const AFTER: Duration = Duration::from_millis(150);
 
 /// A program that serves UDP.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Tracker {
+pub(crate) enum Tracker {
     /// Riptide, XDP in the driver.
     Native,
     /// Riptide without XDP, its interface polled.
@@ -48,36 +50,44 @@ pub(super) enum Tracker {
 
 /// What a tracker is started for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Purpose {
+pub(crate) struct Purpose {
     /// Who will announce.
-    pub(super) population: Population,
+    pub(crate) population: Population,
     /// When a peer is forgotten, seconds.
-    pub(super) peer_timeout: u64,
+    pub(crate) peer_timeout: u64,
     /// How long Riptide takes for a round of expiry, seconds.
-    pub(super) sweep: u64,
+    pub(crate) sweep: u64,
     /// Whether Riptide saves what it has, over and over.
-    pub(super) saves: bool,
+    pub(crate) saves: bool,
     /// Announces and scrapes a second that Riptide lets a client make; 0: as many as it likes.
-    pub(super) limit: u32,
+    pub(crate) limit: u32,
+    /// The NATS server by which Riptide is a node of a cluster.
+    pub(crate) cluster: Option<&'static str>,
 }
 
 impl Purpose {
     /// Nobody is forgotten in four hours: no peer that a figure counts on.
-    pub(super) const USUAL: Self =
-        Self { population: Population::USUAL, peer_timeout: 4 * 3600, sweep: 60, saves: false, limit: 0 };
+    pub(crate) const USUAL: Self = Self {
+        population: Population::USUAL,
+        peer_timeout: 4 * 3600,
+        sweep: 60,
+        saves: false,
+        limit: 0,
+        cluster: None,
+    };
 }
 
 /// Who announces what: torrents, peers, and a number in which populations differ that have no torrent in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Population {
-    pub(super) torrents: u64,
-    pub(super) peers: u64,
-    pub(super) seed: u64,
+pub(crate) struct Population {
+    pub(crate) torrents: u64,
+    pub(crate) peers: u64,
+    pub(crate) seed: u64,
 }
 
 impl Population {
     /// A million torrents, two million peers.
-    pub(super) const USUAL: Self = Self { torrents: 1_000_000, peers: 2_000_000, seed: 1 };
+    pub(crate) const USUAL: Self = Self { torrents: 1_000_000, peers: 2_000_000, seed: 1 };
 }
 
 impl fmt::Display for Population {
@@ -90,7 +100,7 @@ impl fmt::Display for Population {
 
 impl Tracker {
     /// Its name in reports.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::Native => "Riptide, XDP native".to_owned(),
             Self::Sockets => "Riptide, sockets".to_owned(),
@@ -102,7 +112,7 @@ impl Tracker {
 
     /// Announces a second that it is expected to take while it gets to know its peers. One that takes less is filled
     /// more slowly.
-    pub(super) fn fill(&self) -> f64 {
+    pub(crate) fn fill(&self) -> f64 {
         match self {
             Self::Native | Self::EchoXsk(_) => 350_000.0,
             Self::Sockets | Self::EchoSockets(_) => 110_000.0,
@@ -117,14 +127,17 @@ impl Tracker {
         Ok(match self {
             Self::Native | Self::Sockets => {
                 let xdp = if *self == Self::Native { "native" } else { "off" };
-                let (state, Purpose { peer_timeout, sweep, saves, limit, .. }) =
+                let (state, Purpose { peer_timeout, sweep, saves, limit, cluster, .. }) =
                     (lab.scratch().join("state"), purpose);
                 let control = lab.scratch().join(format!("{}-control.sock", lab.number()));
                 // What one round leaves is nothing to the next.
                 let save = if *saves { "save_interval = \"1s\"" } else { "swarms = false" };
+                let cluster = cluster.map_or_else(String::new, |server| {
+                    format!("[cluster]\nservers = [{server:?}]\nnode = {NODE:?}\n")
+                });
                 let text = format!(
                     "[http]\nlisten = []\n[control]\nlisten = {control:?}\n[metrics]\nlisten = \"127.0.0.1:{METRICS}\"\n[state]\ndirectory = {state:?}\n{save}\n\
-                     [limits]\nudp_requests_per_second = {limit}\n[swarm]\nmax_interval = \"30m\"\npeer_timeout = \"{peer_timeout}s\"\nsweep_interval = \"{sweep}s\"\n"
+                     [limits]\nudp_requests_per_second = {limit}\n[swarm]\nmax_interval = \"30m\"\npeer_timeout = \"{peer_timeout}s\"\nsweep_interval = \"{sweep}s\"\n{cluster}"
                 );
                 let file = lab.file("riptide.toml", &text)?;
                 let line = format!(
@@ -150,8 +163,12 @@ impl Tracker {
     }
 
     /// Starts it on a rig of its own, on the tracker's processor.
-    pub(super) fn start(&self, lab: &Lab, purpose: &Purpose) -> Result<Running> {
-        let rig = Rig::lay(lab)?;
+    pub(crate) fn start(&self, lab: &Lab, purpose: &Purpose) -> Result<Running> {
+        self.start_on(lab, Rig::lay(lab)?, purpose)
+    }
+
+    /// Starts it on this rig.
+    pub(crate) fn start_on(&self, lab: &Lab, rig: Rig, purpose: &Purpose) -> Result<Running> {
         let (path, arguments, ready) = self.call(lab, &rig, purpose)?;
         let mut command = rig.tracker.command(lab.cpus.tracker, &path);
         command.args(&arguments);
@@ -163,18 +180,18 @@ impl Tracker {
 
 /// A tracker that serves on a rig of its own.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(crate) struct Running {
     // Ends before its network does.
     /// The tracker.
-    pub(super) program: Program,
+    pub(crate) program: Program,
     /// The kernel's thread that receives for it, in `/proc`.
     receiver: PathBuf,
     /// Its network.
-    pub(super) rig: Rig,
+    pub(crate) rig: Rig,
     /// As [`Tracker::fill`] says.
-    pub(super) fill: f64,
+    pub(crate) fill: f64,
     /// The rates that it served in searches of some mix, and whether it was the load that could not send more.
-    pub(super) found: Vec<(&'static str, f64, bool)>,
+    pub(crate) found: Vec<(&'static str, f64, bool)>,
     /// Where its program is, and its arguments.
     call: (PathBuf, Vec<OsString>),
 }
@@ -187,12 +204,12 @@ impl AsMut<Program> for Running {
 
 impl Running {
     /// How long the tracker, and the thread that receives for it, have run.
-    pub(super) fn run_time(&self) -> Duration {
+    pub(crate) fn run_time(&self) -> Duration {
         self.program.run_time() + program::run_time(&self.receiver)
     }
 
     /// Starts another process of it that takes over; it serves once it has said "ready".
-    pub(super) fn succeed(&self, lab: &Lab) -> Result<Program> {
+    pub(crate) fn succeed(&self, lab: &Lab) -> Result<Program> {
         let (path, arguments) = &self.call;
         let mut command = self.rig.tracker.command(lab.cpus.tracker, path);
         command.args(arguments).arg("--take-over");
@@ -200,7 +217,7 @@ impl Running {
     }
 
     /// A load on it, by these options of `riptide-load udp`, that counts requests for so long.
-    pub(super) fn load(&self, lab: &Lab, options: &str, duration: Duration) -> Command {
+    pub(crate) fn load(&self, lab: &Lab, options: &str, duration: Duration) -> Command {
         let mut command = self.rig.load.command(lab.cpus.load, &lab.binary("riptide-load"));
         let (interface, cpu) = (&self.rig.load_interface, lab.cpus.tracker);
         let line = format!(
@@ -214,7 +231,7 @@ impl Running {
 
     /// Puts a load on it, by these options of `riptide-load udp`, that counts requests for so long; `look` is called every
     /// so often meanwhile.
-    pub(super) fn watch(
+    pub(crate) fn watch(
         &mut self,
         lab: &Lab,
         options: &str,
@@ -238,13 +255,13 @@ impl Running {
     }
 
     /// The same without looking.
-    pub(super) fn run(&mut self, lab: &Lab, options: &str, duration: Duration) -> Result<Figures> {
+    pub(crate) fn run(&mut self, lab: &Lab, options: &str, duration: Duration) -> Result<Figures> {
         self.watch(lab, options, duration, |_| Ok(()))
     }
 
     /// Has every peer of a population announce until nearly all have got an answer. Each pass misses others: what the load
     /// was too late for, and what was lost on the way. Returns the share that has.
-    pub(super) fn fill(&mut self, lab: &Lab, population: Population) -> Result<f64> {
+    pub(crate) fn fill(&mut self, lab: &Lab, population: Population) -> Result<f64> {
         let (mut rate, mut missing) = (self.fill, 1.0);
         for _ in 0..5 {
             let options = format!("--mix 0:1:0 --rate {SLOWEST} --warmup 0s --fill {rate:.0} {population}");
