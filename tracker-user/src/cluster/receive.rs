@@ -1,7 +1,6 @@
 //! What becomes of a message.
 
 use super::{
-    delay::Delay,
     node::{AskedKey, Effect, Node, To},
     other::{LOST_AFTER_NS, Other, Process},
     taking::Reason,
@@ -139,7 +138,7 @@ impl Node {
             Message::Piece { session, number: at, written_ns, content } => {
                 if self.piece_came(from, session, at, now_ns) {
                     let delay = self.others.get(from).and_then(Other::current).map(|process| process.delay);
-                    let since = since(&delay.unwrap_or_default(), written_ns, now_ns);
+                    let since = delay.unwrap_or_default().grown(written_ns, now_ns);
                     self.take_in(from, number, content, since, now_ns);
                 }
             }
@@ -199,7 +198,13 @@ impl Node {
     }
 
     /// Takes in records of WebRTC peers that a node holds. Whether all could be read.
-    fn take_in_webrtc(&self, bytes: &[u8], since: u32, node: NodeNumber, now_ns: u64) -> bool {
+    fn take_in_webrtc(
+        &self,
+        bytes: &[u8],
+        (since, ahead): (u32, u32),
+        node: NodeNumber,
+        now_ns: u64,
+    ) -> bool {
         let (mut torrent, mut peers) = (None, Vec::new());
         let flush = |torrent: Option<InfoHash>, peers: &mut Vec<WebrtcRecord>| {
             if let Some(info_hash) = torrent
@@ -217,7 +222,10 @@ impl Node {
                     flush(torrent.replace(next), &mut peers);
                 }
                 Ok(WebrtcItem::Peer(peer)) => {
-                    peers.push(WebrtcRecord { age: peer.age.saturating_add(since), ..peer });
+                    peers.push(WebrtcRecord {
+                        age: peer.age.saturating_add(since).saturating_sub(ahead),
+                        ..peer
+                    });
                 }
                 Err(_) => is_whole = false,
             }
@@ -282,7 +290,7 @@ impl Node {
         if channel == Channel::Changes {
             process.delay.came(written_ns, now_ns);
         }
-        let since = since(&process.delay, written_ns, now_ns);
+        let since = process.delay.grown(written_ns, now_ns);
         if is_next {
             process.next = sequence.saturating_add(1);
             process.lag_ns = process.delay.age_ns(written_ns, now_ns);
@@ -322,13 +330,14 @@ impl Node {
         from: &str,
         node: NodeNumber,
         Records { plain, webrtc }: Records<'_>,
-        since: u32,
+        grown: i64,
         now_ns: u64,
     ) {
-        let mut take_in = TakeIn::new(&self.engine, seconds(now_ns));
+        let [since, ahead] = [grown, -grown].map(|grown| u32::try_from(grown.max(0)).unwrap_or(u32::MAX));
+        let mut take_in = TakeIn::new(&self.engine, seconds(now_ns)).of_a_clock_ahead(ahead);
         let plain = take_in.records(plain, since, CountedBy::Node(node));
         self.tally.changes_in += take_in.taken().read;
-        let webrtc = self.take_in_webrtc(webrtc, since, node, now_ns);
+        let webrtc = self.take_in_webrtc(webrtc, (since, ahead), node, now_ns);
         if plain.is_err() || !webrtc {
             self.malformed(from, now_ns);
         }
@@ -343,7 +352,7 @@ impl Node {
     }
 
     /// Takes in a piece of a walk.
-    fn take_in(&mut self, from: &str, node: NodeNumber, content: Content<'_>, since: u32, now_ns: u64) {
+    fn take_in(&mut self, from: &str, node: NodeNumber, content: Content<'_>, since: i64, now_ns: u64) {
         match content {
             Content::Records(plain) => {
                 self.records(from, node, Records { plain, webrtc: &[] }, since, now_ns);
@@ -427,11 +436,4 @@ impl Node {
             }
         }
     }
-}
-
-/// By how much ages have grown since they were written, which took so long to come. Both times as the engine counts seconds:
-/// otherwise who came and went within one may be there again, if that comes late.
-fn since(delay: &Delay, written_ns: u64, now_ns: u64) -> u32 {
-    let written_ns = now_ns.saturating_sub(delay.age_ns(written_ns, now_ns));
-    seconds(now_ns).saturating_sub(seconds(written_ns))
 }

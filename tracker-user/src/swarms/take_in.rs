@@ -36,6 +36,8 @@ pub struct TakeIn<'a> {
     timeout: Seconds,
     /// Whose counts of downloads the records tell.
     by: CountedBy,
+    /// By how much ages are too high.
+    ahead: Seconds,
     torrent: Option<TorrentRecord>,
     /// Of the torrent: whether some are alive, and for how long the youngest of the others has been gone.
     alive: bool,
@@ -65,6 +67,7 @@ impl<'a> TakeIn<'a> {
             now,
             timeout,
             by: CountedBy::Own,
+            ahead: 0,
             torrent: None,
             alive: false,
             gone: None,
@@ -73,6 +76,12 @@ impl<'a> TakeIn<'a> {
             more: 0,
             taken: TakenIn::default(),
         }
+    }
+
+    /// Of records whose ages were counted by a clock that is so far ahead of the engine's.
+    #[must_use]
+    pub fn of_a_clock_ahead(self, ahead: Seconds) -> Self {
+        Self { ahead, ..self }
     }
 
     /// Takes in a stream of whole records, whose ages have grown by `since` and whose counts of downloads are this node's or
@@ -127,7 +136,7 @@ impl<'a> TakeIn<'a> {
 
     fn peer(&mut self, peer: PeerRecord, since: Seconds) {
         self.taken.read += 1;
-        let age = peer.age.saturating_add(since);
+        let age = peer.age.saturating_add(since).saturating_sub(self.ahead);
         if let Some(gone) = age.checked_sub(self.timeout) {
             self.taken.expired += 1;
             self.gone = Some(self.gone.map_or(gone, |other| other.min(gone)));
