@@ -75,6 +75,6 @@ fuzz_target!(|data: &[u8]| {
 
     client.close(engine, NOW);
     let mut cursor = Cursor::default();
-    while !engine.forget_node(node, &mut cursor, NOW, usize::MAX).ended {}
+    while !engine.forget_nodes(&[node], &mut cursor, NOW, usize::MAX).ended {}
     assert_eq!(engine.totals().torrents, 0);
 });
