@@ -27,8 +27,9 @@ use tracker_user::{
         batch::XskPath,
         deferral::{Deferral, INTERFACES, PATIENCE},
         destinations::destinations,
+        link::Mode,
         network::{Netlink, Network},
-        program::{LoadOptions, Mode, Program},
+        program::{LoadOptions, Program},
         socket::{Options, XskSocket},
     },
 };

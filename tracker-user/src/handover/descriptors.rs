@@ -10,7 +10,7 @@ use crate::{
     metrics, state,
     udp::bind,
     unix::{Ours, SocketFile},
-    xdp::{interface::Inherited, program::Mode},
+    xdp::{interface::Inherited, link::Mode},
 };
 use std::{
     net::{SocketAddr, TcpListener, UdpSocket},

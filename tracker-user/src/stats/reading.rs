@@ -9,7 +9,7 @@ use crate::{
     http::counters::{Action as HttpAction, Outcome as HttpOutcome},
     metrics::{Sources, kernel_bytes, kernel_connects},
     ws::{self, Hub},
-    xdp::{interface::Report, program::Mode, socket::Bind},
+    xdp::{interface::Report, link::Mode, socket::Bind},
 };
 use serde::Serialize;
 use std::sync::Weak;

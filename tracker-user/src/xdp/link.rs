@@ -16,6 +16,9 @@ const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_LINK_UPDATE: libc::c_int = 29;
 /// The attach type of XDP programs.
 const BPF_XDP: u32 = 37;
+/// Of `linux/if_link.h`.
+const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
+const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
 /// The part of `union bpf_attr` that `BPF_LINK_CREATE` reads.
 #[repr(C)]
@@ -35,18 +38,46 @@ struct Update {
     old_program: u32,
 }
 
+/// How a program hangs on its interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// In the driver, before the kernel allocates anything for the frame.
+    Native,
+    /// In the network stack, on any driver.
+    Generic,
+}
+
+impl Mode {
+    const fn flags(self) -> u32 {
+        match self {
+            Self::Native => XDP_FLAGS_DRV_MODE,
+            Self::Generic => XDP_FLAGS_SKB_MODE,
+        }
+    }
+
+    /// The value of the `mode` label in metrics, and of `--xdp`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
 /// A link. When its last descriptor is closed, the kernel detaches the program.
 #[derive(Debug)]
 pub struct ProgramLink(OwnedFd);
 
 impl ProgramLink {
-    /// Hangs a program on an interface. `flags` are those of `XDP_FLAGS_…` that name the mode.
+    /// Hangs a program on an interface.
     ///
     /// # Errors
     /// `EBUSY` or `EEXIST` when there is a program already; whatever else the kernel or the driver says.
-    pub fn new(program: BorrowedFd<'_>, interface_index: u32, flags: u32) -> io::Result<Self> {
+    pub fn new(program: BorrowedFd<'_>, interface_index: u32, mode: Mode) -> io::Result<Self> {
         let program = program.as_raw_fd().cast_unsigned();
-        let fd = bpf(BPF_LINK_CREATE, &Create { program, interface_index, attach_type: BPF_XDP, flags })?;
+        let create = Create { program, interface_index, attach_type: BPF_XDP, flags: mode.flags() };
+        let fd = bpf(BPF_LINK_CREATE, &create)?;
         // SAFETY: the descriptor is new and nobody else's.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }

@@ -3,7 +3,7 @@
 use super::{
     arrivals::Arrivals,
     barred::Barred,
-    link::{ProgramLink, await_frames},
+    link::{Mode, ProgramLink, await_frames},
 };
 use aya::{
     Ebpf, EbpfLoader,
@@ -23,6 +23,11 @@ use tracker_common::{
 };
 use tracker_core::banned::Banned;
 
+mod error;
+
+pub use error::Error;
+use error::chain;
+
 /// The object file, if it had been built when this binary was.
 #[cfg(xdp_program)]
 const OBJECT: Option<&[u8]> = Some(aya::include_bytes_aligned!(env!("RIPTIDE_XDP_PROGRAM")));
@@ -34,92 +39,6 @@ const OBJECT: Option<&[u8]> = None;
 #[must_use]
 pub const fn is_built_in() -> bool {
     OBJECT.is_some()
-}
-
-/// Of `linux/if_link.h`.
-const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
-const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
-
-/// How a program hangs on its interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// In the driver, before the kernel allocates anything for the frame.
-    Native,
-    /// In the network stack, on any driver.
-    Generic,
-}
-
-impl Mode {
-    /// The value of the `mode` label in metrics, and of `--xdp`.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-        }
-    }
-}
-
-/// Why the program could not be loaded or attached.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The binary was built without it.
-    #[error(
-        "this riptide was built without the XDP program: run `cargo xtask build-ebpf`, then build riptide again"
-    )]
-    NotBuiltIn,
-    /// The kernel or our rights do not suffice to load it.
-    #[error("the kernel did not load the XDP program: {0}{hint}", hint = hint(.0))]
-    Load(String),
-    /// A map could not be written.
-    #[error("a map of the XDP program could not be used: {reason}", reason = chain(.0))]
-    Map(#[from] MapError),
-    /// There is no memory for banned networks.
-    #[error("banned networks could not be written: {0}")]
-    Ban(io::Error),
-    /// The driver has no native XDP, or cannot take it as it is configured.
-    #[error("{mode} XDP cannot be attached: {reason}{hint}", mode = .mode.label(), hint = hint(.reason))]
-    Attach {
-        /// The mode asked for.
-        mode: Mode,
-        /// What the kernel said.
-        reason: String,
-    },
-    /// The kernel lacks what the program calls.
-    #[error("XDP needs Linux 5.11 or newer, this is {0}")]
-    OldKernel(String),
-    /// Another program is there.
-    #[error("another XDP program is on the interface")]
-    Occupied,
-    /// The place of another process's program could not be taken.
-    #[error("the program of the process before cannot be replaced: {0}")]
-    Replace(io::Error),
-}
-
-fn hint(reason: &str) -> &'static str {
-    if reason.contains("Operation not permitted") {
-        " (needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)"
-    } else if reason.contains("No space left on device") {
-        " (a veth needs as many receive queues as its peer has transmit queues: `ethtool -L`)"
-    } else if reason.contains("Operation not supported") {
-        " (the driver does not have it; `riptide doctor` tells more)"
-    } else {
-        ""
-    }
-}
-
-/// The whole chain of an error's causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// What must be known before loading.
@@ -246,15 +165,11 @@ impl Program {
     /// When the driver has no such mode, another program is there, or rights are missing.
     pub fn attach(&mut self, interface_index: u32, mode: Mode) -> Result<(), Error> {
         self.detach();
-        let flags = match mode {
-            Mode::Native => XDP_FLAGS_DRV_MODE,
-            Mode::Generic => XDP_FLAGS_SKB_MODE,
-        };
         let program = xdp_program(&mut self.ebpf, maps::PROGRAM)?;
         let fd = program.fd().map_err(|error| Error::Load(chain(&error)))?;
         // Made here, since aya falls back to an attachment without a link, which would outlive a crash.
-        let link = ProgramLink::new(fd.as_fd(), interface_index, flags)
-            .map_err(|error| attach_error(&error, mode))?;
+        let link = ProgramLink::new(fd.as_fd(), interface_index, mode)
+            .map_err(|error| Error::not_attached(&error, mode))?;
         self.link = Some((link, mode));
         Ok(())
     }
@@ -488,13 +403,6 @@ fn xdp_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, Error>
     let program =
         ebpf.program_mut(name).ok_or_else(|| Error::Load(format!("the object has no program {name}")))?;
     program.try_into().map_err(|error: ProgramError| Error::Load(chain(&error)))
-}
-
-fn attach_error(error: &io::Error, mode: Mode) -> Error {
-    match error.raw_os_error() {
-        Some(libc::EBUSY | libc::EEXIST) => Error::Occupied,
-        _ => Error::Attach { mode, reason: error.to_string() },
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,12 @@
 //! one step.
 
 use super::{Attached, Context, Error, Interface, modes, put_off_interrupts};
-use crate::xdp::{link::await_frames, network::Network, program::Mode, servers::Servers, socket::Gauges};
+use crate::xdp::{
+    link::{Mode, await_frames},
+    network::Network,
+    servers::Servers,
+    socket::Gauges,
+};
 use std::{
     collections::BTreeMap,
     io,
