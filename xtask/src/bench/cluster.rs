@@ -12,9 +12,8 @@ use crate::bench::{
     lab::Lab,
     result::{Report, Row, median},
 };
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Deserialize;
-use std::fs;
 
 /// Builds and runs the bench, as whoever called.
 pub(crate) fn prepare(quick: bool) -> Result<()> {
@@ -26,10 +25,7 @@ pub(crate) fn measure(lab: &Lab, report: &mut Report) -> Result<()> {
     cost::measure(lab, report)?;
     report.ratios.extend(mixed::measure(lab)?);
     report.ratios.extend(joining::measure(lab)?);
-    let path = engine::directory("cluster").join("cluster.json");
-    let read = fs::read_to_string(&path).map_err(anyhow::Error::from);
-    let cases = read.and_then(|text| Ok(serde_json::from_str::<Cases>(&text)?));
-    report.ratios.push(cases.context("cannot read what the bench `cluster` wrote")?.row());
+    report.ratios.push(engine::written::<Cases>("cluster", "cluster")?.row());
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use crate::{
     machine, process, say,
 };
 use anyhow::{Context, Result};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::{fs, path::PathBuf};
 
 /// The benches that rows come from. Each writes its cases into a file of its name.
@@ -57,15 +57,21 @@ pub(crate) fn run(subject: &str, package: &str, benches: &[&str], quick: bool) -
     Ok(())
 }
 
+/// What a bench of a subject has written.
+pub(crate) fn written<T: DeserializeOwned>(subject: &str, bench: &str) -> Result<T> {
+    let path = directory(subject).join(bench).with_extension("json");
+    let read = fs::read_to_string(&path).map_err(anyhow::Error::from);
+    let read = read.and_then(|text| serde_json::from_str(&text).context("it is no list of cases"));
+    read.with_context(|| format!("cannot read what the bench `{bench}` wrote"))
+}
+
 /// Adds what they wrote to the report.
 pub(crate) fn measure(lab: &Lab, report: &mut Report) -> Result<()> {
     lab.check()?;
     let mut cases = Cases::default();
     let mut failed = Ok(());
     for name in BENCHES {
-        let path = directory("engine").join(name).with_extension("json");
-        let read = fs::read_to_string(&path).map_err(anyhow::Error::from).and_then(|text| cases.add(&text));
-        failed = failed.and(read.with_context(|| format!("cannot read what the bench `{name}` wrote")));
+        failed = failed.and(written("engine", name).map(|more| cases.add(more)));
     }
     report.ratios.extend(cases.rows());
     failed
@@ -93,11 +99,9 @@ struct Case {
 }
 
 impl Cases {
-    fn add(&mut self, text: &str) -> Result<()> {
-        let more: Self = serde_json::from_str(text).context("it is no list of cases")?;
+    fn add(&mut self, more: Self) {
         self.cases.extend(more.cases);
         self.left_out = self.left_out.take().or(more.left_out);
-        Ok(())
     }
 
     fn case(&self, name: &str) -> Option<&Case> {
@@ -168,7 +172,7 @@ mod tests {
     #[test]
     fn what_the_benches_wrote_becomes_rows() {
         let mut cases = Cases::default();
-        WRITTEN.iter().for_each(|text| cases.add(text).unwrap());
+        WRITTEN.iter().for_each(|text| cases.add(serde_json::from_str(text).unwrap()));
         assert_eq!(row(&cases, &aims::ENGINE_BATCHED).rounds, [2.0, 2.5, 3.0]);
         let growth = row(&cases, &aims::ENGINE_GROWTH);
         assert_eq!((growth.ours, growth.theirs, growth.reached), (Some(400.0), Some(200.0), GOAL));
@@ -189,11 +193,11 @@ mod tests {
 
     #[test]
     fn what_is_missing_leaves_its_row_unmeasured() {
-        let mut cases = Cases::default();
-        cases.add(r#"{"left_out": "too little memory", "cases": []}"#).unwrap();
+        let written = r#"{"left_out": "too little memory", "cases": []}"#;
+        let cases: Cases = serde_json::from_str(written).unwrap();
         assert!(cases.rows().iter().all(|row| row.reached == UNMEASURED));
         assert_eq!(row(&cases, &aims::ENGINE_GROWTH).note, "too little memory");
         assert_eq!(row(&cases, &aims::HOLD_SWARM).note, "no bench measured it");
-        assert!(cases.add("{}").is_err());
+        assert!(serde_json::from_str::<Cases>("{}").is_err());
     }
 }

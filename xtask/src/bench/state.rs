@@ -7,9 +7,8 @@ use crate::bench::{
     result::{Report, Row, median},
     udp,
 };
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Deserialize;
-use std::fs;
 
 /// Builds and runs the bench, as whoever called.
 pub(crate) fn prepare(quick: bool) -> Result<()> {
@@ -18,12 +17,9 @@ pub(crate) fn prepare(quick: bool) -> Result<()> {
 
 /// Adds its rows, and that of latency, to the report.
 pub(crate) fn measure(lab: &Lab, report: &mut Report) -> Result<()> {
-    let path = engine::directory("state").join("state.json");
-    let read = fs::read_to_string(&path).map_err(anyhow::Error::from);
-    let cases = read.and_then(|text| Ok(serde_json::from_str::<Cases>(&text)?));
     report.ratios.push(udp::saving(lab)?);
     report.ratios.extend(udp::handover(lab)?);
-    report.ratios.extend(cases.context("cannot read what the bench `state` wrote")?.rows());
+    report.ratios.extend(engine::written::<Cases>("state", "state")?.rows());
     Ok(())
 }
 

@@ -157,6 +157,12 @@ impl Company {
     fn start(lab: &Lab, rig: &Rig, purpose: Purpose) -> Result<Self> {
         let namespace = rig.beside(lab, "others")?;
         let program = unpacked::place().join("usr/bin/nats-server");
+        if !program.exists() {
+            bail!(
+                "there is no {}: run `cargo xtask bench cluster` once without --built, which brings it",
+                program.display()
+            );
+        }
         let mut command = namespace.command(lab.cpus.load, &program);
         command.args(["--addr", "0.0.0.0", "--port", &SERVER_PORT.to_string()]);
         command.args(["--http_port", &MONITORING.to_string()]);
