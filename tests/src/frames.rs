@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     PATIENCE,
-    net::{Namespace, workspace},
+    net::{Namespace, Wire, workspace},
 };
 
 /// The MAC address of an interface of a namespace.
@@ -64,6 +64,14 @@ pub struct Link {
     pub source: [u8; 6],
     /// The receiver's.
     pub destination: [u8; 6],
+}
+
+impl Link {
+    /// From the clients' host to the tracker's.
+    #[must_use]
+    pub fn over(wire: &Wire) -> Self {
+        Self { source: mac(&wire.clients, "c0"), destination: mac(&wire.tracker, "t0") }
+    }
 }
 
 /// A UDP datagram in a frame, with right lengths and checksums.

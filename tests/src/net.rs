@@ -220,6 +220,15 @@ impl Wire {
         clients.attach_pass("c0");
         Self { clients, tracker }
     }
+
+    /// Takes the wire away and lays it again, with one queue and one IPv4 address at each end.
+    pub fn lay_again(&mut self) {
+        self.tracker.ip("link del t0\n");
+        join(&self.tracker, "t0", &self.clients, "c0");
+        self.tracker.ip("addr add 10.77.0.1/24 dev t0\n");
+        self.clients.ip("addr add 10.77.0.101/24 dev c0\n");
+        self.clients.attach_pass("c0");
+    }
 }
 
 impl Default for Wire {

@@ -140,11 +140,7 @@ fn a_deleted_interface_that_comes_back_is_attached_again() {
     let mut wire = Wire::new();
     let riptide = native(&wire, "--udp 0.0.0.0:6969");
     client(&wire, "10.77.0.1:6969").connect();
-    wire.tracker.ip("link del t0\n");
-    tests::net::join(&wire.tracker, "t0", &wire.clients, "c0");
-    wire.tracker.ip("addr add 10.77.0.1/24 dev t0\n");
-    wire.clients.ip("addr add 10.77.0.101/24 dev c0\n");
-    wire.clients.attach_pass("c0");
+    wire.lay_again();
     kernel_answers_at_last(&wire, &riptide, "10.77.0.1:6969");
     let client = client(&wire, "10.77.0.1:6969");
     client.announce(&Announce::leecher(id20("again", 0), 1));

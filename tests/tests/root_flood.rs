@@ -19,8 +19,7 @@ fn real_clients_are_answered_beside_floods() {
     for path in [Path::Native, Path::Generic, Path::Sockets] {
         let rig = Rig::with_config(path, LIMITS);
         let wire = rig.wire().expect("a wire");
-        let link =
-            Link { source: frames::mac(&wire.clients, "c0"), destination: frames::mac(&wire.tracker, "t0") };
+        let link = Link::over(wire);
         let sender = Sender::new(&wire.clients, "c0");
         let begun = Instant::now();
         let (tracker, hash) = (rig.tracker(Family::V4), id20("flood", 0));

@@ -14,8 +14,7 @@ fn impossible_sources_are_dropped_and_counted() {
     for path in [Path::Native, Path::Generic] {
         let rig = Rig::new(path);
         let wire = rig.wire().expect("a wire");
-        let link =
-            Link { source: frames::mac(&wire.clients, "c0"), destination: frames::mac(&wire.tracker, "t0") };
+        let link = Link::over(wire);
         let sender = Sender::new(&wire.clients, "c0");
         let cases = [
             (
@@ -63,8 +62,7 @@ fn impossible_sources_are_dropped_and_counted() {
 fn padding_is_not_payload() {
     let rig = Rig::new(Path::Native);
     let wire = rig.wire().expect("a wire");
-    let link =
-        Link { source: frames::mac(&wire.clients, "c0"), destination: frames::mac(&wire.tracker, "t0") };
+    let link = Link::over(wire);
     let sender = Sender::new(&wire.clients, "c0");
     for tracker in ["10.77.0.1:6969", "[fd77::1]:6969"] {
         let client = client(wire, tracker);
@@ -106,8 +104,7 @@ fn requests_with_a_wrong_checksum_are_dropped() {
     for path in [Path::Native, Path::Generic] {
         let rig = Rig::new(path);
         let wire = rig.wire().expect("a wire");
-        let link =
-            Link { source: frames::mac(&wire.clients, "c0"), destination: frames::mac(&wire.tracker, "t0") };
+        let link = Link::over(wire);
         let sender = Sender::new(&wire.clients, "c0");
         for (tracker, checksum_at, answered_without) in
             [("10.77.0.1:6969", 14 + 20 + 6, true), ("[fd77::1]:6969", 14 + 40 + 6, false)]
@@ -146,8 +143,7 @@ fn requests_with_a_wrong_checksum_are_dropped() {
 fn frames_with_options_are_answered_by_sockets() {
     let rig = Rig::new(Path::Native);
     let wire = rig.wire().expect("a wire");
-    let link =
-        Link { source: frames::mac(&wire.clients, "c0"), destination: frames::mac(&wire.tracker, "t0") };
+    let link = Link::over(wire);
     let sender = Sender::new(&wire.clients, "c0");
     for (n, tracker) in (1..).zip(["10.77.0.1:6969", "[fd77::1]:6969"]) {
         let client = client(wire, tracker);

@@ -18,8 +18,7 @@ use tests::{
 #[test]
 fn a_tap_sees_what_a_sender_sends() {
     let wire = Wire::new();
-    let link =
-        Link { source: frames::mac(&wire.clients, "c0"), destination: frames::mac(&wire.tracker, "t0") };
+    let link = Link::over(&wire);
     let sender = Sender::new(&wire.clients, "c0");
     let tap = Tap::new(&wire.tracker, "t0");
     let plain = frames::udp(link, address("10.77.0.101:1"), address("10.77.0.1:2"), b"payload of a frame");
@@ -42,8 +41,7 @@ fn a_built_frame_reaches_a_socket() {
 
         let socket = wire.tracker.run(|| std::net::UdpSocket::bind(service).expect("a free port"));
         socket.set_read_timeout(Some(tests::PATIENCE)).expect("a timeout");
-        let link =
-            Link { source: frames::mac(&wire.clients, "c0"), destination: frames::mac(&wire.tracker, "t0") };
+        let link = Link::over(&wire);
         let source = std::net::SocketAddr::new(host.parse().expect("an address"), 4321);
         Sender::new(&wire.clients, "c0").send(&frames::udp(link, source, service, b"by hand"));
         let mut buffer = [0; 64];

@@ -88,11 +88,7 @@ fn nobody_attaches_again_to_an_interface_that_comes_back() {
         .config(NOBODY)
         .ready();
     announces(&wire, "10.77.0.1:6969", 1);
-    wire.tracker.ip("link del t0\n");
-    tests::net::join(&wire.tracker, "t0", &wire.clients, "c0");
-    wire.tracker.ip("addr add 10.77.0.1/24 dev t0\n");
-    wire.clients.ip("addr add 10.77.0.101/24 dev c0\n");
-    wire.clients.attach_pass("c0");
+    wire.lay_again();
     kernel_answers_at_last(&wire, &riptide, "10.77.0.1:6969");
     announces(&wire, "10.77.0.1:6969", 2);
     riptide.metrics_until("an announce through AF_XDP on the new interface", |m| {

@@ -56,8 +56,7 @@ struct Ends {
 impl Ends {
     fn new(rig: &Rig) -> Self {
         let wire = rig.wire().expect("a wire");
-        let link =
-            Link { source: frames::mac(&wire.clients, "c0"), destination: frames::mac(&wire.tracker, "t0") };
+        let link = Link::over(wire);
         Self { link, sender: Sender::new(&wire.clients, "c0"), tap: Tap::new(&wire.clients, "c0") }
     }
 
