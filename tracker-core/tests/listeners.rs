@@ -48,6 +48,23 @@ fn ports(changes: &[Change]) -> Vec<u16> {
 }
 
 #[test]
+fn the_list_that_is_given_is_where_the_next_changes_go() {
+    let engine = engine();
+    engine.listen(Listener::Cluster, 10);
+    let mut changes = Vec::with_capacity(10);
+    let room = changes.as_ptr();
+    announce(&engine, 1, Event::Started, 1, START);
+    let shard = engine.changed(Listener::Cluster).next().unwrap();
+    let take = |changes: &mut Vec<Change>| engine.take_changes(Listener::Cluster, shard, changes).changes;
+    assert_eq!((take(&mut changes), ports(&changes)), (1, vec![1]));
+    changes.clear();
+    announce(&engine, 2, Event::Started, 1, START);
+    assert_eq!((take(&mut changes), ports(&changes), changes.as_ptr()), (1, vec![2], room));
+    announce(&engine, 3, Event::Started, 1, START);
+    assert_eq!((take(&mut changes), ports(&changes)), (1, vec![2, 3]), "what is there stays");
+}
+
+#[test]
 fn each_listener_has_a_queue_of_its_own() {
     let engine = engine();
     engine.listen(Listener::Cluster, 3);

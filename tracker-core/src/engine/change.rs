@@ -76,7 +76,7 @@ pub(super) struct Journal {
 /// The changes that a listener has not taken yet.
 #[derive(Debug)]
 struct Queue {
-    changes: VecDeque<Change>,
+    changes: Vec<Change>,
     capacity: usize,
     overflowed: bool,
 }
@@ -88,7 +88,7 @@ impl Queue {
         if self.changes.len() >= self.capacity {
             self.overflowed = true;
         } else {
-            self.changes.push_back(change);
+            self.changes.push(change);
         }
         is_first
     }
@@ -103,7 +103,7 @@ impl Journal {
     /// Keeps up to so many changes for a listener from now on, and knows as many peers that went; with 0 no longer. What it
     /// has not taken so far is lost.
     pub(super) fn listen(&mut self, listener: Listener, capacity: usize) {
-        let queue = || Queue { changes: VecDeque::new(), capacity, overflowed: false };
+        let queue = || Queue { changes: Vec::new(), capacity, overflowed: false };
         self.queues[listener as usize] = (capacity > 0).then(queue);
         self.gone.bound(self.queues.iter().flatten().map(|queue| queue.capacity).max().unwrap_or_default());
     }
@@ -122,12 +122,12 @@ impl Journal {
         self.queues[listener as usize].as_mut().is_some_and(|queue| queue.note(change))
     }
 
-    /// Gives all changes for a listener away, and whether there were more.
-    pub(super) fn take(&mut self, listener: Listener) -> (VecDeque<Change>, bool) {
-        match &mut self.queues[listener as usize] {
-            Some(queue) => (std::mem::take(&mut queue.changes), std::mem::take(&mut queue.overflowed)),
-            None => (VecDeque::new(), false),
-        }
+    /// Gives all changes for a listener in exchange for an empty list, whose room the next ones get. Whether there were more.
+    pub(super) fn take(&mut self, listener: Listener, empty: &mut Vec<Change>) -> bool {
+        self.queues[listener as usize].as_mut().is_some_and(|queue| {
+            std::mem::swap(&mut queue.changes, empty);
+            std::mem::take(&mut queue.overflowed)
+        })
     }
 
     /// Notes that a peer went that was last heard of then.

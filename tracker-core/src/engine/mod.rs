@@ -237,13 +237,19 @@ impl Engine {
     }
 
     /// Appends to `into` the changes of a shard, below [`Engine::SHARDS`], since this listener took them the last time, in
-    /// their order. All changes of a torrent are of one shard.
+    /// their order. All changes of a torrent are of one shard. Where `into` is empty, the shard's next changes get its room, so
+    /// that whoever takes again and again with one list spares announces most allocations.
     pub fn take_changes(&self, listener: Listener, shard: usize, into: &mut Vec<Change>) -> Taken {
-        let taken =
-            self.shards[shard % SHARDS].0.lock().journal.as_mut().map(|journal| journal.take(listener));
-        let (changes, overflowed) = taken.unwrap_or_default();
-        into.extend(&changes);
-        Taken { changes: changes.len(), overflowed }
+        let mut taken = if into.is_empty() { std::mem::take(into) } else { Vec::new() };
+        let mut take = |journal: &mut Box<Journal>| journal.take(listener, &mut taken);
+        let overflowed = self.shards[shard % SHARDS].0.lock().journal.as_mut().is_some_and(&mut take);
+        let changes = taken.len();
+        if into.is_empty() {
+            *into = taken;
+        } else {
+            into.append(&mut taken);
+        }
+        Taken { changes, overflowed }
     }
 
     /// The shards that have changes for a listener since it asked last, each of which it has to take then.
