@@ -32,6 +32,13 @@ impl Policy {
     /// More peers of one torrent cannot be numbered; a higher limit counts as this.
     pub const MAX_PEERS_PER_TORRENT: usize = 16_000_000;
 
+    /// How many counts of downloads of other nodes are kept at most, one for each torrent and node that counted some: one for two peers
+    /// that there may be, and one for each count that is kept without peers. Further ones are not taken in.
+    #[must_use]
+    pub const fn max_shares(&self) -> usize {
+        (self.max_peers / 2).saturating_add(self.downloaded_entries)
+    }
+
     /// The highest limit on the peers of one client network; a higher one counts as this.
     pub const MAX_PEERS_PER_ADDRESS: u32 = 500;
 

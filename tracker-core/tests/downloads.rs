@@ -290,3 +290,27 @@ fn shares_count_for_a_walk() {
     }
     assert!((1000..1200).contains(&most), "{most}");
 }
+
+/// Whatever other nodes tell, what is kept of it is bounded in all.
+#[test]
+fn counts_of_other_nodes_are_bounded() {
+    let policy = Policy { max_peers: 4, downloaded_entries: 3, ..Policy::default() };
+    assert_eq!(policy.max_shares(), 5);
+    let engine = Engine::new(policy, [1, 2]);
+    for node in 0..20 {
+        import(&engine, 1, Some(node), 1, Some(1), START);
+        import(&engine, 2, Some(node), 1, None, START);
+    }
+    assert_eq!([1, 2].map(|torrent| engine.scrape(&hash(torrent)).downloaded), [3, 2]);
+    // What this node counts is no other's, and what is known rises.
+    import(&engine, 1, None, 7, None, START);
+    import(&engine, 1, Some(0), 2, None, START);
+    assert_eq!(engine.scrape(&hash(1)).downloaded, 11);
+    // What is forgotten makes room.
+    let access = AccessList::new(Mode::Deny, vec![hash(1)]).unwrap();
+    engine.set_access(access, START);
+    for node in 0..20 {
+        import(&engine, 3, Some(node), 1, None, START);
+    }
+    assert_eq!(engine.scrape(&hash(3)).downloaded, 3);
+}

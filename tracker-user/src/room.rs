@@ -13,6 +13,9 @@ use std::fmt;
 const WORST_PEER: u64 = 320;
 /// What a kept count of downloads costs, bytes.
 const DOWNLOADED_ENTRY: u64 = 64;
+/// The worst that what another node counted of a torrent's downloads costs, bytes: alone, with its entry in a table that has grown just
+/// now. Those of further nodes take eight.
+const SHARE: u64 = 96;
 /// What the process takes without any peer or client, bytes.
 const OWN: u64 = 32 << 20;
 /// Peers that are kept however little memory there is.
@@ -35,7 +38,8 @@ impl Room {
             return Self { peers: count.get(), memory: None };
         }
         let memory = Memory::detect();
-        let count = memory.as_ref().map_or(u64::MAX, |memory| fitting(memory.bytes, fixed(config)));
+        let fitting = |memory: &Memory| fitting(memory.bytes, fixed(config), worst_peer(config));
+        let count = memory.as_ref().map_or(u64::MAX, fitting);
         Self { peers: usize::try_from(count).unwrap_or(usize::MAX), memory }
     }
 }
@@ -51,8 +55,18 @@ impl fmt::Display for Room {
 
 /// Three quarters of the memory, less what is spoken for; the last quarter is for connections and for what allocators and
 /// growing tables hold twice.
-fn fitting(memory: u64, fixed: u64) -> u64 {
-    ((memory / 4 * 3).saturating_sub(fixed) / WORST_PEER).max(LEAST)
+fn fitting(memory: u64, fixed: u64, peer: u64) -> u64 {
+    ((memory / 4 * 3).saturating_sub(fixed) / peer).max(LEAST)
+}
+
+/// What other nodes counted is bounded by peers and kept counts, as [`tracker_core::policy::Policy::max_shares`] has it.
+const fn has_shares(config: &Config) -> bool {
+    !config.cluster.servers.is_empty()
+}
+
+/// The worst that a peer costs, with its part of what other nodes may have counted, bytes.
+const fn worst_peer(config: &Config) -> u64 {
+    if has_shares(config) { WORST_PEER + SHARE / 2 } else { WORST_PEER }
 }
 
 /// Bytes that are spoken for before any peer.
@@ -63,7 +77,8 @@ fn fixed(config: &Config) -> u64 {
         _ => xdp.interfaces.iter().map(|name| queues(name) * u64::from(xdp.frames) * FRAME_LEN as u64).sum(),
     };
     let sockets = if websocket.enabled { memory_of(websocket) as u64 } else { 0 };
-    swarm.downloaded_entries as u64 * DOWNLOADED_ENTRY + sockets + packets + OWN
+    let kept = if has_shares(config) { DOWNLOADED_ENTRY + SHARE } else { DOWNLOADED_ENTRY };
+    swarm.downloaded_entries as u64 * kept + sockets + packets + OWN
 }
 
 /// One where the driver does not say, or the interface is not there yet.
@@ -74,6 +89,7 @@ fn queues(interface: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{config::NatsServer, host::Host};
     use std::num::NonZero;
 
     #[test]
@@ -85,9 +101,18 @@ mod tests {
         config.swarm.downloaded_entries = 0;
         assert_eq!(fixed(&config), 32 << 20);
         // 192 MiB less 32, by 320 bytes.
-        assert_eq!(fitting(256 << 20, 32 << 20), 524_288);
-        assert_eq!(fitting(64 << 20, 64 << 20), 10_000);
-        assert_eq!(fitting(u64::MAX, 0), u64::MAX / 4 * 3 / 320);
+        assert_eq!(fitting(256 << 20, 32 << 20, worst_peer(&config)), 524_288);
+        assert_eq!(fitting(64 << 20, 64 << 20, worst_peer(&config)), 10_000);
+        assert_eq!(fitting(u64::MAX, 0, worst_peer(&config)), u64::MAX / 4 * 3 / 320);
+    }
+
+    #[test]
+    fn what_other_nodes_count_has_its_room() {
+        let mut config = Config::default();
+        config.websocket.enabled = false;
+        config.cluster.servers =
+            vec![NatsServer { tls: false, host: Host::Name("a".to_owned()), port: 4222 }];
+        assert_eq!((fixed(&config), worst_peer(&config)), (160_000_000 + (32 << 20), 368));
     }
 
     #[test]

@@ -110,7 +110,8 @@ impl Shard {
             }
         };
         if let Some(torrent) = self.torrents.get_mut(at) {
-            torrent.downloaded = self.shares.raised(hash, torrent.downloaded, record.downloaded, by);
+            let (counted, most) = ((record.downloaded, by), self.rules.policy.max_shares());
+            torrent.downloaded = self.shares.raised(hash, torrent.downloaded, counted, most);
         }
         for peer in peers {
             let fate = match peer.address.family() {
@@ -199,12 +200,13 @@ impl Shard {
         now: Seconds,
     ) -> Option<Ticket> {
         let TorrentRecord { info_hash, downloaded, age } = *record;
-        let Policy { downloaded_entries, downloaded_retention, .. } = *self.rules.policy;
+        let policy = &self.rules.policy;
+        let Policy { downloaded_entries, downloaded_retention, .. } = **policy;
         if downloaded_entries == 0 || age >= downloaded_retention {
             return None;
         }
         let kept = self.retained.get(&info_hash, hash);
-        let total = self.shares.raised(hash, kept, downloaded, by);
+        let total = self.shares.raised(hash, kept, (downloaded, by), policy.max_shares());
         let since = now.saturating_sub(age);
         if total == kept || self.retained.raise(&info_hash, hash, total, since) {
             return None;

@@ -126,7 +126,9 @@ impl Engine {
     pub fn new(policy: Policy, hash_key: [u64; 2]) -> Self {
         let policy = Arc::new(policy);
         let rules = Arc::new(Rules { policy: Arc::clone(&policy), access: Arc::new(AccessList::off()) });
-        let shard = |number| Padded(Mutex::new(Shard::new(number as u16, Arc::clone(&rules))));
+        let shares = Arc::<AtomicUsize>::default();
+        let shard =
+            |number| Padded(Mutex::new(Shard::new(number as u16, Arc::clone(&rules), Arc::clone(&shares))));
         Self {
             tables: Tables { key: HashKey::new(hash_key), by_network: policy.peers_per_address.is_some() },
             shards: (0..SHARDS).map(shard).collect(),

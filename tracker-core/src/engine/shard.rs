@@ -21,7 +21,10 @@ use crate::{
     model::{Counts, Event, InfoHash, Role, Seconds},
     rng::Rng,
 };
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 use tracker_common::address::Family;
 
 #[derive(Debug)]
@@ -55,7 +58,8 @@ pub(super) struct Joined<'a> {
 }
 
 impl Shard {
-    pub(super) fn new(number: u16, rules: Arc<Rules>) -> Self {
+    /// One of an engine in which `shares` counts what other nodes counted.
+    pub(super) fn new(number: u16, rules: Arc<Rules>, shares: Arc<AtomicUsize>) -> Self {
         Self {
             torrents: Torrents::default(),
             index: Index::none(),
@@ -63,7 +67,7 @@ impl Shard {
             peers: PeerCounts::default(),
             sizes: Sizes::default(),
             retained: Box::default(),
-            shares: Shares::default(),
+            shares: Shares::new(shares),
             heard_since: 0,
             has_elsewhere: false,
             journal: None,
