@@ -1,6 +1,7 @@
 //! What the tracker holds from outside: listeners, UDP sockets, the key and the clock of connection IDs. One value, whose
 //! parts were made here or received; whoever starts the tracker does not care which.
 
+use super::Addresses;
 use crate::{
     clock::monotonic_ns,
     config::Config,
@@ -120,6 +121,21 @@ impl Held {
             shared.push((Item::Control { path }, control.listener.try_clone()?.into()));
         }
         Ok(shared)
+    }
+
+    /// Where clients and the operator come in.
+    pub(super) fn addresses(&self) -> Addresses {
+        let http = |tls| {
+            let of = self.http.iter().filter(|bound| bound.tls == tls);
+            of.map(|bound| bound.address.clone()).collect()
+        };
+        Addresses {
+            udp: self.udp.iter().map(|listener| listener.address).collect(),
+            http: http(false),
+            https: http(true),
+            metrics: self.metrics.as_ref().map(|listener| listener.address),
+            control: self.control.as_ref().map(|bound| bound.path().to_owned()),
+        }
     }
 
     /// Whose the names of Unix sockets are.

@@ -2,7 +2,6 @@
 
 mod cluster;
 mod decide;
-mod doors;
 mod drain;
 mod held;
 mod premises;
@@ -10,7 +9,6 @@ mod rekey;
 mod reload;
 mod start;
 mod start_error;
-mod succession;
 mod upgrade;
 
 pub use held::Error as HeldError;

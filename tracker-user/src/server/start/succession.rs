@@ -1,8 +1,7 @@
-//! Taking over from the process before: where it is asked, and how that ends.
+//! Taking over from the process before: how it is asked, how it is left without a socket, and how that ends.
 
-use super::start_error::{StartError, system};
+use super::swarms::Swarms;
 use crate::{
-    clock::Clock,
     config::Config,
     control,
     counters::{self, Dropped, WorkerCounters},
@@ -11,29 +10,33 @@ use crate::{
         taker::{self, Taker},
     },
     metrics::before::Before,
+    server::start_error::{StartError, system},
     threads::yield_to_answers,
     udp::socket::receive_buffer_drops,
 };
 use std::{
     os::{fd::AsRawFd as _, unix::net::UnixStream},
-    path::Path,
     sync::Arc,
     thread,
 };
-use tracker_core::{engine::Engine, nodes::SharedNodes};
 
-/// Where the tracker that runs is asked.
-pub(super) fn control_socket(config: &Config) -> Result<&Path, taker::Failure> {
-    control::path(&config.control).ok_or(taker::Failure::NoSocket)
+/// Asks the tracker that runs for all that it has open.
+///
+/// # Errors
+/// When there is none, or it refuses.
+pub(super) fn begin(config: &Config) -> Result<(Taker, Received), taker::Failure> {
+    Taker::begin(control::path(&config.control).ok_or(taker::Failure::NoSocket)?)
 }
 
 /// Tells the process before that this one serves, lets go of what nobody wants here, and listens to what still comes. Gives
 /// the way to end that.
-pub(super) fn finish_taking(
+///
+/// # Errors
+/// When that one has given up waiting, or there is no thread to listen in.
+pub(super) fn finish(
     taker: Taker,
     received: Option<Received>,
-    (engine, nodes): (&Arc<Engine>, &SharedNodes),
-    clock: Clock,
+    swarms: &Swarms,
     before: &Arc<Before>,
     closed: &WorkerCounters,
 ) -> Result<Option<UnixStream>, StartError> {
@@ -49,7 +52,8 @@ pub(super) fn finish_taking(
         drop((names, received));
     }
     let ender = last.ender();
-    let (engine, nodes, before) = (engine.clone(), nodes.clone(), before.clone());
+    let (engine, nodes, clock, before) =
+        (swarms.engine.clone(), swarms.nodes.clone(), swarms.clock, before.clone());
     let follow = move || {
         yield_to_answers();
         last.follow(taker::Swarms { engine: &engine, nodes: &nodes, clock }, &before);
