@@ -4,10 +4,11 @@
 use nix::sys::signal::Signal;
 use tests::{
     cluster::{Cluster, Node, Over, Plan, Prober, Swarms},
+    control::ask,
     eventually,
     random::Random,
     rig::Family,
-    udp::{Announce, Client, id20},
+    udp::{Announce, Client, Reply, hex, id20},
     web::{http::Connection, stream::tcp},
 };
 
@@ -61,6 +62,46 @@ fn a_drained_node_says_so_before_it_ends_and_its_peers_stay() {
     assert_eq!(status, Some(0));
     swarms.agree(&cluster);
     prober.end();
+}
+
+/// Whether a node lists a decision of a kind.
+fn lists(node: &Node, kind: &str, entry: &str) -> bool {
+    let (status, listed) = ask(node.riptide(), &format!("GET /{kind}"));
+    assert_eq!(status, 200, "{listed:#}");
+    listed["entries"].as_array().expect("a list").iter().any(|listed| listed == entry)
+}
+
+#[test]
+fn a_node_that_drains_takes_decisions_all_the_while() {
+    let mut cluster = Plan { cluster: "drain_delay = \"10m\"", ..Plan::default() }.start(2);
+    cluster.node(0).riptide().signal(Signal::SIGTERM);
+    eventually("/health to say so", || (health(cluster.node(0)) == 503).then_some(()));
+    // Those of others, those of its own operator, and that they are taken back.
+    let hashes = [0, 1].map(|number| hex(id20("denied", number)));
+    cluster.node(1).order(&format!("deny add {}", hashes[0]));
+    cluster.node(0).order(&format!("deny add {}", hashes[1]));
+    cluster.node(0).order("ban add 127.0.9.0/24");
+    for node in cluster.nodes() {
+        for (kind, entry) in [("deny", &*hashes[0]), ("deny", &hashes[1]), ("ban", "127.0.9.0/24")] {
+            eventually(entry, || lists(node, kind, entry).then_some(()));
+        }
+        let client = Client::new("127.0.0.1".parse().unwrap(), node.udp(Family::V4));
+        for number in 0..2 {
+            let reply = client.try_announce(&Announce::leecher(id20("denied", number), 1));
+            assert!(matches!(reply, Reply::Error(_)), "{}: {reply:?}", node.name());
+        }
+    }
+    cluster.node(1).order(&format!("deny remove {}", hashes[0]));
+    eventually("what was taken back", || (!lists(cluster.node(0), "deny", &hashes[0])).then_some(()));
+    // Nothing else is begun any more.
+    for operation in ["POST /upgrade", "POST /reload"] {
+        let (status, refusal) = ask(cluster.node(0).riptide(), operation);
+        let says_so = refusal["error"].as_str().is_some_and(|error| error.contains("is stopping"));
+        assert!(status == 503 && says_so, "{operation}: {status} {refusal}");
+    }
+    // Who does not want to wait says so again.
+    cluster.node(0).riptide().signal(Signal::SIGTERM);
+    assert_eq!(cluster.node_mut(0).wait_end(), Some(1));
 }
 
 #[test]

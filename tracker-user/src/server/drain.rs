@@ -1,10 +1,11 @@
 //! Drain and stop: everything ends in order, within one deadline.
 
 use super::Server;
+use crate::{logging::Lines, orders::Order};
 use std::{net::Shutdown, time::Duration};
 use tokio::{
     sync::oneshot,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 /// How long requests in hand may take once a stop was asked for.
@@ -25,51 +26,51 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 impl Server {
     /// Stops in order: what is served within one deadline, then saving within another. Where another process serves on
     /// (`left`), sockets are read no more, and what would be saved is its to save. Returns what failed.
-    pub(super) fn drain(self, left: bool) -> Vec<String> {
-        let Self { config, mut signals, orders, xdp, http, control, mut pool, runtime, log, .. } = self;
-        let Self { premises, saver, cluster, giving, started, last, .. } = self;
+    pub(super) fn drain(mut self, left: bool) -> Vec<String> {
         tracing::info!("{}", if left { "leaving" } else { "stopping" });
-        // Whoever waits for one to be obeyed is told that it will not be.
-        drop(orders);
         if left {
-            saver.give_up();
+            self.saver.give_up();
         }
-        if let Some(last) = last {
+        if let Some(last) = self.last.take() {
             let _ = last.shutdown(Shutdown::Both);
         }
-        drop(started);
-        let giving = match giving {
+        drop(self.started.take());
+        let giving = match self.giving.take() {
             Some(giving) if !left => {
                 giving.end();
                 None
             }
             giving => giving,
         };
+        // Whoever spreads clients over nodes is told before this one serves them no more.
+        let is_alone = self.cluster.is_none();
+        let notice = if left || is_alone { Duration::ZERO } else { self.config.cluster.drain_delay };
+        let (served, is_served) = oneshot::channel::<()>();
+        let deadline = notice + if left { WEBSOCKETS_PART + DEADLINE } else { DEADLINE };
+        let log = self.log.clone();
+        self.runtime.spawn(async move {
+            too_late(is_served, deadline).await;
+            end_at_once(&log, left)
+        });
+        if !notice.is_zero() {
+            self.serve_on(notice);
+        }
+        let Self { mut signals, orders, xdp, http, control, mut pool, runtime, log, .. } = self;
+        let Self { premises, saver, cluster, .. } = self;
+        // Whoever waits for one to be obeyed is told that it will not be.
+        drop(orders);
         let (deferrals, rekey) = (premises.deferrals.clone(), premises.rekey.clone());
         // What it holds keeps ports open.
         drop(premises);
-        // Whoever spreads clients over nodes is told before this one serves them no more.
-        let notice = if left || cluster.is_none() { Duration::ZERO } else { config.cluster.drain_delay };
-        let (served, is_served) = oneshot::channel::<()>();
         runtime.spawn(async move {
-            let nothing = if left { "nothing is lost but the last connections" } else { "nothing is saved" };
             tokio::select! {
-                Some(()) = signals.terminate.recv() => tracing::warn!("a signal while ending: ended at once, {nothing}"),
-                Some(()) = signals.interrupt.recv() => tracing::warn!("a signal while ending: ended at once, {nothing}"),
-                () = too_late(is_served, notice + if left { WEBSOCKETS_PART + DEADLINE } else { DEADLINE }) => {}
+                Some(()) = signals.terminate.recv() => {}
+                Some(()) = signals.interrupt.recv() => {}
                 // The runtime is going, and with it the signals.
                 else => return,
             }
-            log.finish(LAST_WORDS);
-            std::process::exit(i32::from(!left));
+            told_again(&log, left)
         });
-        if !notice.is_zero() {
-            tracing::info!(
-                "/health says so for {notice:?} before (cluster.drain_delay), and clients are served meanwhile"
-            );
-            http.closing();
-            runtime.block_on(async { sleep(notice).await });
-        }
         if let Some(xdp) = xdp {
             runtime.block_on(xdp.stop());
         }
@@ -110,6 +111,48 @@ impl Server {
         runtime.shutdown_timeout(Duration::from_secs(1));
         problems
     }
+
+    /// Serves on for so long while whoever spreads clients over nodes turns away from this one. What is decided here or elsewhere
+    /// holds at once as before; nothing else is begun.
+    fn serve_on(&mut self, notice: Duration) {
+        tracing::info!(
+            "/health says so for {notice:?} before (cluster.drain_delay), and clients are served meanwhile"
+        );
+        self.http.closing();
+        let until = Instant::now() + notice;
+        loop {
+            let Self { runtime, signals, orders, .. } = &mut *self;
+            let order = runtime.block_on(async {
+                tokio::select! {
+                    _ = signals.terminate.recv() => Err(()),
+                    _ = signals.interrupt.recv() => Err(()),
+                    Some(order) = orders.recv() => Ok(Some(order)),
+                    () = sleep_until(until) => Ok(None),
+                }
+            });
+            match order {
+                Ok(Some(order @ (Order::Decide(..) | Order::Merge(..) | Order::List(..)))) => {
+                    self.obey(order);
+                }
+                // Whoever waits for another one is told that it will not be obeyed.
+                Ok(Some(order)) => drop(order),
+                Ok(None) => return,
+                Err(()) => told_again(&self.log, false),
+            }
+        }
+    }
+}
+
+/// Another signal came while ending.
+fn told_again(log: &Lines, left: bool) -> ! {
+    let nothing = if left { "nothing is lost but the last connections" } else { "nothing is saved" };
+    tracing::warn!("a signal while ending: ended at once, {nothing}");
+    end_at_once(log, left)
+}
+
+fn end_at_once(log: &Lines, left: bool) -> ! {
+    log.finish(LAST_WORDS);
+    std::process::exit(i32::from(!left))
 }
 
 /// Waits until stopping has taken too long, and says so.
