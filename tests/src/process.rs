@@ -10,8 +10,18 @@ fn directory(riptide: &Riptide) -> PathBuf {
 /// Memory that it occupies, bytes.
 #[must_use]
 pub fn resident(riptide: &Riptide) -> u64 {
+    memory(riptide, "VmRSS:")
+}
+
+/// The most memory that it has occupied so far, bytes.
+#[must_use]
+pub fn peak(riptide: &Riptide) -> u64 {
+    memory(riptide, "VmHWM:")
+}
+
+fn memory(riptide: &Riptide, name: &str) -> u64 {
     let text = std::fs::read_to_string(directory(riptide).join("status")).expect("the process");
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("its memory");
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kilobytes * 1024
 }

@@ -19,6 +19,8 @@ pub enum Kind {
     Inventory = b'i' as isize,
     /// The swarms may come.
     Fetch = b'f' as isize,
+    /// When what comes next was written.
+    Written = b't' as isize,
     /// Records.
     Swarms = b's' as isize,
     /// All that there was has come.
@@ -40,11 +42,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Hello,
         Self::Descriptors,
         Self::Inventory,
         Self::Fetch,
+        Self::Written,
         Self::Swarms,
         Self::Walked,
         Self::Prepared,

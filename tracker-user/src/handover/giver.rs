@@ -29,6 +29,10 @@ const PREPARE: Duration = Duration::from_secs(60);
 const SERVE: Duration = Duration::from_secs(15);
 /// How long it may take to hear that it is not to go on.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long this process may take to take in what other machines told.
+const CATCH_UP: Duration = Duration::from_secs(2);
+/// The same once clients wait.
+const CATCH_UP_LAST: Duration = Duration::from_millis(100);
 /// From one look at what has changed to the next while it is waited for.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// From one telling of what was counted to the next while the last clients end.
@@ -85,6 +89,10 @@ pub trait House {
 
     /// What was counted.
     fn counted(&self) -> Counted;
+
+    /// Has what other machines have told by now in the swarms, for so long at most: the other process hears what comes next
+    /// itself, and what it is given here must not be older than that.
+    fn catch_up(&self, patience: Duration);
 
     /// Accepts and reads nothing more; all that was read is answered.
     ///
@@ -199,7 +207,10 @@ impl<H: House + Send> Giver<H> {
 
     fn switch(&mut self, following: &mut Following) -> Result<(), Failure> {
         self.counted.keep_higher(self.house.counted());
+        self.house.catch_up(CATCH_UP);
+        changes(following, &mut self.channel)?;
         self.house.let_go().map_err(Failure::Stuck)?;
+        self.house.catch_up(CATCH_UP_LAST);
         changes(following, &mut self.channel)?;
         self.counted.keep_higher(self.house.counted());
         self.send("passing counters", &Message::Counted(self.counted.clone()))?;

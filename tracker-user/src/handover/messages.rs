@@ -8,10 +8,13 @@
 use crate::metrics::before::{Counted, Series, Took};
 use serde::{Deserialize, Serialize};
 use tracker_common::{hex, siphash::Key};
-use tracker_core::records::{split_name, with_name};
+use tracker_core::{
+    model::Seconds,
+    records::{split_name, with_name},
+};
 
 /// The version of the protocol: major, minor.
-pub const VERSION: [u32; 2] = [1, 1];
+pub const VERSION: [u32; 2] = [1, 2];
 /// Bytes before the rest of a frame.
 pub const HEAD: usize = 8;
 /// The longest rest of a frame, bytes.
@@ -128,6 +131,9 @@ pub enum Message {
     Inventory(Inventory),
     /// Everything else is had; the swarms may come.
     Fetch,
+    /// The time, as the engines of both count it, at which the records that come next were written: a second more until they
+    /// are taken in, and whoever went just before would be there again.
+    Written(Seconds),
     /// Records. The counts of downloads in them are those of this node, which the two are.
     Swarms(Vec<u8>),
     /// What another node counted of downloads.
@@ -169,6 +175,7 @@ impl Message {
             Self::Descriptors(_) => b'd',
             Self::Inventory(_) => b'i',
             Self::Fetch => b'f',
+            Self::Written(_) => b't',
             Self::Swarms(_) => b's',
             Self::Shares { .. } => b'n',
             Self::Walked => b'w',
@@ -192,6 +199,7 @@ impl Message {
             Self::Inventory(inventory) => json(inventory),
             Self::Counted(counted) => json(&WireCounted::from(counted)),
             Self::Revoked(reason) => json(&cut(reason)),
+            Self::Written(at) => at.to_le_bytes().to_vec(),
             Self::Swarms(records) => records.clone(),
             Self::Shares { node, records } => with_name(node, records).unwrap_or_default(),
             Self::Fetch
@@ -243,6 +251,10 @@ impl Message {
                 Self::Inventory(inventory)
             }
             b'f' => Self::Fetch,
+            b't' => match rest.try_into() {
+                Ok(at) => Self::Written(Seconds::from_le_bytes(at)),
+                Err(_) => return Err(Malformed("a time that is no number of four bytes".to_owned())),
+            },
             b's' => Self::Swarms(rest.to_vec()),
             b'n' => match split_name(rest) {
                 Some((node, records)) => Self::Shares { node: node.to_owned(), records: records.to_vec() },
@@ -268,6 +280,7 @@ impl Message {
             Self::Descriptors(_) => "Descriptors",
             Self::Inventory(_) => "Inventory",
             Self::Fetch => "Fetch",
+            Self::Written(_) => "Written",
             Self::Swarms(_) => "Swarms",
             Self::Shares { .. } => "Shares",
             Self::Walked => "Walked",

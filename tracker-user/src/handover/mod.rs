@@ -21,6 +21,8 @@
 //!                           <-             Swarms…, Shares…, Counted…: what its last clients did; Bye
 //! ```
 //!
+//! Before each `Swarms` comes `Written`.
+//!
 //! Until `Yours` the giver serves on, whatever becomes of the taker, and until `Serving` it takes everything back when the
 //! taker fails or says nothing. It then says `Revoked`, so that a taker that comes late ends. A giver that is gone without a
 //! word has crashed: a taker that has its descriptors goes on with what it has.

@@ -10,6 +10,7 @@ use std::{
 };
 use tracker_core::{
     engine::{Change, Cursor, Engine, Listener},
+    model::Seconds,
     nodes::SharedNodes,
     records::{RecordWriter, WalkWriter},
 };
@@ -47,8 +48,9 @@ impl Following {
     pub fn walk<E>(&mut self, mut write: impl FnMut(Message) -> Result<(), E>) -> Result<(), E> {
         let (mut cursor, mut writer) = (Cursor::default(), WalkWriter::default());
         loop {
-            let walked = self.engine.walk(&mut cursor, self.clock.now(), PORTION, &mut writer);
-            self.walked(&mut writer, &mut write)?;
+            let now = self.clock.now();
+            let walked = self.engine.walk(&mut cursor, now, PORTION, &mut writer);
+            self.walked(&mut writer, now, &mut write)?;
             if walked.ended {
                 return self.changes(write);
             }
@@ -64,16 +66,18 @@ impl Following {
     /// What `write` says.
     pub fn changes<E>(&mut self, mut write: impl FnMut(Message) -> Result<(), E>) -> Result<(), E> {
         self.looked = Instant::now();
-        let (mut changes, mut writer) = (Vec::<Change>::new(), RecordWriter::default());
+        let (mut changes, mut taken, mut writer) =
+            (Vec::<Change>::new(), Vec::new(), RecordWriter::default());
         for shard in 0..Engine::SHARDS {
-            if self.engine.take_changes(Listener::Successor, shard, &mut changes).overflowed {
+            if self.engine.take_changes(Listener::Successor, shard, &mut taken).overflowed {
                 self.missed.insert(shard);
             }
+            changes.append(&mut taken);
             if changes.len() >= PORTION || shard + 1 == Engine::SHARDS {
                 let now = self.clock.now();
                 for portion in changes.chunks(PORTION) {
                     portion.iter().for_each(|change| writer.change(change, now));
-                    some(writer.take(), &mut write)?;
+                    some(writer.take(), now, &mut write)?;
                 }
                 changes.clear();
             }
@@ -87,8 +91,9 @@ impl Following {
     fn walk_shard<E>(&self, shard: usize, write: &mut impl FnMut(Message) -> Result<(), E>) -> Result<(), E> {
         let (mut cursor, mut writer) = (Cursor::at_shard(shard), WalkWriter::default());
         while cursor.shard() == shard {
-            self.engine.walk(&mut cursor, self.clock.now(), PORTION, &mut writer);
-            self.walked(&mut writer, write)?;
+            let now = self.clock.now();
+            self.engine.walk(&mut cursor, now, PORTION, &mut writer);
+            self.walked(&mut writer, now, write)?;
         }
         Ok(())
     }
@@ -97,9 +102,10 @@ impl Following {
     fn walked<E>(
         &self,
         writer: &mut WalkWriter,
+        now: Seconds,
         write: &mut impl FnMut(Message) -> Result<(), E>,
     ) -> Result<(), E> {
-        some(writer.take(), write)?;
+        some(writer.take(), now, write)?;
         for (node, records) in writer.take_shares() {
             let name = self.nodes.lock().name(node).map(str::to_owned);
             if let Some(node) = name {
@@ -116,6 +122,14 @@ impl Drop for Following {
     }
 }
 
-fn some<E>(records: Vec<u8>, write: &mut impl FnMut(Message) -> Result<(), E>) -> Result<(), E> {
-    if records.is_empty() { Ok(()) } else { write(Message::Swarms(records)) }
+fn some<E>(
+    records: Vec<u8>,
+    now: Seconds,
+    write: &mut impl FnMut(Message) -> Result<(), E>,
+) -> Result<(), E> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    write(Message::Written(now))?;
+    write(Message::Swarms(records))
 }

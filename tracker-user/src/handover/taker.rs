@@ -216,19 +216,25 @@ impl Last {
 }
 
 /// Takes in what comes until a message.
-fn until(
+pub(super) fn until(
     channel: &mut Channel,
     patience: Duration,
     last: &Message,
     Swarms { engine, nodes, clock }: Swarms<'_>,
     before: Option<&Before>,
 ) -> Result<(), Error> {
+    let mut written = None;
     loop {
         match (channel.receive(patience)?, before) {
+            (Message::Written(at), _) => written = Some(at),
             // Whoever a limit or list of this process refuses announces again, and is told why.
-            (Message::Swarms(records), _) => TakeIn::new(engine, clock.now())
-                .records(&records, 0, CountedBy::Own)
-                .map_err(|error| Malformed(error.to_string()))?,
+            (Message::Swarms(records), _) => {
+                let now = clock.now();
+                let since = now.saturating_sub(written.take().unwrap_or(now));
+                TakeIn::new(engine, now)
+                    .records(&records, since, CountedBy::Own)
+                    .map_err(|error| Malformed(error.to_string()))?;
+            }
             (Message::Shares { node, records }, _) => TakeIn::new(engine, clock.now())
                 .shares(nodes, &node, &records, 0)
                 .map_err(|error| Malformed(error.to_string()))?,

@@ -1,8 +1,10 @@
 //! What goes from one process to the other, held against bytes written by hand and a plain list of who is there.
 
 use super::{
+    channel::Channel,
     messages::{HEAD, Hello, Inventory, Item, MAX_REST, Message},
     swarms::Following,
+    taker::{Swarms, until},
 };
 use crate::{
     clock::Clock,
@@ -12,15 +14,17 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
+    os::unix::net::UnixStream,
     sync::Arc,
+    time::Duration,
 };
 use tracker_common::{address::Address, siphash::Key};
 use tracker_core::{
     engine::{Announce, CountedBy, Cursor, Engine, Listener, Lists, Place, Seen, Verdict, Visitor, Want},
-    model::{Counts, Event, InfoHash},
+    model::{Counts, Event, InfoHash, Role},
     nodes::SharedNodes,
     policy::Policy,
-    records::TorrentRecord,
+    records::{PeerRecord, RecordWriter, State, TorrentRecord},
     rng::Rng,
 };
 
@@ -32,6 +36,23 @@ fn read(frame: &[u8]) -> Message {
     let (head, rest) = frame.split_first_chunk::<HEAD>().unwrap();
     assert_eq!(Message::rest_len(*head), Ok(rest.len()));
     Message::read(head[0], rest).unwrap()
+}
+
+#[test]
+fn seconds_that_were_counted_are_read_as_they_were_written() {
+    // Digits that a reader of numbers in a hurry rounds to the one beside it.
+    for seconds in ["2.0000000000000003e-16", "5.0e-324", "0.1", "123456.78901234567"] {
+        let text = format!(r#"{{"counters":[],"durations":[[["udp","scrape"],[2,0],{seconds}]]}}"#);
+        let sent = frame(b'c', text.as_bytes());
+        let again = read(&sent).frame();
+        assert_eq!(again, read(&again).frame(), "{seconds}");
+        let Message::Counted(counted) = read(&sent) else { panic!("counters") };
+        let exact = seconds.parse::<f64>().unwrap();
+        assert!(
+            counted.durations.values().all(|took| took.seconds.to_bits() == exact.to_bits()),
+            "{seconds}"
+        );
+    }
 }
 
 #[test]
@@ -62,6 +83,7 @@ fn messages_are_as_they_are_described() {
             ),
         ),
         (Message::Fetch, b'f', ""),
+        (Message::Written(0x7a79_7877), b't', "wxyz"),
         (Message::Swarms(b"records".to_vec()), b's', "records"),
         (
             Message::Shares { node: "ams-1".to_owned(), records: b"records".to_vec() },
@@ -182,7 +204,11 @@ fn a_copy_follows_what_comes_and_goes() {
     let mut following = Following::new(from.clone(), SharedNodes::default(), clock());
     let mut written = 0;
     let mut take = |message: Message| {
-        let Message::Swarms(records) = message else { panic!("{message:?}") };
+        let records = match message {
+            Message::Swarms(records) => records,
+            Message::Written(_) => return Ok(()),
+            other => panic!("{other:?}"),
+        };
         written += records.len();
         TakeIn::new(&to, clock().now()).records(&records, 0, CountedBy::Own).unwrap();
         Ok::<_, Infallible>(())
@@ -214,6 +240,33 @@ fn a_copy_follows_what_comes_and_goes() {
     );
 }
 
+/// Records wait until they are taken in. Meanwhile time goes on, and others tell that a peer has gone.
+#[test]
+fn who_went_before_a_record_of_it_is_taken_in_stays_away() {
+    let (name, patience) = (InfoHash([1; 20]), Duration::from_secs(10));
+    let record =
+        |port, state, age| PeerRecord { address: Address::from_ipv4([10, 0, 0, 1]), port, state, age };
+    let here = State::Here { role: Role::Leecher, counted: false };
+    let torrent = TorrentRecord { info_hash: name, downloaded: 0, age: 0 };
+    let to = engine();
+    to.listen(Listener::Cluster, 100);
+    // Three seconds ago it was written down that two were heard of just then; one of them has gone within that second.
+    let now = clock().now();
+    to.import(&torrent, &[record(1, State::Gone, 3)], now, CountedBy::Own).unwrap();
+    let mut writer = RecordWriter::default();
+    writer.torrent(torrent);
+    [1, 2].into_iter().for_each(|port| writer.peer(&record(port, here, 0)));
+    let (a, b) = UnixStream::pair().unwrap();
+    let [mut giver, mut taker] = [a, b].map(|stream| Channel::new(stream, Vec::new()).unwrap());
+    for message in [Message::Written(now - 3), Message::Swarms(writer.take()), Message::Walked] {
+        giver.send(&message, patience).unwrap();
+    }
+    let (nodes, clock) = (SharedNodes::default(), clock());
+    until(&mut taker, patience, &Message::Walked, Swarms { engine: &to, nodes: &nodes, clock }, None)
+        .unwrap();
+    assert_eq!(present(&to), BTreeSet::from([(1, 1)]));
+}
+
 /// A copy has the same counts, each node's by its name, whatever numbers the two give them.
 #[test]
 fn a_copy_counts_downloads_as_each_node_did() {
@@ -235,6 +288,7 @@ fn a_copy_counts_downloads_as_each_node_did() {
     let take = |message: Message| {
         let mut take_in = TakeIn::new(&to, now);
         match read(&message.frame()) {
+            Message::Written(_) => Ok(()),
             Message::Swarms(records) => take_in.records(&records, 0, CountedBy::Own),
             Message::Shares { node, records } => take_in.shares(&there, &node, &records, 0),
             other => panic!("{other:?}"),

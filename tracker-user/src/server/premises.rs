@@ -19,7 +19,7 @@ use crate::{
     xdp::{deferral::Deferral, interface::Inherited, manager::Lending},
 };
 use parking_lot::Mutex;
-use std::{io, os::fd::OwnedFd, sync::Arc};
+use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 use tracker_core::{engine::Engine, nodes::SharedNodes};
 
 /// Interrupts that are put off for the ordinary sockets.
@@ -74,6 +74,14 @@ impl House for Premises {
 
     fn counted(&self) -> Counted {
         self.sources.counted()
+    }
+
+    fn catch_up(&self, patience: Duration) {
+        if let Some(cluster) = &self.cluster
+            && !cluster.catch_up(patience)
+        {
+            tracing::debug!("hand-over: not all that other nodes told is taken in after {patience:?}");
+        }
     }
 
     fn let_go(&mut self) -> Result<(), &'static str> {
