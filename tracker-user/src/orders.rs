@@ -20,9 +20,9 @@ pub enum Order {
     Upgrade(Reply<Result<Upgraded, String>>),
     /// Make a decision hold, or no longer.
     Decide(Entry, bool, Reply<Result<Decided, NotDecided>>),
-    /// Take in what other nodes have decided. Each such order takes effect, and is kept on disk, by itself: what one node tells
-    /// at once is best one order.
-    Merge(Vec<Verdict>),
+    /// Take in what other nodes have decided, as the node of this name tells. Each such order takes effect, and is kept on disk,
+    /// by itself: what one node tells at once is best one order.
+    Merge(Box<str>, Vec<Verdict>),
     /// Say which decisions of a kind hold.
     List(Kind, Reply<Listed>),
     /// Hand everything over to the process at the other end of this connection, which has said so much already.

@@ -35,7 +35,7 @@ pub mod wire;
 mod tests;
 
 pub use credentials::{Credentials, CredentialsError};
-pub use first_key::{Told, ask as ask_key};
+pub use first_key::{Outcome, Told, ask as ask_key};
 pub use material::{ClusterMaterial, MaterialError};
 pub use receive::Channel;
 pub use service::{Beginning, Cluster, Host, NotBegun};

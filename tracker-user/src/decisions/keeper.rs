@@ -205,7 +205,7 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{set::MOST_AHEAD, verdict::Stamp},
+        super::verdict::{MOST_AHEAD, Stamp},
         *,
     };
     use std::fs;

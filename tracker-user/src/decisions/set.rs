@@ -6,7 +6,7 @@
 use super::{
     entry::{Entry, Kind},
     merged::Merged,
-    verdict::{Line, MAX_WHEN, Stamp, Verdict},
+    verdict::{Line, MAX_WHEN, MINUTE, MOST_AHEAD, Stamp, Verdict},
 };
 use crate::node_name::NodeName;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,10 +15,10 @@ use tracker_core::{banned::NetworkSet, keys::Key, model::InfoHash};
 
 /// How long it is remembered that a decision was taken back, milliseconds (90 days).
 pub const REMEMBERED: u64 = 90 * DAY;
-/// How far the time of another node's verdict may be ahead of the own clock, milliseconds. A clock that is wrong by more is
-/// nobody's judge of what is newer.
-pub const MOST_AHEAD: u64 = DAY;
-const DAY: u64 = 24 * 60 * 60 * 1000;
+/// For how long nothing that others tell pushes out of memory that something was taken back here, milliseconds (a day): by then
+/// all who are there know of it.
+pub const KEPT_HERE: u64 = DAY;
+const DAY: u64 = 24 * 60 * MINUTE;
 
 /// The key of digests, which is no secret: nodes compare them.
 const DIGEST_KEY: siphash::Key = siphash::Key::from_bytes(*b"riptide decision");
@@ -31,12 +31,23 @@ pub struct Decisions {
 }
 
 /// Those of a kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 struct OfKind {
     stamps: BTreeMap<Entry, Stamp>,
     /// When which entries were taken back.
     taken_back: BTreeSet<(u64, Entry)>,
+    /// Such of them, and in no other place, as were so here and lately.
+    taken_back_here: BTreeSet<(u64, Entry)>,
 }
+
+/// By what is known: where it was decided that another process or node knows by the stamp alone.
+impl PartialEq for OfKind {
+    fn eq(&self, other: &Self) -> bool {
+        self.stamps == other.stamps
+    }
+}
+
+impl Eq for OfKind {}
 
 impl OfKind {
     fn holding(&self) -> impl Iterator<Item = (&Entry, &Stamp)> {
@@ -44,7 +55,27 @@ impl OfKind {
     }
 
     fn holding_len(&self) -> usize {
-        self.stamps.len() - self.taken_back.len()
+        self.stamps.len() - self.remembered_len()
+    }
+
+    /// How many were taken back and are remembered.
+    fn remembered_len(&self) -> usize {
+        self.taken_back.len() + self.taken_back_here.len()
+    }
+
+    /// The one that is forgotten first to make room: the oldest of those that others took back, then of those that were here.
+    fn first_to_forget(&self) -> Option<Entry> {
+        self.taken_back.first().or_else(|| self.taken_back_here.first()).map(|(_, entry)| *entry)
+    }
+
+    /// Those that were taken back here a while ago are as good as all others from now on.
+    fn release(&mut self, now: u64) {
+        while let Some((when, entry)) = self.taken_back_here.first().copied()
+            && when.saturating_add(KEPT_HERE) <= now
+        {
+            self.taken_back_here.remove(&(when, entry));
+            self.taken_back.insert((when, entry));
+        }
     }
 }
 
@@ -118,6 +149,11 @@ impl Decisions {
         let when = now.max(known).min(MAX_WHEN);
         let is_another = self.has(&entry) != holds;
         self.put(entry, Stamp { when, node, taken_back: !holds });
+        if !holds {
+            let of_kind = &mut self.kinds[entry.kind() as usize];
+            of_kind.taken_back.remove(&(when, entry));
+            of_kind.taken_back_here.insert((when, entry));
+        }
         is_another
     }
 
@@ -166,12 +202,19 @@ impl Decisions {
         merged
     }
 
-    /// Forgets what was taken back [`REMEMBERED`] ago or longer, and the oldest beyond so many of a kind. `now` is in
-    /// milliseconds since 1970.
+    /// Forgets what was taken back [`REMEMBERED`] ago or longer, and the oldest beyond so many of a kind: first such as was not
+    /// decided here within [`KEPT_HERE`], so that however much others tell, and of whatever time, what is decided here reaches
+    /// them. `now` is in milliseconds since 1970.
     pub fn forget(&mut self, now: u64, most: usize) {
         for kind in Kind::ALL {
+            self.kinds[kind as usize].release(now);
             while let Some((when, entry)) = self.of_kind(kind).taken_back.first().copied()
-                && (when.saturating_add(REMEMBERED) <= now || self.of_kind(kind).taken_back.len() > most)
+                && when.saturating_add(REMEMBERED) <= now
+            {
+                self.remove(&entry);
+            }
+            while self.of_kind(kind).remembered_len() > most
+                && let Some(entry) = self.of_kind(kind).first_to_forget()
             {
                 self.remove(&entry);
             }
@@ -196,7 +239,10 @@ impl Decisions {
     fn remove(&mut self, entry: &Entry) {
         let of_kind = &mut self.kinds[entry.kind() as usize];
         if let Some(stamp) = of_kind.stamps.remove(entry) {
-            of_kind.taken_back.remove(&(stamp.when, *entry));
+            let taken_back = (stamp.when, *entry);
+            if !of_kind.taken_back.remove(&taken_back) {
+                of_kind.taken_back_here.remove(&taken_back);
+            }
             self.digest = self.digest.wrapping_sub(hash(entry, &stamp));
         }
     }

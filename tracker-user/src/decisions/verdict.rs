@@ -7,6 +7,11 @@ use std::fmt;
 /// The latest time that a verdict may have, the end of the year 9999, in milliseconds since 1970: calendars of four digits end
 /// there.
 pub const MAX_WHEN: u64 = 253_402_300_799_999;
+/// How far the time of another node's verdict may be ahead of the own clock, milliseconds (5 minutes). A clock that is wrong by
+/// more is nobody's judge of what is newer: for as long as it is ahead, nobody else's verdict would count.
+pub const MOST_AHEAD: u64 = 5 * MINUTE;
+/// A minute, milliseconds.
+pub const MINUTE: u64 = 60 * 1000;
 
 /// That an entry holds, or is taken back: when and by whom. Of two that are about the same entry the greater counts: the later
 /// one, then that of the node whose name sorts last, then what was taken back. All nodes agree on that, in whatever order they

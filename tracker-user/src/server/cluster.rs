@@ -3,7 +3,7 @@
 use super::rekey::Rekey;
 use crate::{
     clock::{Clock, monotonic_ns},
-    cluster::{Beginning, Cluster, ClusterMaterial, Host, NotBegun, ask_key, node::Identity},
+    cluster::{Beginning, Cluster, ClusterMaterial, Host, NotBegun, Outcome, ask_key, node::Identity},
     config,
     decisions::{Keeper, Verdict, wire},
     farewell::Farewell,
@@ -41,13 +41,22 @@ pub(super) fn take_over_key(
     directory: &Path,
 ) -> KeySince {
     let now = KeySince::now(ids);
-    let Some(told) = ask_key(config, material) else {
+    let outcome = ask_key(config, material);
+    if let Some(warning) = outcome.as_ref().and_then(Outcome::warning) {
+        tracing::warn!("cluster: {warning}");
+    }
+    let Some(Outcome { told: Some(told), agreeing, others, .. }) = outcome else {
         tracing::info!(
-            "cluster: no other node was reached, so this one begins with its own key of connection IDs"
+            "cluster: no other node told a key of connection IDs, so this one begins with its own"
         );
         return now;
     };
-    let key = Key::from_bytes(told.key);
+    tracing::info!(
+        "cluster: the key of connection IDs and the time are those of node {}; nodes that say the same: {agreeing}, something \
+         else: {others}",
+        told.from
+    );
+    let key = Key::from_bytes(told.key.0);
     if let Err(error) = ids.adopt(key, told.now_ns(), monotonic_ns()) {
         tracing::warn!("cluster: connection IDs of other nodes do not hold here: {error}");
         return now;
@@ -157,7 +166,7 @@ impl Host for Tracker {
         }
         if !verdicts.is_empty() {
             // If the tracker is too busy for it, it is asked for again.
-            let _ = self.orders.offer(Order::Merge(verdicts));
+            let _ = self.orders.offer(Order::Merge(by.into(), verdicts));
         }
     }
 

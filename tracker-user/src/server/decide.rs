@@ -89,15 +89,15 @@ impl Server {
         Ok(Decided { entry: entry.to_string(), changed, warnings })
     }
 
-    /// Takes in what other nodes have decided. When this returns, it holds everywhere.
-    pub(super) fn merge(&self, verdicts: Vec<Verdict>) {
+    /// Takes in what other nodes have decided, as the node `by` tells. When this returns, it holds everywhere.
+    pub(super) fn merge(&self, by: &str, verdicts: Vec<Verdict>) {
         let (merged, kept) =
             self.decisions.merge(verdicts, |decisions, changed| self.enforce(changed, decisions));
-        for line in merged.lines() {
+        for line in merged.lines(by) {
             tracing::info!("{line}");
         }
         if merged.is_to_be_told {
-            for line in merged.left_out() {
+            for line in merged.left_out(by) {
                 tracing::warn!("{line}");
             }
         }

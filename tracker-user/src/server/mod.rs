@@ -270,7 +270,7 @@ impl Server {
             Order::Reload(reply) => reply.send(self.reload()),
             Order::Upgrade(reply) => self.upgrade(reply),
             Order::Decide(entry, holds, reply) => reply.send(self.decide(entry, holds)),
-            Order::Merge(verdicts) => self.merge(verdicts),
+            Order::Merge(by, verdicts) => self.merge(&by, verdicts),
             Order::List(kind, reply) => reply.send(self.list(kind)),
             Order::HandOver(stream, said) => self.hand_over(stream, said),
         }

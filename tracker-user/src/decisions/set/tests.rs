@@ -225,6 +225,44 @@ fn the_oldest_are_forgotten_beyond_as_many_as_may_be() {
 }
 
 #[test]
+fn what_is_taken_back_here_is_not_pushed_out_by_what_others_tell() {
+    let mut decisions = of([holds(ban(100), NOW, "z"), holds(ban(101), NOW, "z")]);
+    // Somebody has filled all that is remembered, with the latest times that are taken in.
+    let flood = |first: usize| (first..first + 3).map(|n| over(ban(n), NOW + MOST_AHEAD, "evil"));
+    decisions.merge(flood(0), NOW, 3);
+    for n in [100, 101] {
+        assert!(decisions.decide(ban(n), false, NOW, node("a")));
+        decisions.forget(NOW, 3);
+        decisions.merge(flood(n - 90), NOW, 3);
+        assert_eq!(decisions.verdict(&ban(n)), Some(over(ban(n), NOW + 1, "a")));
+    }
+    let merged = decisions.merge([holds(ban(100), NOW, "z")], NOW, 3);
+    assert!(!merged.is_new && !decisions.has(&ban(100)), "who has it still does not bring it back");
+    assert_eq!(decisions.verdicts().count(), 3, "no more than may be");
+    // Nor do others remember less for it than there is room.
+    assert_eq!((decisions.len_of(Kind::Ban), decisions.clone()), (0, of(decisions.verdicts())));
+    // What is decided here is bounded, too, and what others take back ends what holds.
+    for n in 102..104 {
+        decisions.decide(ban(n), false, NOW + n as u64, node("a"));
+        decisions.forget(NOW, 3);
+    }
+    decisions.take_up(holds(ban(50), NOW, "z"));
+    assert_eq!(decisions.merge([over(ban(50), NOW + 1, "z")], NOW, 3).changed.len(), 1);
+    let known: Vec<_> = decisions.verdicts().map(|verdict| verdict.entry).collect();
+    assert_eq!(known, [ban(101), ban(102), ban(103)]);
+    // Decided once more by others, it is theirs.
+    decisions.merge([holds(ban(102), NOW + 500, "z")], NOW, 3);
+    assert!(decisions.has(&ban(102)) && decisions.len_of(Kind::Ban) == 1);
+    // After a while it is one like any other.
+    let later = NOW + KEPT_HERE + 200;
+    let told: Vec<_> = (0..3).map(|n| over(ban(n), later, "b")).collect();
+    decisions.merge(told.clone(), later, 3);
+    let mut expected = of([holds(ban(102), NOW + 500, "z")]);
+    told.into_iter().for_each(|verdict| expected.take_up(verdict));
+    assert_eq!(decisions, expected);
+}
+
+#[test]
 fn no_key_is_shown_where_they_are_debugged() {
     let decisions = of([holds(entry(Kind::Key, "secret-key"), NOW, "a")]);
     assert!(!format!("{decisions:?}").contains("secret"), "{decisions:?}");
