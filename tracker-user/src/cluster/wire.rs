@@ -32,6 +32,8 @@ use tracker_core::nodes;
 pub const VERSION: u8 = 1;
 /// The longest message, bytes. A NATS server takes 1 MiB by default.
 pub const MAX_MESSAGE: usize = 256 << 10;
+/// The kind of a relay.
+const RELAY: u8 = 14;
 /// The most processes that the end of a walk tells of.
 pub const MAX_SEEN: usize = 1024;
 
@@ -255,6 +257,12 @@ pub enum Unreadable {
     Malformed,
 }
 
+/// Whether bytes are a relay, if they are a message at all: known without reading it.
+#[must_use]
+pub fn is_relay(bytes: &[u8]) -> bool {
+    bytes.get(1) == Some(&RELAY)
+}
+
 impl<'a> Message<'a> {
     /// Reads a message.
     ///
@@ -349,7 +357,7 @@ impl<'a> Message<'a> {
                 out.extend_from_slice(lines);
             }
             Self::Relay(relay) => {
-                out.push(14);
+                out.push(RELAY);
                 out.extend_from_slice(relay);
             }
             Self::Silent(seen) => {
@@ -441,7 +449,7 @@ impl<'a> Reader<'a> {
             11 => Message::Key { key: self.take()?, now_ns: self.number()?, since: self.number()? },
             12 => Message::AskDecisions,
             13 => Message::Decisions(self.rest()),
-            14 => Message::Relay(self.rest()),
+            RELAY => Message::Relay(self.rest()),
             15 => Message::Silent(SeenList(self.rest())),
             _ => return None,
         })

@@ -4,15 +4,15 @@
 use super::{
     declare::{declare, table_name},
     kinds::{
-        Auto, Bandwidth, Count, Limit, Listeners, Many, Moment, Optional, Required, Share, Size, SocketPath,
-        Span, Switch, Threads, Word,
+        Auto, Bandwidth, Count, Limit, Many, Moment, Optional, Required, Share, Size, SocketPath, Span,
+        Switch, Threads, Word,
     },
     nats::{cluster_name, nats_server, node_name},
     readers::{
         absolute_path, account, any_path, contact, domain_name, file_mode, header_name, https_address,
-        interface_name, listening_address, log_filter, network, origin, public_host, socket_address,
-        stream_address, unix_socket,
+        interface_name, log_filter, public_host, socket_address, unix_socket,
     },
+    shared_kinds::{ADDRESSES, BURST, CONNECTIONS, NETWORKS, ORIGINS, RATE, STREAMS, TLS_ADDRESSES},
     table::{Change, Key, Table},
     values::{
         AccessMode, Apply, BusyPoll, ControlSocket, Listen, ListenAddress, LogFormat, NatsServer, Part,
@@ -22,19 +22,11 @@ use super::{
 use crate::host::PublicHost;
 use axum::http::HeaderName;
 use ipnet::IpNet;
-use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    num::NonZeroUsize,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
-
-/// The port of the built-in listeners.
-const PORT: u16 = 6969;
 
 /// Where the control socket is by default.
 pub const CONTROL_SOCKET: &str = "/run/riptide/control.sock";
@@ -42,31 +34,6 @@ pub const CONTROL_SOCKET: &str = "/run/riptide/control.sock";
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
-
-fn default_listeners() -> Vec<SocketAddr> {
-    vec![(Ipv4Addr::UNSPECIFIED, PORT).into(), (Ipv6Addr::UNSPECIFIED, PORT).into()]
-}
-
-const ADDRESSES: Listeners<SocketAddr> = Listeners {
-    what: "addresses with ports",
-    most: 64,
-    default: default_listeners,
-    read: listening_address,
-    may_repeat: |address| address.port() == 0,
-};
-const TLS_ADDRESSES: Listeners<SocketAddr> = Listeners { default: Vec::new, ..ADDRESSES };
-const STREAMS: Listeners<ListenAddress> = Listeners {
-    what: "addresses with ports or \"unix:/absolute/path\"",
-    most: 64,
-    default: || default_listeners().into_iter().map(ListenAddress::Tcp).collect(),
-    read: stream_address,
-    may_repeat: |address| matches!(address, ListenAddress::Tcp(address) if address.port() == 0),
-};
-const NETWORKS: Many<IpNet> = Many { what: "networks", most: 1024, read: network };
-const RATE: Limit = Limit { most: 1_000_000 };
-const CONNECTIONS: Auto<Count<usize>> = Auto(Count::new(1, 4_000_000));
-const BURST: Auto<Count<u32>> = Auto(Count::new(1, 1_000_000));
-const ORIGINS: Many<String> = Many { what: "origins", most: 1024, read: origin };
 
 /// Reads the address of the metrics listener; `off` is the same as an empty string.
 fn metrics_address(text: &str) -> Result<Option<SocketAddr>, String> {
@@ -284,6 +251,10 @@ declare! {
         /// Messages a connection may send in a second, the answers to pings apart; more close it, and so do more than
         /// ten times as many frames of any kind. 0: no limit.
         max_messages_per_second: Option<u32> = "10_000", Limit { most: 1_000_000 }, Restart;
+        /// Offers and answers of a connection that go to other nodes of a cluster in a second, and ten times as many at once
+        /// after a pause. Further ones are lost: no client takes up what a node takes from another one
+        /// (`cluster.max_relays_per_second`). 0: no limit.
+        max_node_relays_per_second: Option<u32> = "100", Limit { most: 1_000_000 }, Restart;
         /// Origins of the web pages that may connect, such as `["https://example.org"]`; "null" is a page without one.
         /// []: all. Clients that are no browsers send no origin and may always connect.
         allowed_origins: Vec<String> = "[]", ORIGINS, Restart;
@@ -364,8 +335,10 @@ declare! {
         /// fits into the memory that this process may use, the machine's or the least that a control group above it
         /// permits. Of three quarters of that go off 64 bytes for each of `swarm.downloaded_entries`, 32 MiB for the
         /// process itself, `websocket.memory`, and the packet memory of `[xdp]`; the rest is divided by 320 bytes, the worst
-        /// that a stranger can make a peer cost, with a torrent for each. There are always 10,000. A line at the start says
-        /// the number.
+        /// that a stranger can make a peer cost, with a torrent for each. In a cluster it is 160 bytes for each of
+        /// `swarm.downloaded_entries` and 368 for a peer: what other nodes counted of downloads is kept for as many torrents
+        /// and nodes as half of this number and `swarm.downloaded_entries` together, and further ones are not taken in. There
+        /// are always 10,000. A line at the start says the number.
         peers: Option<NonZeroUsize> = r#""auto""#, Threads { most: 1_000_000_000 }, Reload;
         /// Torrents with peers. Announces for further ones are refused.
         torrents: usize = "20_000_000", Count::new(1, 1_000_000_000), Reload;
@@ -441,8 +414,8 @@ declare! {
         drain_delay: Duration = r#""5s""#, Span { least: 0, most: 10 * MINUTE }, Restart;
         /// Nodes that are listened to. What further ones say is not heard.
         max_nodes: usize = "256", Count::new(1, 1024), Restart;
-        /// What has arrived and waits to be taken in, of all nodes together. Beyond it messages are lost; what was in them is
-        /// asked for again.
+        /// What has arrived and waits to be taken in, of all nodes together; an eighth of it is for offers and answers of WebRTC.
+        /// Beyond it messages are lost; what was in them is asked for again, but for those.
         max_pending: usize = r#""64MiB""#, Size { least: MIB, most: 64 * GIB }, Restart;
         /// What this node told last and keeps for nodes that missed some of it. Who missed more compares whole swarms.
         max_replay: usize = r#""64MiB""#, Size { least: MIB, most: 64 * GIB }, Restart;

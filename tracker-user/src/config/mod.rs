@@ -15,6 +15,7 @@ mod manual;
 mod nats;
 mod raw;
 mod readers;
+mod shared_kinds;
 mod table;
 mod units;
 mod values;

@@ -142,6 +142,7 @@ fn the_defaults_of_http_tls_and_websocket_are_the_contracts() {
     assert_eq!((websocket.queue_messages, websocket.queue_size), (256, 524_288));
     assert_eq!((websocket.send_timeout.as_secs(), websocket.ping_interval.as_secs()), (10, 30));
     assert_eq!((websocket.idle_timeout.as_secs(), websocket.max_messages_per_second), (120, Some(10_000)));
+    assert_eq!(websocket.max_node_relays_per_second, Some(100));
 }
 
 #[test]

@@ -50,7 +50,7 @@ const fn reason(place: Place, label: &'static str, text: &'static str) -> Reason
 }
 
 /// Every reason there is.
-pub(super) const REASONS: [Reason; 27] = [
+pub(super) const REASONS: [Reason; 28] = [
     reason(Place::Udp, "bad_connection_id", "connection ID forged or expired"),
     reason(Place::Udp, "malformed", "no request"),
     reason(Place::Udp, "bad_source", "a source that cannot be answered"),
@@ -72,6 +72,7 @@ pub(super) const REASONS: [Reason; 27] = [
     reason(Place::Websocket, "unroutable", "answers no offer"),
     reason(Place::Websocket, "memory", "no memory left"),
     reason(Place::Websocket, "node", "its receiver's node is not reached"),
+    reason(Place::Websocket, "node_rate", "its sender sends too many to other nodes"),
     reason(Place::Peer, "memory", "no memory left"),
     reason(Place::Peer, "torrent_full", "the torrent has all it may"),
     reason(Place::Peer, "address_full", "the network has all it may"),

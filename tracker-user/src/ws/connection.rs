@@ -156,7 +156,7 @@ async fn deliver<S: AsyncRead + AsyncWrite + Unpin>(
 impl Seat {
     /// Takes a message from the client; gives the reply.
     fn receive(&mut self, message: &Message, signs: &mut SignsOfLife) -> Result<Option<String>, Closed> {
-        let Self { hub, peer, holding, .. } = self;
+        let Self { hub, peer, holding, node_relays, .. } = self;
         let now_ns = hub.now_ns();
         signs.heard_ns = now_ns;
         if matches!(message, Message::Text(_) | Message::Binary(_) | Message::Ping(_)) {
@@ -185,7 +185,7 @@ impl Seat {
                 hub.relay(to, relay);
             }
             for (node, message) in out.far.drain(..) {
-                hub.relay_far(node, message);
+                hub.relay_far(node_relays, now_ns, node, message);
             }
             if holding.set(peer.memory()) { Ok(out.reply.take()) } else { Err(Closed::Memory) }
         })

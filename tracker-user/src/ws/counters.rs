@@ -38,6 +38,9 @@ labelled! {
         Memory = "memory",
         /// Its receiver is at another node, to which it could not be sent.
         Node = "node",
+        /// Its receiver is at another node, and its sender's connection sends more of them there than
+        /// `websocket.max_node_relays_per_second`.
+        NodeRate = "node_rate",
     }
 }
 

@@ -227,7 +227,8 @@ impl Hub {
         }
         let peer = Connection::new(key, client, self.ticket_key).with_pass(pass);
         let holding = Holding::new(Arc::clone(&self.budget));
-        let seat = Seat { hub: Arc::clone(self), key, queue, peer, holding };
+        let node_relays = AtomicU64::new(0);
+        let seat = Seat { hub: Arc::clone(self), key, queue, peer, holding, node_relays };
         // The same with a ban.
         if self.engine.policy().admission.banned.covers(client) {
             return Err(Refusal::Banned);
@@ -248,8 +249,12 @@ impl Hub {
         }
     }
 
-    /// Sends a message to a client of another node.
-    pub(super) fn relay_far(&self, node: NodeNumber, message: Far) {
+    /// Sends a message to a client of another node. `sent` is the sender's bucket of its rate of these.
+    pub(super) fn relay_far(&self, sent: &AtomicU64, now_ns: u64, node: NodeNumber, message: Far) {
+        let rate = self.rules.node_relays;
+        if !rate.is_none() && !rate.admit([sent, sent], now_ns) {
+            return self.counters.lost.add(Lost::NodeRate);
+        }
         let fits = message.json.len() <= Far::MAX_JSON;
         if fits && self.elsewhere.get().is_some_and(|elsewhere| elsewhere.relay(node, message)) {
             self.counters.crossed.add(Crossed::Out);
@@ -324,6 +329,8 @@ pub(super) struct Seat {
     pub(super) peer: Connection,
     /// For what `peer` keeps.
     pub(super) holding: Holding,
+    /// How much it sends to other nodes: a bucket of [`Rules::node_relays`].
+    pub(super) node_relays: AtomicU64,
     key: ConnectionKey,
 }
 

@@ -4,12 +4,15 @@ use super::{queue::Limits, watched::Bounds};
 use crate::config;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tracker_common::rate::Rate;
 use tracker_core::{model::Seconds, ws::Settings};
 
 /// Allocated for each connection as it opens, so that an idle one stays small. Larger messages get what they need.
 const READ_BUFFER: usize = 2 << 10;
 /// What gathers before it is written, unless nothing more is at hand: a TLS record.
 const WRITE_BUFFER: usize = 16 << 10;
+/// For how many seconds of its rate a connection may send to other nodes at once: clients announce all their torrents when they start.
+const NODE_RELAYS_BURST: u32 = 10;
 
 /// What all connections have in common.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(super) struct Rules {
     pub(super) socket: WebSocketConfig,
     pub(super) bounds: Bounds,
     pub(super) queue: Limits,
+    /// How often a connection may send something to other nodes.
+    pub(super) node_relays: Rate,
     pub(super) send_timeout: Duration,
     pub(super) ping_interval: Duration,
     pub(super) idle_timeout: Duration,
@@ -43,6 +48,9 @@ impl From<&config::Websocket> for Rules {
                 message_size: config.max_message_size,
             },
             queue: Limits { messages: config.queue_messages, bytes: config.queue_size },
+            node_relays: config
+                .max_node_relays_per_second
+                .map_or(Rate::NONE, |most| Rate::new(most, most.saturating_mul(NODE_RELAYS_BURST))),
             send_timeout: config.send_timeout,
             ping_interval: config.ping_interval,
             idle_timeout: config.idle_timeout,

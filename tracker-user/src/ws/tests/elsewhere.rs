@@ -183,6 +183,27 @@ async fn what_cannot_be_sent_is_lost_and_counted() {
     assert_eq!(tracker.hub.counters().crossed.of(Crossed::Out), 1);
 }
 
+#[tokio::test]
+async fn no_client_takes_up_the_way_to_other_nodes() {
+    let tracker = Tracker::new(|websocket| websocket.max_node_relays_per_second = Some(1));
+    tracker.hub.connect(Arc::new(Anywhere));
+    let mut client = with_far_peer(&tracker);
+    let counters = tracker.hub.counters();
+    // Ten at once; however slow this is, it does not take a second for each for ever.
+    for _ in 0..1000 {
+        client.ask(&announce('b', &offers("x", 1))).await;
+        if counters.lost.of(Lost::NodeRate) > 0 {
+            break;
+        }
+    }
+    let sent = counters.crossed.of(Crossed::Out);
+    assert!(sent >= 10 && counters.lost.of(Lost::NodeRate) == 1, "{sent}");
+    // Another one is as free as it was.
+    let mut other = tracker.connect(2, ROOM);
+    other.ask(&announce('c', &offers("x", 3))).await;
+    assert_eq!((counters.crossed.of(Crossed::Out), counters.lost.of(Lost::NodeRate)), (sent + 1, 1));
+}
+
 /// Takes everything.
 struct Anywhere;
 

@@ -102,7 +102,7 @@ async fn an_offer_and_its_answer_cross_the_tracker() {
     let counters = tracker.hub.counters();
     assert_eq!(Kind::ALL.map(|kind| counters.received.of(kind)), [2, 2, 1, 0]);
     assert_eq!(Sent::ALL.map(|kind| counters.sent.of(kind)), [2, 1, 0, 0, 1, 1, 0]);
-    assert_eq!(Lost::ALL.map(|reason| counters.lost.of(reason)), [0, 0, 1, 0, 0]);
+    assert_eq!(Lost::ALL.map(|reason| counters.lost.of(reason)), [0, 0, 1, 0, 0, 0]);
     assert_eq!(tracker.hub.connections(), 2);
 }
 
