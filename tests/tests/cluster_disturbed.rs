@@ -1,6 +1,10 @@
 //! Nodes of a cluster while something is wrong: others answer all the while, and afterwards all have what they were told.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 use tests::{
     cluster::{Cluster, Plan, Prober, Swarms},
     eventually,
@@ -22,6 +26,8 @@ fn prober(cluster: &Cluster, nodes: &[usize]) -> Prober {
     Prober::of(nodes.iter().map(|number| cluster.node(*number)))
 }
 
+/// How long a node is frozen: longer than anybody waits for it.
+const FROZEN: Duration = Duration::from_secs(60);
 /// Peers that are not heard of for four seconds go.
 const SHORT: &str = "interval = \"1s\"\nmax_interval = \"1s\"\nmin_interval = \"0s\"\npeer_timeout = \"4s\"\nsweep_interval = \"1s\"";
 
@@ -82,11 +88,19 @@ fn a_node_that_was_frozen_gets_what_it_missed() {
     let prober = prober(&cluster, &[1, 2]);
     swarms.stir(&cluster, &[0], 10, &mut random);
     cluster.node_mut(0).freeze();
+    let frozen = Instant::now();
     swarms.stir(&cluster, &[1, 2], 40, &mut random);
     eventually("the server to give it up", || {
         cluster.server.log().contains("Stale Client Connection").then_some(())
     });
-    swarms.stir(&cluster, &[1, 2], 10, &mut random);
+    let gone = format!("{} is not heard of any more", cluster.node(0).name());
+    cluster.node(1).riptide().wait_for_line("that it is gone", |line| line.contains(&gone));
+    // The others go on all the while.
+    while frozen.elapsed() < FROZEN {
+        swarms.stir(&cluster, &[1, 2], 1, &mut random);
+        prober.goes_round();
+        thread::sleep(Duration::from_millis(500));
+    }
     cluster.node_mut(0).thaw();
     swarms.stir(&cluster, &[0, 1, 2], 10, &mut random);
     swarms.agree(&cluster);

@@ -220,3 +220,34 @@ fn a_node_by_hand_is_understood_and_understands() {
     assert!(named(&end.rest[12..]), "{end:?}");
     assert!(joined(&alive));
 }
+
+#[test]
+fn kinds_of_messages_that_nobody_knows_yet_are_passed_over() {
+    let (cluster, mut swarms) = two(Plan::default());
+    let mut hand = Hand::at(cluster.server.address(), "richer");
+    let alive = hand.alive("node-0");
+    let hash = id20("richer", 0);
+    let peer = (SocketAddr::new([127, 5, 0, 1].into(), 1), SEEDER, 0);
+    // Kinds 0 and 16 are next to those that there are.
+    for kind in [0, 16, 200, 255] {
+        for to in ["changes", "alive", "to.node-0", "to.node-1"] {
+            (0..10).for_each(|_| hand.say(to, kind, &[b"something new"]));
+        }
+    }
+    hand.say_alive(1, &alive);
+    hand.say_changes("changes", 1, alive.number(16), &torrent(hash, 3, &[peer]));
+    hand.flush();
+    for node in cluster.nodes() {
+        let client = Client::new("127.0.0.1".parse().unwrap(), node.udp(Family::V4));
+        let expected = Row { seeders: 1, completed: 3, leechers: 0 };
+        eventually("what was told besides", || (client.row(hash) == expected).then_some(()));
+        // It is counted soon.
+        let unreadable = [("reason", "unreadable")];
+        node.riptide().metrics_until("all of them", |metrics| {
+            metrics.sum("riptide_cluster_dropped_messages_total", &unreadable) == 120.0
+        });
+        let log = node.riptide().log_text();
+        assert!(!log.lines().any(|line| line.contains("WARN") && line.contains("richer")), "{log}");
+    }
+    goes_on(&cluster, &mut swarms);
+}
