@@ -309,6 +309,18 @@ impl Node {
         self.send(To::Alive, &Message::Alive(alive));
     }
 
+    /// Tells decisions: lines as the file of them has them.
+    pub fn tell_decisions(&mut self, to: To, lines: &[u8]) {
+        self.send(to, &Message::Decisions(lines));
+    }
+
+    /// Sends something of WebRTC to a client of the node that has this number.
+    pub fn relay(&mut self, to: NodeNumber, message: &[u8]) {
+        if let Some(name) = self.name_of(to) {
+            self.send(To::Node(name), &Message::Relay(message));
+        }
+    }
+
     pub(super) fn send(&mut self, to: To, message: &Message<'_>) {
         self.send_bytes(to, message.write());
     }

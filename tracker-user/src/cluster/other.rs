@@ -26,14 +26,8 @@ pub struct Told {
     pub torrents: u64,
     /// Peers it knows.
     pub peers: u64,
-    /// The digest of its decisions.
-    pub decisions: u64,
-    /// Its key's fingerprint, and since when that has been a cluster's.
-    pub key: (u64, u64),
     /// How far it is.
     pub stage: Stage,
-    /// How far its clock is ahead of this one's, nanoseconds.
-    pub ahead_ns: i64,
 }
 
 /// A process of another node.
@@ -121,14 +115,7 @@ impl Process {
     /// Takes down what it says.
     pub fn hears(&mut self, alive: &Alive<'_>, now_ns: u64) {
         self.delay.came(alive.now_ns, now_ns);
-        self.told = Some(Told {
-            torrents: alive.torrents,
-            peers: alive.peers,
-            decisions: alive.decisions,
-            key: (alive.key, alive.key_since),
-            stage: alive.stage,
-            ahead_ns: alive.now_ns.wrapping_sub(now_ns).cast_signed(),
-        });
+        self.told = Some(Told { torrents: alive.torrents, peers: alive.peers, stage: alive.stage });
     }
 
     /// What it says of its stage.

@@ -10,13 +10,17 @@ use std::{collections::BTreeMap, time::Duration};
 use tracker_core::{
     engine::{Change, Cursor, Engine, Listener},
     model::Seconds,
-    records::{RecordWriter, WalkWriter, WebrtcWalkWriter, WebrtcWriter},
+    records::{
+        Reader, Record, RecordWriter, WalkWriter, WebrtcItem, WebrtcReader, WebrtcWalkWriter, WebrtcWriter,
+    },
 };
 
 /// Changes that a shard keeps until they are taken, ten times a second.
 pub const JOURNAL: usize = 4096;
 /// About how many bytes are sent as one message: NATS takes more of them a second then than of small ones.
 const BATCH: usize = 16 << 10;
+/// Changes that a shard keeps room for once they are taken: more than most have in a tenth of a second.
+const ROOM: usize = 64;
 /// Items that are visited for one message, where a journal was too small.
 const PORTION: usize = 4096;
 /// Shards that are told whole in one go, where their journals were too small.
@@ -42,7 +46,7 @@ type Missed = (bool, u64);
 pub struct Published {
     /// To all nodes, in this order.
     pub messages: Vec<Bytes>,
-    /// How many changes they tell of.
+    /// How many changes they tell of, with peers that are told anew because a journal was too small.
     pub changes: u64,
     /// Shards that had more than their journal holds.
     pub overflowed: u64,
@@ -81,6 +85,8 @@ impl Publisher {
                     self.push(&plain.take(), &webrtc.take(), now_ns, &mut published);
                 }
             }
+            // The next shard gets it.
+            changes.shrink_to(ROOM);
         }
         self.push(&plain.take(), &webrtc.take(), now_ns, &mut published);
         self.changes = changes;
@@ -104,12 +110,18 @@ impl Publisher {
             let mut cursor = Cursor::at_shard(shard);
             while cursor.shard() == shard {
                 engine.walk(&mut cursor, now, PORTION, &mut plain);
-                self.push(&plain.take(), &[], now_ns, published);
+                let plain = plain.take();
+                let is_peer = |record: &Result<Record, _>| matches!(record, Ok(Record::Peer(_)));
+                published.changes += Reader::new(&plain).filter(is_peer).count() as u64;
+                self.push(&plain, &[], now_ns, published);
             }
             let mut cursor = Cursor::at_shard(shard);
             while cursor.shard() == shard {
                 engine.walk(&mut cursor, now, PORTION, &mut webrtc);
-                self.push(&[], &webrtc.records.take(), now_ns, published);
+                let webrtc = webrtc.records.take();
+                let is_peer = |item: &Result<WebrtcItem, _>| matches!(item, Ok(WebrtcItem::Peer(_)));
+                published.changes += WebrtcReader::new(&webrtc).filter(is_peer).count() as u64;
+                self.push(&[], &webrtc, now_ns, published);
             }
         }
         self.missed.retain(|_, missed| missed.0 || now_ns.saturating_sub(missed.1) < WHOLE_AGAIN_NS);

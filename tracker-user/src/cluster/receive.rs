@@ -7,7 +7,7 @@ use super::{
     time::{ns, seconds},
     wire::{Alive, Content, Message, Records, Stage, Unreadable},
 };
-use crate::swarms::take_in::TakeIn;
+use crate::{decisions::wire::MAX_PIECE, swarms::take_in::TakeIn};
 use std::time::Duration;
 use tracker_common::{connection_id::fingerprint, siphash::Key};
 use tracker_core::{
@@ -97,7 +97,10 @@ impl Node {
             (Channel::Alive, Message::Silent(seen)) => self.told_of_silent(seen, now_ns),
             (Channel::Alive, Message::AskKey) => self.tell_key(from, now_ns),
             (Channel::Changes | Channel::Direct, Message::Decisions(lines)) => {
-                if !self.others.get_mut(from).is_some_and(|other| other.may_decide(now_ns)) {
+                // Longer ones nobody reads, so they need not wait for that.
+                if lines.len() > MAX_PIECE
+                    || !self.others.get_mut(from).is_some_and(|other| other.may_decide(now_ns))
+                {
                     self.tally.refused += 1;
                     return;
                 }
@@ -197,14 +200,14 @@ impl Node {
         }
     }
 
-    /// Takes in records of WebRTC peers that a node holds. Whether all could be read.
+    /// Takes in records of WebRTC peers that a node holds. Whether all could be read, and of how many peers.
     fn take_in_webrtc(
         &self,
         bytes: &[u8],
         (since, ahead): (u32, u32),
         node: NodeNumber,
         now_ns: u64,
-    ) -> bool {
+    ) -> (bool, u64) {
         let (mut torrent, mut peers) = (None, Vec::new());
         let flush = |torrent: Option<InfoHash>, peers: &mut Vec<WebrtcRecord>| {
             if let Some(info_hash) = torrent
@@ -215,13 +218,14 @@ impl Node {
             }
             peers.clear();
         };
-        let mut is_whole = true;
+        let (mut is_whole, mut read) = (true, 0);
         for item in WebrtcReader::new(bytes) {
             match item {
                 Ok(WebrtcItem::Torrent(next)) => {
                     flush(torrent.replace(next), &mut peers);
                 }
                 Ok(WebrtcItem::Peer(peer)) => {
+                    read += 1;
                     peers.push(WebrtcRecord {
                         age: peer.age.saturating_add(since).saturating_sub(ahead),
                         ..peer
@@ -231,7 +235,7 @@ impl Node {
             }
         }
         flush(torrent, &mut peers);
-        is_whole
+        (is_whole, read)
     }
 
     /// A node that is listened to.
@@ -322,9 +326,10 @@ impl Node {
             )));
             return;
         }
-        self.records(from, number, records, since, now_ns);
+        self.tally.changes_in += self.records(from, number, records, since, now_ns);
     }
 
+    /// Takes in records of a node's. How many peers they told of.
     fn records(
         &mut self,
         from: &str,
@@ -332,15 +337,16 @@ impl Node {
         Records { plain, webrtc }: Records<'_>,
         grown: i64,
         now_ns: u64,
-    ) {
+    ) -> u64 {
         let [since, ahead] = [grown, -grown].map(|grown| u32::try_from(grown.max(0)).unwrap_or(u32::MAX));
         let mut take_in = TakeIn::new(&self.engine, seconds(now_ns)).of_a_clock_ahead(ahead);
         let plain = take_in.records(plain, since, CountedBy::Node(node));
-        self.tally.changes_in += take_in.taken().read;
-        let webrtc = self.take_in_webrtc(webrtc, (since, ahead), node, now_ns);
-        if plain.is_err() || !webrtc {
+        let (is_whole, webrtc) = self.take_in_webrtc(webrtc, (since, ahead), node, now_ns);
+        let read = take_in.taken().read + webrtc;
+        if plain.is_err() || !is_whole {
             self.malformed(from, now_ns);
         }
+        read
     }
 
     fn malformed(&mut self, from: &str, now_ns: u64) {
@@ -362,13 +368,20 @@ impl Node {
             }
             Content::Counts(bytes) => {
                 let mut names = self.names.lock();
-                let is_room = names.all().count() < TOLD_NAMES;
+                // Names that others tell of leave room for those that speak.
+                let mut room = TOLD_NAMES.saturating_sub(names.all().count());
+                let mut number = |name| {
+                    if let Some(known) = names.find(name) {
+                        return Some(known);
+                    }
+                    let given = if room > 0 { names.number(name) } else { None };
+                    room -= usize::from(given.is_some());
+                    given
+                };
                 let all = super::counts::read(bytes, |count| {
                     let by = match *count.name == *self.settings.name {
                         true => Some(CountedBy::Own),
-                        // Names that others tell of leave room for those that speak.
-                        false if is_room => names.number(count.name).map(CountedBy::Node),
-                        false => names.find(count.name).map(CountedBy::Node),
+                        false => number(count.name).map(CountedBy::Node),
                     };
                     let Some(by) = by else { return };
                     let torrent =

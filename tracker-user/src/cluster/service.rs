@@ -6,14 +6,13 @@ use super::{
     nats::{Error, Link, News, sender},
     node::{Effect, Identity, Node, Settings, To},
     status::{Status, Watched},
-    wire::Message,
 };
 use crate::{clock::Clock, config, farewell::Farewell, random::seed, threads::yield_to_answers};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    sync::Arc,
+    sync::{Arc, mpsc as sync_mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -35,8 +34,12 @@ const THREAD: &str = "riptide-cluster";
 const TICK: Duration = Duration::from_millis(100);
 /// Messages that are taken in before the clock is looked at again.
 const AT_ONCE: usize = 64;
+/// What has arrived is taken in if so many looks at the connection one after the other found nothing more.
+const LOOKS: u32 = 8;
 /// Commands of the tracker that may wait to be obeyed.
 const WAITING: usize = 4096;
+/// As many of them as may be relays, which are what clients send: all others have the rest.
+const WAITING_RELAYS: usize = WAITING / 2;
 /// How long the end waits until what was to be sent is.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How often decisions of others are taken in.
@@ -67,6 +70,8 @@ enum Command {
     Relay(NodeNumber, Vec<u8>),
     /// Answer what other nodes ask, or leave that to another process of this node.
     Answer(bool),
+    /// Drop this once what has arrived by now is taken in.
+    CatchUp(sync_mpsc::Sender<()>),
 }
 
 /// Whether the node goes for good, which others are told.
@@ -156,6 +161,7 @@ impl Cluster {
             joins,
             watched: watched.clone(),
             host: None,
+            catching_up: Vec::new(),
             effects: Vec::new(),
             asking: BTreeSet::new(),
             decided: BTreeMap::new(),
@@ -165,7 +171,10 @@ impl Cluster {
         };
         let thread = thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
             let _farewell = farewell;
-            yield_to_answers();
+            // Where nothing is answered yet, others wait for what this one takes in.
+            if succeeds {
+                yield_to_answers();
+            }
             runtime.block_on(drive.run());
         })?;
         Ok(Arc::new(Self { commands, ends, watched, joined, thread: Mutex::new(Some(thread)) }))
@@ -190,6 +199,14 @@ impl Cluster {
         self.order(Command::Answer(!is_lent));
     }
 
+    /// Waits until all that has arrived by now is taken in, for so long at most. Whether it is, or never will be.
+    pub fn catch_up(&self, patience: Duration) -> bool {
+        let (waits, done) = sync_mpsc::channel();
+        self.order(Command::CatchUp(waits));
+        // Nothing is ever sent: the other end is dropped, also where nobody obeys.
+        done.recv_timeout(patience) == Err(sync_mpsc::RecvTimeoutError::Disconnected)
+    }
+
     /// Tells all nodes what was decided here: lines as the file of decisions has them.
     pub fn tell(&self, lines: Vec<u8>) {
         self.order(Command::Tell(lines));
@@ -198,7 +215,9 @@ impl Cluster {
     /// Sends something of WebRTC to a node. Whether it is on its way.
     #[must_use]
     pub fn relay(&self, to: NodeNumber, message: Vec<u8>) -> bool {
-        self.commands.try_send(Command::Relay(to, message)).is_ok()
+        // Many threads may see the same last place: they are fewer than there are for others.
+        self.commands.capacity() > WAITING - WAITING_RELAYS
+            && self.commands.try_send(Command::Relay(to, message)).is_ok()
     }
 
     /// What there is to be told of it.
@@ -233,6 +252,8 @@ struct Drive {
     joins: watch::Sender<bool>,
     watched: Arc<Watched>,
     host: Option<Box<dyn Host>>,
+    /// Who waits until what has arrived is taken in, and for how many looks yet.
+    catching_up: Vec<(u32, sync_mpsc::Sender<()>)>,
     effects: Vec<Effect>,
     /// Who asks for all decisions.
     asking: BTreeSet<Box<str>>,
@@ -255,10 +276,20 @@ impl Drive {
                 biased;
                 leaves = asked_to_end(&mut end) => return self.end(leaves).await,
                 _ = ticks.tick() => self.tick(),
-                Some(command) = self.ordered.recv() => self.obey(command),
+                Some(command) = self.ordered.recv() => {
+                    self.obey(command);
+                    // However much clients send to other nodes, these are heard.
+                    if let Some(arrived) = self.messages.ready() {
+                        self.take_in(arrived);
+                    }
+                }
                 Some(news) = self.news.recv() => self.hear(news),
                 Some(arrived) = self.messages.next() => self.take_in(arrived),
-                () = yield_now(), if more => {}
+                // Only where nothing of the above was there.
+                () = yield_now(), if more || !self.catching_up.is_empty() => self.catching_up.retain_mut(|(looks, _)| {
+                    *looks -= 1;
+                    *looks > 0
+                }),
             }
             self.send().await;
             self.act();
@@ -291,19 +322,14 @@ impl Drive {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Serve(host) => {
+                yield_to_answers();
                 self.host = Some(host);
                 self.node.answer(true);
             }
             Command::Answer(answers) => self.node.answer(answers),
-            Command::Tell(lines) => {
-                self.node.out.push((To::Changes, Message::Decisions(&lines).write().into()));
-            }
-            Command::Relay(to, message) => {
-                let name = self.node.name_of(to);
-                if let Some(name) = name {
-                    self.node.out.push((To::Node(name), Message::Relay(&message).write().into()));
-                }
-            }
+            Command::CatchUp(waits) => self.catching_up.push((LOOKS, waits)),
+            Command::Tell(lines) => self.node.tell_decisions(To::Changes, &lines),
+            Command::Relay(to, message) => self.node.relay(to, &message),
         }
     }
 
@@ -366,7 +392,7 @@ impl Drive {
         // To one node at a time, since it may be much.
         if let Some(to) = self.asking.pop_first() {
             for piece in host.decisions() {
-                self.node.out.push((To::Node(to.clone()), Message::Decisions(&piece).write().into()));
+                self.node.tell_decisions(To::Node(to.clone()), &piece);
             }
         }
     }
@@ -389,4 +415,28 @@ impl Drive {
 /// Waits until the node is to end. That the tracker is gone is the same.
 async fn asked_to_end(end: &mut watch::Receiver<Option<Leaves>>) -> Leaves {
     end.wait_for(Option::is_some).await.map_or(None, |leaves| *leaves).unwrap_or(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relays_leave_room_for_what_else_is_to_be_done() {
+        let (commands, mut ordered) = mpsc::channel(WAITING);
+        let cluster = Cluster {
+            commands,
+            ends: watch::channel(None).0,
+            watched: Arc::default(),
+            joined: watch::channel(false).1,
+            thread: Mutex::default(),
+        };
+        let Some(node) = NodeNumber::new(1) else { panic!("a number") };
+        let taken = (0..2 * WAITING).filter(|_| cluster.relay(node, Vec::new())).count();
+        assert_eq!(taken, WAITING_RELAYS);
+        cluster.tell(vec![7]);
+        cluster.lend(true);
+        let commands: Vec<_> = std::iter::from_fn(|| ordered.try_recv().ok()).skip(taken).collect();
+        assert!(matches!(&*commands, [Command::Tell(_), Command::Answer(false)]));
+    }
 }

@@ -7,8 +7,8 @@ use crate::cluster::{
 use parking_lot::Mutex;
 use std::{net::IpAddr, sync::Arc};
 use tracker_core::{
-    engine::{Announce, Engine, Lists, Want},
-    model::{Counts, Event, InfoHash},
+    engine::{Announce, ConnectionKey, Engine, Lists, Want, WebrtcAnnounce},
+    model::{Counts, Event, InfoHash, PeerId},
     nodes::Nodes,
     policy::Policy,
     rng::Rng,
@@ -135,6 +135,22 @@ impl House {
         };
         let now = (self.clock_ns(at) / SECOND) as u32;
         self.engine(at).announce(&announce, now, &mut Rng::new([1, 2]), &mut Lists::default()).unwrap();
+    }
+
+    /// A WebRTC client comes to a node.
+    pub(super) fn announce_webrtc(&self, at: usize, torrent: u8, peer: u8) {
+        let announce = WebrtcAnnounce {
+            info_hash: InfoHash([torrent; 20]),
+            peer_id: PeerId([peer; 20]),
+            connection: ConnectionKey(u64::from(peer)),
+            address: IpAddr::from([10, 0, 0, peer]).into(),
+            event: Event::Started,
+            left: 5,
+            partners: 0,
+        };
+        let now = (self.clock_ns(at) / SECOND) as u32;
+        let partners = &mut Vec::new();
+        self.engine(at).announce_webrtc(&announce, now, &mut Rng::new([1, 2]), partners).unwrap();
     }
 
     pub(super) fn counts(&self, torrent: u8) -> Vec<(u32, u32, u32)> {

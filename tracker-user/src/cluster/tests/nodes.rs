@@ -3,7 +3,7 @@
 use super::house::{House, SECOND, settings};
 use crate::cluster::{
     Channel,
-    node::{Effect, Identity, Settings},
+    node::{Effect, Identity, Settings, To},
     wire::Message,
 };
 use tracker_core::model::Event;
@@ -114,6 +114,47 @@ fn what_is_kept_no_more_comes_by_a_walk() {
         assert_eq!(house.counts(torrent), [(0, 20, 0); 2]);
     }
     assert!(house.nodes[1].1.tally().walks_in >= 1, "{:?}", house.nodes[1].1.tally());
+}
+
+#[test]
+fn what_is_counted_is_what_was_told() {
+    let mut house = House::new(&["a", "b"]);
+    house.run(30);
+    for peer in 0..20 {
+        house.announce(0, 1, peer, Event::Started, 5);
+        house.announce_webrtc(0, 1, peer + 100);
+    }
+    house.run(1);
+    let tally = |house: &House, at: usize| *house.nodes[at].1.tally();
+    assert_eq!((tally(&house, 0).changes_out, tally(&house, 1).changes_in), (40, 40));
+    // Who comes later is told of all of them, and of no change.
+    let late = house.add(settings("c", 9));
+    house.run(80);
+    assert_eq!(house.counts(1), [(0, 40, 0); 3]);
+    assert_eq!((tally(&house, late).changes_in, tally(&house, late).walks_in), (0, 1));
+    // Where more changed at once than is kept for others, those of that part are told again.
+    for peer in 0..20_000_u32 {
+        house.announce(0, 1, (peer % 200) as u8, Event::Started, u64::from(peer / 200 % 2));
+    }
+    house.run(30);
+    assert!(tally(&house, 0).overflowed > 0);
+    assert_eq!(tally(&house, 1).changes_in, tally(&house, 0).changes_out);
+}
+
+#[test]
+fn the_bytes_of_all_that_is_sent_are_counted() {
+    let mut house = House::new(&["a", "b"]);
+    house.run(30);
+    let node = &mut house.nodes[0].1;
+    let (before, b) = (node.tally().bytes_out, node.names.lock().find("b").unwrap());
+    node.tell_decisions(To::Changes, b"12345");
+    node.tell_decisions(To::Node("b".into()), b"1234567");
+    node.relay(b, b"123456789");
+    assert_eq!(node.out.iter().map(|(_, message)| message.len()).collect::<Vec<_>>(), [7, 9, 11]);
+    assert_eq!(node.tally().bytes_out, before + 27);
+    let before = house.nodes[1].1.tally().bytes_in;
+    house.deliver();
+    assert_eq!(house.nodes[1].1.tally().bytes_in, before + 27);
 }
 
 #[test]
