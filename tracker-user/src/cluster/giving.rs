@@ -20,8 +20,8 @@ pub const WINDOW: u32 = 16;
 const PATIENCE_NS: u64 = ns(Duration::from_secs(10));
 /// The longest that a walk may take, on either side.
 pub const LONGEST_NS: u64 = ns(Duration::from_secs(600));
-/// Items that are visited in one go.
-const SLICE: usize = 4096;
+/// Items that are visited until whoever serves on the same processor has a turn.
+const SLICE: usize = 512;
 /// About how many bytes a piece has.
 const PIECE: usize = 48 << 10;
 

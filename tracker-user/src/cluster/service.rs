@@ -7,7 +7,13 @@ use super::{
     node::{Effect, Identity, Node, Settings, To},
     status::{Status, Watched},
 };
-use crate::{clock::Clock, config, farewell::Farewell, random::seed, threads::yield_to_answers};
+use crate::{
+    clock::Clock,
+    config,
+    farewell::Farewell,
+    random::seed,
+    threads::{give_way, yield_to_answers},
+};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -293,6 +299,7 @@ impl Drive {
             }
             self.send().await;
             self.act();
+            give_way();
         }
     }
 

@@ -11,8 +11,8 @@ use tracker_core::{engine::Engine, model::Seconds};
 
 /// How long the other node may take for the next piece.
 const PATIENCE_NS: u64 = ns(Duration::from_secs(5));
-/// Items that are visited in one go.
-const SLICE: usize = 8192;
+/// Items that are visited until whoever serves on the same processor has a turn.
+const SLICE: usize = 512;
 
 /// Why a walk is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

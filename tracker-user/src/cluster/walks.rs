@@ -9,8 +9,8 @@ use super::{
 };
 use tracker_core::{engine::Cursor, model::Network};
 
-/// Items that are visited in one go.
-const SLICE: usize = 8192;
+/// Items that are visited until whoever serves on the same processor has a turn.
+const SLICE: usize = 512;
 /// Walks that are given at a time.
 const MAX_GIVING: usize = 4;
 

@@ -1,6 +1,7 @@
 //! Records on their way into the engine: older by the time since, in batches that are bounded. The memory of a batch's torrents
 //! is asked for together, so that the waits for it overlap.
 
+use crate::threads::give_way;
 use tracker_core::{
     engine::{CountedBy, Engine, Located},
     model::Seconds,
@@ -192,6 +193,7 @@ impl<'a> TakeIn<'a> {
         self.waiting.clear();
         self.peers.clear();
         self.more = 0;
+        give_way();
     }
 }
 
