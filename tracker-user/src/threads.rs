@@ -7,18 +7,13 @@ use nix::{
     unistd::{Pid, gettid},
 };
 use parking_lot::Mutex;
-use std::{cell::Cell, io, panic, thread, time::Duration};
+use std::{io, panic, thread, time::Duration};
 
 /// The nice value of threads that yield: against one that answers they get a tenth of a processor, and all that it leaves.
 const YIELDING: i32 = 10;
 /// How long one that yields may go on when another that shares its processor wants to run, nanoseconds: the shortest that may
 /// be asked for. By itself the system lets it go on for milliseconds.
 const YIELDS_AFTER_NS: u64 = 100_000;
-
-thread_local! {
-    /// Whether this thread yields to those that answer.
-    static YIELDS: Cell<bool> = const { Cell::new(false) };
-}
 
 /// Some threads of this process.
 #[derive(Debug)]
@@ -71,7 +66,6 @@ impl Threads {
 
 /// From now on the calling thread, and those that it starts, yield the processor to those that answer. There is no way back.
 pub fn yield_to_answers() {
-    YIELDS.set(true);
     let wish = libc::sched_attr {
         size: size_of::<libc::sched_attr>() as u32,
         sched_policy: libc::SCHED_OTHER as u32,
@@ -86,15 +80,6 @@ pub fn yield_to_answers() {
     // what is asked for needs no right. Where the system refuses, the thread runs as others do; before Linux 6.12 it passes the
     // time over.
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const wish, 0) };
-}
-
-/// Ends a short piece of work, some hundred microseconds at most: if the calling thread yields to those that answer, and one of
-/// them waits for its processor, that one goes on first. The system itself would have it wait for milliseconds. Nothing to a
-/// thread that does not yield: where others wait for what it does, giving way would cost it its share.
-pub fn give_way() {
-    if YIELDS.get() {
-        thread::yield_now();
-    }
 }
 
 /// From now on the calling thread, and those that it starts, run where no other wants to. One that yields by its nice value

@@ -5,7 +5,6 @@ use super::{
     time::ns,
     wire::{Message, Records},
 };
-use crate::threads::give_way;
 use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
 use tracker_core::{
@@ -23,7 +22,7 @@ const BATCH: usize = 16 << 10;
 /// Changes that a shard keeps room for once they are taken: more than most have in a tenth of a second.
 const ROOM: usize = 64;
 /// Items that are visited for one message, where a journal was too small.
-const PORTION: usize = 512;
+const PORTION: usize = 4096;
 /// Shards that are told whole in one go, where their journals were too small.
 const WHOLE: usize = 4;
 /// How long a shard is not told whole again.
@@ -138,6 +137,5 @@ impl Publisher {
             Message::Changes { boot: self.boot, sequence, written_ns: now_ns, records }.write().into();
         self.sent.push(message.clone());
         published.messages.push(message);
-        give_way();
     }
 }

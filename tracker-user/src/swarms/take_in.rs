@@ -1,7 +1,6 @@
 //! Records on their way into the engine: older by the time since, in batches that are bounded. The memory of a batch's torrents
 //! is asked for together, so that the waits for it overlap.
 
-use crate::threads::give_way;
 use tracker_core::{
     engine::{CountedBy, Engine, Located},
     model::Seconds,
@@ -193,7 +192,6 @@ impl<'a> TakeIn<'a> {
         self.waiting.clear();
         self.peers.clear();
         self.more = 0;
-        give_way();
     }
 }
 
